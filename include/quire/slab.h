@@ -1,0 +1,28 @@
+/*
+ * Small kernel structures, cut from frames.
+ *
+ * slab_alloc() serves sizes up to half a page from caches of powers of two and their
+ * midpoints (16, 24, 32, 48, ... 2048), larger ones from whole blocks of frames. Cells are aligned to 16
+ * bytes (64 from 64 on for powers of two). A named cache is for a type that is made often. Locking: RANK_SLAB
+ * inside; any context. Debug builds poison freed cells and catch a double free.
+ */
+#ifndef QUIRE_SLAB_H
+#define QUIRE_SLAB_H
+
+#include <stddef.h>
+
+#include "quire/types.h"
+
+/* Zeroed memory of at least `size` bytes, or NULL. */
+MUST_USE void *slab_alloc(size_t size);
+/* `cell` may be NULL. Finds its size by the frame's descriptor. */
+void slab_free(void *cell);
+/* Bytes usable at `cell`. */
+size_t slab_size(const void *cell);
+/* Gives wholly free slabs back to the frames; returns how many frames. */
+uint64_t slab_trim(void);
+/* Cells in use now, of every size. */
+uint64_t slab_live(void);
+void slab_check(void);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * Address spaces.
+ *
+ * The page table is the address space: there is no tree of regions beside it (src/vm/space.c says how).
+ * Ranges are half-open, addresses of user memory only ([SPACE_START, SPACE_END)). Unless a comment says
+ * otherwise a function that fails has changed nothing, may sleep, and may be called for the same space from
+ * several CPUs at once.
+ */
+#ifndef QUIRE_SPACE_H
+#define QUIRE_SPACE_H
+
+#include "quire/object.h"
+#include "quire/status.h"
+#include "quire/types.h"
+
+#define SPACE_START ((uint64_t)0x10000) /* mmap_min_addr: page 0 and its neighbours are never given out */
+#define SPACE_END ((uint64_t)0x7ffffffff000) /* the last page below the hole stays empty */
+
+struct space;
+
+/* A space with nothing in its user half; its upper half is the kernel's. ST_NO_MEMORY. */
+MUST_USE enum status space_create(struct space **out);
+/* A copy of `parent` as fork makes it: private pages shared copy-on-write, shared ones shared. Costs a
+ * few entries, not a walk: the tables themselves are shared until one side changes them. */
+MUST_USE enum status space_fork(struct space *parent, struct space **out);
+void space_ref(struct space *space);
+/* The last reference unmaps everything and frees the tables. May sleep. */
+void space_unref(struct space *space);
+
+struct host_mmu *space_mmu(struct space *space);
+struct paddr space_root(const struct space *space);
+
+/* ------------------------------------------------------------------ changing what is mapped */
+
+enum space_flag {
+    SPACE_SHARED = 1,        /* writes go to the object; else private */
+    SPACE_FIXED = 2,         /* exactly at `hint`, replacing what is there */
+    SPACE_NO_REPLACE = 4,    /* exactly at `hint`, ST_MAPPED when anything is there */
+    SPACE_POPULATE = 8,      /* make resident now, as far as memory allows */
+    SPACE_GROWS_DOWN = 16,   /* a stack: grows downwards when touched below */
+    SPACE_LOW_2G = 32,       /* MAP_32BIT */
+    SPACE_TOP_DOWN_HINT = 64 /* `hint` is only a wish */
+};
+
+struct space_map {
+    struct vaddr hint;
+    uint64_t length_bytes; /* rounded up to pages */
+    unsigned access;       /* enum access, or-ed */
+    unsigned flags;        /* enum space_flag, or-ed */
+    struct object *object; /* NULL: anonymous (SPACE_SHARED makes an object for it) */
+    uint64_t first_page;   /* of the object */
+};
+
+/* ST_INVALID (length 0, bad flags), ST_NOT_ALIGNED, ST_NO_SPACE (no free range), ST_MAPPED, ST_NO_MEMORY.
+ * Takes its own reference to the object. */
+MUST_USE enum status space_map(struct space *space, const struct space_map *request, struct vaddr *out);
+MUST_USE enum status space_unmap(struct space *space, struct vaddr start, uint64_t length_bytes);
+/* ST_NOT_MAPPED when a part of the range is empty: what lies before the hole has been changed, as Linux does.
+ */
+MUST_USE enum status space_protect(struct space *space, struct vaddr start, uint64_t length_bytes,
+                                   unsigned access);
+
+enum space_advice {
+    ADVICE_NORMAL,
+    ADVICE_RANDOM,
+    ADVICE_SEQUENTIAL,
+    ADVICE_WILL_NEED,
+    ADVICE_DONT_NEED,
+    ADVICE_HUGE,
+    ADVICE_NO_HUGE
+};
+MUST_USE enum status space_advise(struct space *space, struct vaddr start, uint64_t length_bytes,
+                                  enum space_advice advice);
+/* Write dirty pages of shared mappings in the range; `wait` waits for the store. ST_NOT_MAPPED as in
+ * msync(2). */
+MUST_USE enum status space_sync(struct space *space, struct vaddr start, uint64_t length_bytes, bool wait);
+/* One byte a page, bit 0: resident. `residency` is kernel memory. ST_NOT_MAPPED on a hole. */
+MUST_USE enum status space_incore(struct space *space, struct vaddr start, uint64_t length_bytes,
+                                  uint8_t *residency);
+
+enum { SPACE_MAY_MOVE = 1, SPACE_MOVE_FIXED = 2 };
+/* mremap(2). */
+MUST_USE enum status space_move(struct space *space, struct vaddr old, uint64_t old_bytes, uint64_t new_bytes,
+                                unsigned flags, struct vaddr wanted, struct vaddr *out);
+
+/* The heap. space_set_break() with 0, or with what cannot be had, only tells where the break is. */
+void space_init_break(struct space *space, struct vaddr start);
+struct vaddr space_set_break(struct space *space, struct vaddr wanted);
+
+/* Where mmap looks from, downwards (exec sets it, randomised or not). And the stack, for its limit and for
+ * maps. */
+void space_set_layout(struct space *space, struct vaddr mmap_top, struct vaddr stack_start,
+                      struct vaddr stack_end, uint64_t stack_limit_bytes);
+/* Total bytes that may be mapped (RLIMIT_AS); ST_NO_MEMORY beyond. */
+void space_set_limit(struct space *space, uint64_t bytes);
+
+/* ------------------------------------------------------------------ using it */
+
+/*
+ * The page fault: make an access to `address` possible, or say why not.
+ * ST_OK (retry the instruction), ST_NOT_MAPPED (SEGV_MAPERR), ST_DENIED (SEGV_ACCERR), ST_BEYOND_END and
+ * ST_IO_ERROR (SIGBUS), ST_NO_MEMORY (nothing could be reclaimed: out-of-memory handling), ST_INTERRUPTED.
+ */
+MUST_USE enum status space_fault(struct space *space, struct vaddr address, enum access access);
+
+/* Copy into or out of a space that need not be the active one; faults pages in. Honours protection. `*done`
+ * as in object_read. */
+MUST_USE enum status space_write(struct space *space, struct vaddr to, const void *from, size_t bytes,
+                                 size_t *done);
+MUST_USE enum status space_read(struct space *space, struct vaddr from, void *to, size_t bytes, size_t *done);
+/* Keep the page of `address` resident: gives its frame with a reference. For futex keys and I/O. */
+MUST_USE enum status space_pin(struct space *space, struct vaddr address, enum access access,
+                               struct frame **out);
+
+/* ------------------------------------------------------------------ looking at it */
+
+struct space_region {
+    struct vaddr start;
+    struct vaddr end;
+    unsigned access;       /* enum access */
+    unsigned flags;        /* SPACE_SHARED, SPACE_GROWS_DOWN */
+    struct object *object; /* NULL: anonymous; valid during the call only */
+    uint64_t first_page;
+    uint64_t resident_pages;
+    uint64_t dirty_pages;
+};
+/* The next region that ends above `from`: neighbouring entries that agree are one region. False when there is
+ * none. (For /proc/PID/maps: call again with out->end.) */
+bool space_next_region(struct space *space, struct vaddr from, struct space_region *out);
+
+struct space_counts {
+    uint64_t mapped_bytes; /* VmSize */
+    uint64_t resident_pages;
+    uint64_t anon_pages;
+    uint64_t file_pages;
+    uint64_t table_frames;
+    uint64_t break_start, break_end;
+    uint64_t stack_start, stack_end;
+};
+void space_count(struct space *space, struct space_counts *out);
+
+/* Walks every table and frame of the space; panics, naming the place, on a broken invariant. */
+void space_check(struct space *space);
+
+/* ------------------------------------------------------------------ memory as a whole */
+
+/* Once, after frames_init(): `kernel_root` holds the kernel half that every space gets. */
+MUST_USE enum status vm_init(struct paddr kernel_root);
+
+/*
+ * Frees at least `pages` frames if it can, dropping clean pages of objects with a pager and writing dirty
+ * ones first. Returns how many it freed. May sleep. Called by whoever got NULL from frame_alloc() and holds
+ * no lock.
+ */
+uint64_t reclaim(uint64_t pages);
+
+/* Counters since boot; plain adds, read at any time. */
+struct vm_stats {
+    uint64_t faults;           /* all */
+    uint64_t fault_zero;       /* first touch of anonymous memory: a zeroed frame */
+    uint64_t fault_zero_read;  /* the shared page of zeroes */
+    uint64_t fault_huge;       /* a level-2 page of zeroes */
+    uint64_t fault_minor;      /* object page that was resident */
+    uint64_t fault_major;      /* waited for a store */
+    uint64_t fault_around;     /* further pages mapped by the way */
+    uint64_t fault_copy;       /* copy-on-write that copied */
+    uint64_t fault_reuse;      /* copy-on-write, sole owner */
+    uint64_t fault_protection; /* write or execute that was denied */
+    uint64_t fault_unmapped;   /* nothing there */
+    uint64_t fault_spurious;   /* already possible */
+    uint64_t fault_stack;      /* grew a stack */
+    uint64_t fault_kernel;     /* of these, taken by the kernel in a copy */
+    uint64_t table_shares;     /* tables shared by fork */
+    uint64_t table_copies;     /* shared tables copied when one side changed them */
+    uint64_t page_ins, page_in_reads;
+    uint64_t write_backs, write_back_writes;
+    uint64_t drops; /* clean pages dropped by reclaim */
+    uint64_t reclaim_scans;
+    uint64_t huge_splits;
+    uint64_t table_frames; /* now */
+    uint64_t table_frames_peak;
+    uint64_t flush_pages, flush_ranges, flush_spaces, flush_all;
+    uint64_t switches_kept, switches_flushed; /* loads of CR3 that kept or lost the translations */
+};
+extern struct vm_stats vm_stats;
+
+#endif

@@ -1,0 +1,198 @@
+/*
+ * Files. Functions give 0 or a count, or -errno of Linux: this layer is a part of the Linux interface.
+ *
+ * Vnodes are counted (vnode_ref/unref). A file system makes at most one vnode for one of its files as long as
+ * somebody holds it. Data of a regular file lives in its memory object, which mmap, read and write all use,
+ * so they always agree. All run under the kernel lock (see task.h); what sleeps says so. A file system that
+ * sleeps in the middle of a change of a directory holds the directory's mutex.
+ */
+#ifndef KERNEL_VFS_H
+#define KERNEL_VFS_H
+
+#include <asm/stat.h>
+#include <linux/fcntl.h>
+#include <linux/stat.h>
+
+#include "kernel/task/task.h"
+#include "quire/object.h"
+
+struct vnode;
+struct file;
+struct mount;
+
+/* ---------------------------------------------------------------- moving data */
+
+/* Where read puts bytes and write takes them: user memory in one or more pieces, or kernel memory. */
+struct uio {
+    const struct {
+        uint64_t base;
+        uint64_t length;
+    } * pieces; /* layout of struct iovec, in kernel memory */
+    unsigned count;
+    unsigned at;        /* current piece */
+    uint64_t at_offset; /* within it */
+    uint64_t left;      /* bytes in all */
+    bool kernel;
+};
+struct iovec_piece {
+    uint64_t base;
+    uint64_t length;
+};
+void uio_init_user(struct uio *uio, struct iovec_piece *piece, uint64_t address, uint64_t length);
+void uio_init_kernel(struct uio *uio, struct iovec_piece *piece, void *address, uint64_t length);
+/* To (from) the uio; the number of bytes moved, short only when it is full or user memory faults. May sleep.
+ */
+size_t uio_put(struct uio *uio, const void *from, size_t bytes);
+size_t uio_get(struct uio *uio, void *to, size_t bytes);
+
+/* ---------------------------------------------------------------- vnodes */
+
+struct vattr {
+    uint32_t mode; /* type and permissions */
+    uint32_t uid, gid;
+    uint64_t nlink, size, blocks, ino, dev, rdev;
+    int64_t atime_ns, mtime_ns, ctime_ns;
+};
+
+enum { VATTR_MODE = 1, VATTR_UID = 2, VATTR_GID = 4, VATTR_SIZE = 8, VATTR_ATIME = 16, VATTR_MTIME = 32 };
+
+/* Called once for each entry; false: stop, the entry was not taken. `next` is the cookie to go on behind this
+ * entry. */
+typedef bool vdir_emit(void *context, const char *name, size_t length, uint64_t ino, unsigned dtype,
+                       uint64_t next);
+
+/* NULL in a table: -ENOTDIR, -EPERM or -EINVAL as fits. New vnodes come back with a reference. `name` is one
+ * component, NUL-terminated, never "." or ".." (except lookup of ".." which the path walk does through
+ * vnode->parent or the mount). All may sleep. */
+struct vnode_ops {
+    int (*lookup)(struct vnode *dir, const char *name, struct vnode **out);
+    int (*create)(struct vnode *dir, const char *name, uint32_t mode, uint64_t rdev,
+                  struct vnode **out); /* any type but directory and link */
+    int (*mkdir)(struct vnode *dir, const char *name, uint32_t mode, struct vnode **out);
+    int (*symlink)(struct vnode *dir, const char *name, const char *target);
+    int (*link)(struct vnode *dir, const char *name, struct vnode *node);
+    int (*unlink)(struct vnode *dir, const char *name);
+    int (*rmdir)(struct vnode *dir, const char *name);
+    int (*rename)(struct vnode *dir, const char *name, struct vnode *to_dir, const char *to_name,
+                  unsigned flags);
+    long (*readlink)(struct vnode *node, char *to, size_t size); /* length, no NUL */
+    int (*readdir)(struct vnode *dir, uint64_t cookie, vdir_emit *emit, void *context);
+    int (*getattr)(struct vnode *node, struct vattr *out);
+    int (*setattr)(struct vnode *node, const struct vattr *attr,
+                   unsigned which); /* VATTR_SIZE truncates the object too */
+    int (*open)(struct vnode *node,
+                struct file *file); /* may set file->ops and file->data; NULL: files of the object */
+    int (*sync)(struct vnode *node, bool data_only);
+    int (*statfs)(struct vnode *node, struct statfs64_info *out);
+    void (*release)(struct vnode *node); /* last reference gone: free it */
+};
+struct statfs64_info {
+    uint64_t type, block_size, blocks, free, files, files_free, name_max;
+};
+
+struct vnode {
+    const struct vnode_ops *ops;
+    struct mount *mount;
+    uint32_t type; /* S_IFREG, S_IFDIR, ... */
+    uint32_t refs;
+    struct object *object; /* regular files: the data; its size is the file's size */
+    struct vnode *parent;  /* directories: the parent, with a reference; the root of a mount: NULL */
+    struct mount *covered; /* a file system is mounted here */
+    struct mutex mutex;
+    void *data; /* the file system's */
+};
+
+struct mount {
+    struct vnode *root;
+    struct vnode *on; /* the covered directory, NULL for the first */
+    const char *type;
+    const char *source;
+    uint64_t dev;
+    bool read_only;
+    struct list node;
+};
+
+struct vnode *vnode_ref(struct vnode *node);
+void vnode_unref(struct vnode *node);
+
+/* Mount; takes over the reference to `root`. */
+int vfs_mount(struct vnode *root, const char *path, const char *type, const char *source);
+void vfs_for_each_mount(void (*visit)(struct mount *mount, const char *path, void *context), void *context);
+
+/* ---------------------------------------------------------------- paths */
+
+enum { WALK_FOLLOW = 1, WALK_PARENT = 2, WALK_DIRECTORY = 4 };
+/* The vnode of `path` from `base` (NULL: the current directory), through links (at most 40) and mounts. With
+ * WALK_PARENT: the directory that holds the last component, which is copied to `last` (256 bytes). */
+int path_walk(struct vnode *base, const char *path, unsigned flags, struct vnode **out, char *last);
+/* The absolute path of a directory or (if its name is known) a file, for getcwd and /proc. */
+int path_of(struct vnode *node, char *to, size_t size);
+
+/* ---------------------------------------------------------------- open files */
+
+struct file_ops {
+    long (*read)(struct file *file, struct uio *uio, uint64_t offset);
+    long (*write)(struct file *file, struct uio *uio, uint64_t offset);
+    /* The events (POLLIN...) that hold now; registers `entry` on the file's queue first when it is not NULL.
+     */
+    unsigned (*poll)(struct file *file, struct waitq_entry *entry);
+    long (*ioctl)(struct file *file, unsigned request, uint64_t argument);
+    int (*readdir)(struct file *file, vdir_emit *emit, void *context); /* uses and moves file->offset */
+    int64_t (*seek)(struct file *file, int64_t offset, int whence);
+    int (*sync)(struct file *file, bool data_only);
+    void (*release)(struct file *file); /* last reference gone */
+};
+
+struct file {
+    const struct file_ops *ops;
+    struct vnode *vnode; /* may be NULL (pipes) */
+    uint32_t refs;
+    uint32_t flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK, ... */
+    uint64_t offset;
+    void *data; /* the ops' */
+    char *path; /* as opened, absolute; for /proc/self/maps and fd links. May be NULL */
+};
+
+struct file *file_alloc(const struct file_ops *ops, struct vnode *node,
+                        uint32_t flags); /* refs = 1; takes a ref of node */
+struct file *file_ref(struct file *file);
+void file_unref(struct file *file);
+/* O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, ... as open(2). */
+int vfs_open(struct vnode *base, const char *path, unsigned flags, unsigned mode, struct file **out);
+/* Regular files by their object (the default file_ops). */
+extern const struct file_ops object_file_ops;
+extern const struct file_ops directory_file_ops;
+
+/* Descriptor tables (kernel/fs/files.c). */
+struct files *files_create(void);
+struct files *files_copy(const struct files *from); /* fork */
+struct files *files_ref(struct files *files);
+void files_unref(struct files *files);
+void files_close_on_exec(struct files *files);
+struct file *file_get(int fd); /* of the current process, with a reference; NULL: EBADF */
+int files_install(struct files *files, struct file *file, int lowest,
+                  bool close_on_exec); /* takes the reference; fd or -EMFILE */
+
+/* ---------------------------------------------------------------- file systems and devices */
+
+int tmpfs_create(struct vnode **root);
+/* Unpacks a newc cpio archive into `root`; page-aligned file data is used in place. */
+int initramfs_unpack(struct vnode *root, struct paddr start, struct paddr end);
+int procfs_create(struct vnode **root);
+int devfs_create(struct vnode **root);
+int p9fs_create(const char *tag, struct vnode **root); /* kernel/dev/p9fs.c; -ENODEV: no such share */
+
+/* Pipes, also for named ones. */
+int pipe_create(struct file **reader, struct file **writer, unsigned flags);
+int fifo_open(struct vnode *node, struct file *file);
+
+/* The terminal (kernel/fs/tty.c). One: the host's. */
+void tty_init(void);
+struct tty *tty_console(void);
+extern const struct file_ops tty_file_ops;
+void tty_input(const void *bytes, size_t count); /* from the link */
+void tty_resize(unsigned rows, unsigned columns);
+/* Standard streams that are not terminals. fd 0, 1, 2. */
+extern const struct file_ops host_stream_file_ops;
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * What the core asks of the place it runs in. One header, one port per place, chosen when
+ * linking: kernel/ (the booted kernel), sim/ (hosted tests and the simulator).
+ *
+ * The cheap things are inline functions in the port's host_port.h, which the build's
+ * include path selects:
+ *
+ *   void *host_at(struct paddr p)          the address at which physical memory can be reached
+ *   struct paddr host_paddr(const void *)  its inverse
+ *   unsigned host_cpu(void)                number of the running CPU, below HOST_MAX_CPUS
+ *   void host_zero_page(void *page)        4 KiB, aligned
+ *   void host_copy_page(void *to, const void *from)
+ *   lock_init/lock_take/lock_drop          spin locks with a rank, see docs/LOCKING.md
+ *
+ * A spin lock is never held across anything that may sleep.
+ */
+#ifndef QUIRE_HOST_H
+#define QUIRE_HOST_H
+
+#include "quire/status.h"
+#include "quire/types.h"
+
+struct spinlock {
+    uint32_t taken;
+};
+
+/* Ranks of spin locks: one is taken only while every lock that is held has a lower rank
+ * (tables: an ancestor before its descendants). Debug builds check it. */
+enum lock_rank {
+    RANK_SPACE = 1,
+    RANK_TABLE,
+    RANK_OBJECT,
+    RANK_RMAP,
+    RANK_RECLAIM,
+    RANK_SLAB,
+    RANK_FRAMES,
+    RANK_TLB,
+    RANK_LOG
+};
+
+#include "host_port.h"
+
+/* Monotonic nanoseconds since some moment before the first call. */
+uint64_t host_now_ns(void);
+
+/* One line to the log (no newline needed). */
+void host_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Ends the kernel or the process. */
+_Noreturn void host_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Sleep until host_wake(channel). Spurious returns are allowed: the caller looks again at
+ * what it waits for. `lock` may be NULL; otherwise it is dropped while sleeping and taken
+ * again before the return, and no wake-up between is lost. Holding any other spin lock is
+ * an error. */
+void host_sleep(const void *channel, struct spinlock *lock);
+
+/* Wake everyone who sleeps on `channel`. */
+void host_wake(const void *channel);
+
+/*
+ * Translation caches. An address space has one `struct host_mmu`; the port defines it in
+ * host_port.h and keeps its PCID and generations there. What to flush is decided by the
+ * caller (see pt_flush and the batch of src/vm), these do it on every CPU that may hold
+ * the translations, and return when no CPU holds them any more.
+ */
+void host_mmu_init(struct host_mmu *mmu, struct paddr root);
+void host_mmu_destroy(struct host_mmu *mmu);
+void host_flush_page(struct host_mmu *mmu, struct vaddr page);
+void host_flush_range(struct host_mmu *mmu, struct vaddr start, uint64_t pages);
+void host_flush_space(struct host_mmu *mmu);
+void host_flush_all(void); /* every user space on every CPU */
+
+#endif
