@@ -18,7 +18,7 @@ struct boot_info {
 };
 
 /* What an entry function is; KERNEL_ENTRY() checks it when compiling. */
-typedef void kernel_entry_fn(const struct boot_info *info) __attribute__((noreturn));
+typedef void kernel_entry_fn(const struct boot_info *info);
 
 /* Names the function that the boot code calls. Exactly one in a kernel image: kernel/main.c has the
  * kernel's, kernel/test/main.c the test kernel's. A function of another type does not compile. */

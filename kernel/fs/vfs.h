@@ -20,6 +20,10 @@ struct vnode;
 struct file;
 struct mount;
 
+struct statfs64_info {
+    uint64_t type, block_size, blocks, free, files, files_free, name_max;
+};
+
 /* ---------------------------------------------------------------- moving data */
 
 /* Where read puts bytes and write takes them: user memory in one or more pieces, or kernel memory. */
@@ -85,9 +89,6 @@ struct vnode_ops {
     int (*sync)(struct vnode *node, bool data_only);
     int (*statfs)(struct vnode *node, struct statfs64_info *out);
     void (*release)(struct vnode *node); /* last reference gone: free it */
-};
-struct statfs64_info {
-    uint64_t type, block_size, blocks, free, files, files_free, name_max;
 };
 
 struct vnode {

@@ -8,11 +8,14 @@
 #ifndef KERNEL_TASK_H
 #define KERNEL_TASK_H
 
+#include <asm/siginfo.h>
 #include <asm/signal.h>
 
 #include "base/list.h"
 #include "kernel/x86/x86.h"
 #include "quire/space.h"
+
+enum { SIGNAL_COUNT = 65 }; /* signals are 1..64; bit n-1 of a set */
 
 struct file;
 struct vnode;
@@ -77,7 +80,7 @@ struct task {
     sigset_t pending;
     sigset_t saved_blocked; /* sigsuspend, ppoll */
     bool restore_blocked;
-    siginfo_t *siginfo[_NSIG]; /* why each pending one was sent; may be NULL */
+    siginfo_t *siginfo[SIGNAL_COUNT]; /* why each pending one was sent; may be NULL */
     uint64_t sigalt_start, sigalt_bytes;
     int sigalt_flags;
     uint64_t clear_child_tid; /* CLONE_CHILD_CLEARTID */
@@ -101,9 +104,9 @@ struct process {
     char *cwd_path; /* absolute, for getcwd */
     unsigned umask;
     struct tty *tty; /* controlling terminal */
-    struct sigaction actions[_NSIG];
+    struct sigaction actions[SIGNAL_COUNT];
     sigset_t pending; /* sent to the process */
-    siginfo_t *siginfo[_NSIG];
+    siginfo_t *siginfo[SIGNAL_COUNT];
     struct waitq child_wait; /* wait4 in this process */
     int exit_code;           /* as wait status */
     bool exiting, zombie, stopped, continued, stop_reported, execed;
