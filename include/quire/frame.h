@@ -173,6 +173,15 @@ static inline void frame_ref(struct frame *frame)
 }
 void frame_unref(struct frame *frame);
 
+/*
+ * Memory that the boot code kept out of the buddy's hands (FRAME_RESERVED: the initramfs).
+ * frame_claim() makes one such frame an allocated one, contents unchanged, refs = 1, mapcount = 0; NULL when
+ * it is not reserved or has no descriptor. frames_release_reserved() gives every frame of [start, end) that
+ * is still reserved to the buddy; returns how many.
+ */
+struct frame *frame_claim(struct pfn frame, enum frame_use use);
+uint64_t frames_release_reserved(struct pfn start, struct pfn end);
+
 /* Called by the idle loop: zero at most `count` free frames; returns how many it did. */
 unsigned frames_zero_ahead(unsigned count);
 

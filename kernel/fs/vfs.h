@@ -16,9 +16,12 @@
 #include "kernel/task/task.h"
 #include "quire/object.h"
 
+struct boot_info;
 struct vnode;
 struct file;
 struct mount;
+struct pipe;
+struct file_lock;
 
 struct statfs64_info {
     uint64_t type, block_size, blocks, free, files, files_free, name_max;
@@ -27,20 +30,17 @@ struct statfs64_info {
 /* ---------------------------------------------------------------- moving data */
 
 /* Where read puts bytes and write takes them: user memory in one or more pieces, or kernel memory. */
+struct iovec_piece { /* layout of struct iovec */
+    uint64_t base;
+    uint64_t length;
+};
 struct uio {
-    const struct {
-        uint64_t base;
-        uint64_t length;
-    } * pieces; /* layout of struct iovec, in kernel memory */
+    const struct iovec_piece *pieces; /* in kernel memory */
     unsigned count;
     unsigned at;        /* current piece */
     uint64_t at_offset; /* within it */
     uint64_t left;      /* bytes in all */
     bool kernel;
-};
-struct iovec_piece {
-    uint64_t base;
-    uint64_t length;
 };
 void uio_init_user(struct uio *uio, struct iovec_piece *piece, uint64_t address, uint64_t length);
 void uio_init_kernel(struct uio *uio, struct iovec_piece *piece, void *address, uint64_t length);
@@ -48,6 +48,8 @@ void uio_init_kernel(struct uio *uio, struct iovec_piece *piece, void *address, 
  */
 size_t uio_put(struct uio *uio, const void *from, size_t bytes);
 size_t uio_get(struct uio *uio, void *to, size_t bytes);
+/* Passes over `bytes` that the caller has taken by other means. At most uio->left. */
+void uio_advance(struct uio *uio, size_t bytes);
 
 /* ---------------------------------------------------------------- vnodes */
 
@@ -100,7 +102,10 @@ struct vnode {
     struct vnode *parent;  /* directories: the parent, with a reference; the root of a mount: NULL */
     struct mount *covered; /* a file system is mounted here */
     struct mutex mutex;
-    void *data; /* the file system's */
+    struct file_lock *locks; /* record locks and flock, kernel/fs/locks.c */
+    struct pipe *fifo;       /* a named pipe that is open */
+    bool in_memory;          /* the object has no pager: reading ahead is of no use */
+    void *data;              /* the file system's */
 };
 
 struct mount {
@@ -113,8 +118,19 @@ struct mount {
     struct list node;
 };
 
-struct vnode *vnode_ref(struct vnode *node);
+/* For file systems: everything zero, refs = 1. `type` is S_IFREG, ... */
+void vnode_init(struct vnode *node, const struct vnode_ops *ops, uint32_t type);
+static inline struct vnode *vnode_ref(struct vnode *node)
+{
+    node->refs++;
+    return node;
+}
+/* The last reference calls ops->release, which frees node->object and node->parent by vnode_clear(). */
 void vnode_unref(struct vnode *node);
+/* Drops the references that the vnode holds: object, parent. May sleep. */
+void vnode_clear(struct vnode *node);
+/* Attributes as stat shows them: the size of a regular file is its object's. */
+int vnode_getattr(struct vnode *node, struct vattr *out);
 
 /* Mount; takes over the reference to `root`. */
 int vfs_mount(struct vnode *root, const char *path, const char *type, const char *source);
@@ -126,8 +142,14 @@ enum { WALK_FOLLOW = 1, WALK_PARENT = 2, WALK_DIRECTORY = 4 };
 /* The vnode of `path` from `base` (NULL: the current directory), through links (at most 40) and mounts. With
  * WALK_PARENT: the directory that holds the last component, which is copied to `last` (256 bytes). */
 int path_walk(struct vnode *base, const char *path, unsigned flags, struct vnode **out, char *last);
-/* The absolute path of a directory or (if its name is known) a file, for getcwd and /proc. */
-int path_of(struct vnode *node, char *to, size_t size);
+/* The same, and the resolved absolute path in `resolved` (PATH_BYTES; may be NULL). `base_path` is the path
+ * of `base`, or NULL when that is not known: then the result is "" unless `path` is absolute. */
+enum { PATH_BYTES = 4096, NAME_BYTES = 256, LINKS_MAX = 40 };
+int path_resolve(struct vnode *base, const char *base_path, const char *path, unsigned flags,
+                 struct vnode **out, char *last, char *resolved);
+/* A buffer of PATH_BYTES, kept for reuse; NULL without memory. */
+char *path_buffer(void);
+void path_buffer_free(char *buffer);
 
 /* ---------------------------------------------------------------- open files */
 
@@ -150,19 +172,41 @@ struct file {
     uint32_t refs;
     uint32_t flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK, ... */
     uint64_t offset;
-    void *data; /* the ops' */
-    char *path; /* as opened, absolute; for /proc/self/maps and fd links. May be NULL */
+    void *data;          /* the ops' */
+    char *path;          /* resolved, absolute; for /proc/self/maps and fd links. May be NULL */
+    uint64_t ahead_next; /* reading in sequence: the offset that comes next */
+    uint64_t ahead_page; /* pages below this one were asked for already */
+    struct list *epolls; /* entries of epoll sets that watch it */
 };
 
 struct file *file_alloc(const struct file_ops *ops, struct vnode *node,
                         uint32_t flags); /* refs = 1; takes a ref of node */
-struct file *file_ref(struct file *file);
-void file_unref(struct file *file);
+static inline struct file *file_ref(struct file *file)
+{
+    file->refs++;
+    return file;
+}
+void file_destroy(struct file *file);
+static inline void file_unref(struct file *file)
+{
+    if (--file->refs == 0)
+        file_destroy(file);
+}
 /* O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, ... as open(2). */
 int vfs_open(struct vnode *base, const char *path, unsigned flags, unsigned mode, struct file **out);
 /* Regular files by their object (the default file_ops). */
 extern const struct file_ops object_file_ops;
 extern const struct file_ops directory_file_ops;
+/* Their functions, for file systems that add a release or a sync of their own. */
+long object_file_read(struct file *file, struct uio *uio, uint64_t offset);
+long object_file_write(struct file *file, struct uio *uio, uint64_t offset);
+int64_t object_file_seek(struct file *file, int64_t offset, int whence);
+int object_file_sync(struct file *file, bool data_only);
+int directory_file_readdir(struct file *file, vdir_emit *emit, void *context);
+int64_t directory_file_seek(struct file *file, int64_t offset, int whence);
+/* write() at the file's or (O_APPEND) the end, by any kind of file; moves file->offset. */
+long file_read(struct file *file, struct uio *uio);
+long file_write(struct file *file, struct uio *uio);
 
 /* Descriptor tables (kernel/fs/files.c). */
 struct files *files_create(void);
@@ -171,11 +215,20 @@ struct files *files_ref(struct files *files);
 void files_unref(struct files *files);
 void files_close_on_exec(struct files *files);
 struct file *file_get(int fd); /* of the current process, with a reference; NULL: EBADF */
+struct file *files_get(struct files *files, int fd); /* the same of any table */
+int files_close(struct files *files, int fd);        /* 0 or -EBADF */
+/* The lowest open descriptor >= from, or -1. */
+int files_next(const struct files *files, int from);
 int files_install(struct files *files, struct file *file, int lowest,
                   bool close_on_exec); /* takes the reference; fd or -EMFILE */
 
 /* ---------------------------------------------------------------- file systems and devices */
 
+/* Builds / (from the initramfs), /proc, /dev, /tmp, /dev/shm, and /share when the command line says share=1.
+ * 0 or -errno. Once, after vm_init(); by a task, because it may sleep. */
+int vfs_init(const struct boot_info *info);
+/* Opens descriptors 0, 1 and 2 of the first process as `stdio=` says. */
+int stdio_open(struct files *files);
 int tmpfs_create(struct vnode **root);
 /* Unpacks a newc cpio archive into `root`; page-aligned file data is used in place. */
 int initramfs_unpack(struct vnode *root, struct paddr start, struct paddr end);
@@ -193,7 +246,11 @@ struct tty *tty_console(void);
 extern const struct file_ops tty_file_ops;
 void tty_input(const void *bytes, size_t count); /* from the link */
 void tty_resize(unsigned rows, unsigned columns);
-/* Standard streams that are not terminals. fd 0, 1, 2. */
+/* Standard streams that are not terminals. fd 0, 1, 2: file->data is the number of the stream. */
 extern const struct file_ops host_stream_file_ops;
+/* The link has got bytes, or the end, of the host's standard input: for the terminal or the stream, whichever
+ * fd 0 is. Never sleeps. */
+void stdin_input(const void *bytes, size_t count);
+void stdin_end(void);
 
 #endif
