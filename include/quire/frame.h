@@ -45,7 +45,8 @@ enum frame_flag {
     FRAME_LISTED = 16,     /* on reclaim's list (l) */
     FRAME_HUGE = 32,       /* head of an order-9 block mapped by level-2 entries (u) */
     FRAME_RMAP_CHAIN = 64, /* rmap is a chain, not one location (r) */
-    FRAME_ZEROED = 128     /* free and known to be all zeroes (b) */
+    FRAME_ZEROED = 128,    /* free and known to be all zeroes (b) */
+    FRAME_WRITING = 256    /* its store is being given its contents; sleep on the frame (o) */
 };
 
 struct frame {
@@ -73,7 +74,7 @@ struct frame {
             uint8_t level;       /* u: 1 = leaf */
             uint8_t stale;       /* t: no longer reachable; whoever waited must retry */
             struct spinlock lock;
-            uint32_t spare;
+            uint32_t spare_too;
         } table;
         struct {
             void *cache; /* u: the slab cache */
