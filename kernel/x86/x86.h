@@ -86,10 +86,14 @@ void timer_program(uint64_t deadline_ns);
 extern uint64_t time_boot_epoch_ns;
 
 /* ---- tasks */
-/* Save the callee-saved registers on prev's stack, continue on next's. */
+/* Save the callee-saved registers on prev's stack, continue on next's: from rsp upwards six words for r15, r14,
+ * r13, r12, rbx, rbp (r15 lowest), then the return address. */
 void context_switch(uint64_t *save_rsp, uint64_t next_rsp);
-/* First code of a new task: context_switch() "returns" here; calls task_started(), then returns to user mode
- * by the trap frame at the top of the stack. Kernel threads begin with kthread_start. */
+/* Where the next entry from user mode puts its trap frame: cpu->kernel_stack and RSP0 of the TSS. */
+void cpu_set_kernel_stack(uint64_t top);
+/* First code of a new task: context_switch() "returns" here, with rsp at the trap frame; calls task_started(),
+ * then returns to user mode by that frame (looking at cpu->work first). Kernel threads begin with
+ * kthread_enter, which calls task_started() and then kthread_main(). */
 extern char task_enter_user[], kthread_enter[];
 /* Leave for user mode with everything that the frame says (used by exec and sigreturn through the normal
  * return). */
@@ -110,8 +114,11 @@ void fpu_restore(const void *area); /* a state that user code has made; invalid 
 
 uint64_t fs_base_get(void);
 void fs_base_set(uint64_t base);
+uint64_t user_gs_base_get(void); /* what GS's base is in user mode */
+void user_gs_base_set(uint64_t base);
 
-/* Load CR3 for this space; keeps the translations where PCIDs allow. kernel/mm/mmu.c */
+/* Load CR3 for this space; keeps the translations where PCIDs allow. NULL: the kernel's own tables, with
+ * nothing in the user half. kernel/mm/mmu.c */
 void mmu_activate(struct host_mmu *mmu);
 
 /* ---- user memory: the one place where the kernel touches it (kernel/x86/uaccess.S, uaccess.c) */
