@@ -12,16 +12,19 @@
 struct task;
 
 /* What every entry into the kernel pushes, at the top of the task's kernel stack. After a system call
- * `vector` is TRAP_SYSCALL and `error` the number of the call. */
+ * `vector` is TRAP_SYSCALL and `error` the number of the call. Such a frame may return by SYSRET, which gives
+ * the user rip, rflags, rsp, rax, rdx, rsi, rdi, r8, r9 and r10 of the frame and leaves the others as they
+ * were: whoever changes more (exec, sigreturn, a fork child's frame) sets `vector` to TRAP_FULL, and the
+ * return restores everything. */
 struct trap_frame {
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-    uint64_t error;
     uint64_t vector;
+    uint64_t error;
     uint64_t rip, cs, rflags, rsp, ss;
 };
 _Static_assert(sizeof(struct trap_frame) == 22 * 8, "entry.S pushes this");
 
-enum { TRAP_SYSCALL = 256 };
+enum { TRAP_SYSCALL = 256, TRAP_FULL = 257 };
 
 enum selector {
     SEL_KERNEL_CODE = 0x08,
@@ -86,14 +89,14 @@ void timer_program(uint64_t deadline_ns);
 extern uint64_t time_boot_epoch_ns;
 
 /* ---- tasks */
-/* Save the callee-saved registers on prev's stack, continue on next's: from rsp upwards six words for r15, r14,
- * r13, r12, rbx, rbp (r15 lowest), then the return address. */
+/* Save the callee-saved registers on prev's stack, continue on next's: from rsp upwards six words for r15,
+ * r14, r13, r12, rbx, rbp (r15 lowest), then the return address. */
 void context_switch(uint64_t *save_rsp, uint64_t next_rsp);
 /* Where the next entry from user mode puts its trap frame: cpu->kernel_stack and RSP0 of the TSS. */
 void cpu_set_kernel_stack(uint64_t top);
-/* First code of a new task: context_switch() "returns" here, with rsp at the trap frame; calls task_started(),
- * then returns to user mode by that frame (looking at cpu->work first). Kernel threads begin with
- * kthread_enter, which calls task_started() and then kthread_main(). */
+/* First code of a new task: context_switch() "returns" here, with rsp at the trap frame; calls
+ * task_started(), then returns to user mode by that frame (looking at cpu->work first). Kernel threads begin
+ * with kthread_enter, which calls task_started() and then kthread_main(). */
 extern char task_enter_user[], kthread_enter[];
 /* Leave for user mode with everything that the frame says (used by exec and sigreturn through the normal
  * return). */
@@ -110,7 +113,7 @@ void kstack_free(uint64_t top);
 size_t fpu_bytes(void);
 void fpu_init_area(void *area);
 void fpu_save(void *area);
-void fpu_restore(const void *area); /* a state that user code has made; invalid bits are dropped, never #GP */
+void fpu_restore(void *area); /* a state that user code has made; invalid bits are dropped, never #GP */
 
 uint64_t fs_base_get(void);
 void fs_base_set(uint64_t base);
@@ -223,7 +226,14 @@ static inline void invlpg(uint64_t a)
 }
 
 /* ---- end */
-/* Leaves QEMU with this exit status (isa-debug-exit; without it: reset or halt). */
+/* What the kernel tells QEMU's isa-debug-exit device; QEMU's own exit status is 2 * value + 1. */
+enum machine_status {
+    MACHINE_DONE = 0,   /* the program has ended (its status went over the link), or every test passed */
+    MACHINE_FAILED = 1, /* a kernel test failed */
+    MACHINE_PANIC = 2,
+    MACHINE_CANNOT_BOOT = 3 /* too little memory, no program, ...: COM1's last line says why */
+};
+/* Leaves QEMU; without isa-debug-exit: resets, or halts. */
 _Noreturn void machine_exit(uint8_t status);
 /* Prints registers and a symbolised backtrace, and leaves with a status that is not 0. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
