@@ -26,6 +26,7 @@ enum link_kind {
                           answer, an empty one ends */
     LINK_SIGNAL,       /* uint32_t: send this signal to the first process (SIGTERM, SIGINT to quire boot) */
     LINK_REPORT_REQUEST, /* a LINK_REPORT answers at once */
+    LINK_OUTPUT_CLOSED,  /* stream 1 or 2: nobody reads it any more; writing fails with EPIPE from now on */
     /* kernel to host */
     LINK_OUTPUT = 64, /* stream 1 or 2 */
     LINK_GRANT,       /* uint32_t: so many more bytes of input may be sent */
