@@ -12,6 +12,8 @@
  *   r  the rmap lock
  *   l  the reclaim lock
  *   u  whoever uses the frame; stable while it is allocated
+ *
+ * Files: src/frame/{memory_map,boot_frames,buddy,frame_alloc,frame_check}.c.
  */
 #ifndef QUIRE_FRAME_H
 #define QUIRE_FRAME_H
@@ -46,14 +48,21 @@ enum frame_flag {
     FRAME_HUGE = 32,       /* head of an order-9 block mapped by level-2 entries (u) */
     FRAME_RMAP_CHAIN = 64, /* rmap is a chain, not one location (r) */
     FRAME_ZEROED = 128,    /* free and known to be all zeroes (b) */
-    FRAME_WRITING = 256    /* its store is being given its contents; sleep on the frame (o) */
+    FRAME_WRITING = 256,   /* its store is being given its contents; sleep on the frame (o) */
+    FRAME_POISONED = 1024  /* free and filled with the pattern that debug builds look for (b) */
 };
 
 struct frame {
-    uint8_t use;       /* u: enum frame_use */
-    uint8_t order;     /* b,u: of the block that begins here */
-    uint16_t flags;    /* enum frame_flag, letters above */
-    uint32_t refs;     /* a: mappings + the object's own + whoever else holds it; 0 = free */
+    union {
+        struct {
+            uint8_t use;    /* u: enum frame_use; changed with frame_set_use() */
+            uint8_t order;  /* b,u: of the block that begins here */
+            uint16_t flags; /* enum frame_flag, letters above */
+            uint32_t refs;  /* a: mappings + the object's own + whoever else holds it; 0 = free */
+        };
+        uint16_t state;  /* use and order in one: what the buddy looks at in a neighbour */
+        uint64_t header; /* all four, written at once when the frame changes hands */
+    };
     uint32_t mapcount; /* a: entries of page tables that map it */
     uint32_t spare;
     struct list node; /* b: free list; l: reclaim's list; u: owner's list */
@@ -67,14 +76,14 @@ struct frame {
             uint64_t policy;       /* l: the policy's word */
         } page;
         struct {
-            struct space *space; /* t: whose table, NULL for the kernel's or a shared one */
-            uint64_t start;      /* u: first virtual address that the table translates */
-            uint32_t shares;     /* a: entries of upper tables that point to this one */
-            uint16_t live;       /* t: entries that are not empty */
-            uint8_t level;       /* u: 1 = leaf */
-            uint8_t stale;       /* t: no longer reachable; whoever waited must retry */
-            struct spinlock lock;
-            uint32_t spare_too;
+            uint64_t start;       /* t: first virtual address that the table translates */
+            uint32_t shares;      /* t: entries of upper tables that point to this one */
+            struct spinlock lock; /* RANK_TABLE */
+            uint16_t live;        /* t: entries that are not empty */
+            uint16_t low, high;   /* t: no entry below low or above high is in use (may be wider) */
+            uint8_t level;        /* u: 1 = leaf */
+            uint8_t spare;
+            uint64_t spare_too;
         } table;
         struct {
             void *cache; /* u: the slab cache */
@@ -117,8 +126,14 @@ MUST_USE enum status memory_map_add(struct memory_map *map, struct memory_range 
  */
 struct boot_frames {
     const struct memory_map *map;
-    uint64_t next; /* the next candidate's number */
+    uint64_t first; /* the floor */
+    uint64_t next;  /* the next candidate's number */
     uint64_t handed_out;
+    /* What runs had to leave out, for their alignment or because it was too short: frames_init() frees it. */
+    struct {
+        uint64_t start, end;
+    } skipped[8];
+    unsigned skipped_count;
 };
 
 void boot_frames_init(struct boot_frames *boot, const struct memory_map *map, struct pfn floor);
@@ -144,7 +159,9 @@ enum frame_request {
 
 /*
  * Takes over from the boot allocator: makes the frame table (in memory taken from `boot`),
- * and frees every usable frame that `boot` has not handed out. Called once.
+ * and frees every usable frame that `boot` has not handed out, those below its floor too, but never frame 0.
+ * The frames of `boot` and of MEMORY_KERNEL and MEMORY_MODULE ranges become single FRAME_KERNEL frames with
+ * refs = 1, which may be freed or handed to an object one by one. Called once (hosted tests: once a machine).
  * ST_NO_MEMORY when the table does not fit.
  */
 MUST_USE enum status frames_init(struct boot_frames *boot);
@@ -174,6 +191,9 @@ static inline void frame_ref(struct frame *frame)
 }
 void frame_unref(struct frame *frame);
 
+/* The allocated frame (of order 0) is used for something else from now on; keeps the counters right. */
+void frame_set_use(struct frame *frame, enum frame_use use);
+
 /*
  * Memory that the boot code kept out of the buddy's hands (FRAME_RESERVED: the initramfs).
  * frame_claim() makes one such frame an allocated one, contents unchanged, refs = 1, mapcount = 0; NULL when
@@ -193,11 +213,15 @@ struct frame_counts {
     uint64_t reserve; /* kept back for FRAME_EMERGENCY */
 };
 void frames_count(struct frame_counts *out);
-/* Free frames now, without a walk. */
+/* Free frames now, those in the CPUs' caches and the reserve too, without a walk. */
 uint64_t frames_free(void);
 
-/* Walks the free lists, the caches and the table; panics, naming the frame, on a broken invariant. */
+/* Walks the free lists, the caches and the table; panics, naming the frame, on a broken invariant. No other
+ * CPU may allocate or free meanwhile. */
 void frames_check(void);
+
+/* Gives what this CPU's cache and the pool of zeroed frames hold back to the buddy, where it merges. */
+void frames_drain(void);
 
 /* Test hook: the n-th allocation from now fails (0: none does). Counts down in frame_alloc() and
  * slab_alloc(). */

@@ -1,0 +1,89 @@
+/*
+ * The machine that hosted tests run on: physical memory, CPUs, and an MMU in software.
+ */
+#ifndef QUIRE_HOST_SIM_H
+#define QUIRE_HOST_SIM_H
+
+#include <setjmp.h>
+
+#include "quire/frame.h"
+#include "quire/space.h"
+
+/* ------------------------------------------------------------------ the machine (port.c) */
+
+/*
+ * A new machine with `bytes` of physical memory, laid out like a PC's: usable to 639 KiB, a hole to 1 MiB, a
+ * kernel of 64 KiB at 1 MiB, usable from there, ACPI tables in the last 16 KiB. The one before is forgotten,
+ * with everything in it. Ends with frames_init(). The caller is CPU 0.
+ */
+void sim_boot(uint64_t bytes);
+/* The arena alone, with this map; no frames_init(). Memory that the map does not have cannot be touched. */
+void sim_boot_map(const struct memory_map *map);
+void sim_shutdown(void);
+/* A zeroed level-4 table to be given to vm_init(). */
+struct paddr sim_kernel_root(void);
+
+/* This thread is CPU `number` from now on; each CPU is one thread's. Threads begin as CPU 0. */
+void sim_become_cpu(unsigned number);
+
+/* ------------------------------------------------------------------ panics that a test expects */
+
+extern _Thread_local jmp_buf *sim_panic_jump; /* not NULL: host_panic() ends there */
+extern char sim_panic_message[512];
+
+/* True when `statement` ended in host_panic() with a message that contains `part`. Locks that it held stay
+ * held: boot a new machine afterwards. */
+#define SIM_PANICS(statement, part)                                                                          \
+    __extension__({                                                                                          \
+        jmp_buf sim_here;                                                                                    \
+        bool sim_panicked = false;                                                                           \
+        sim_panic_jump = &sim_here;                                                                          \
+        if (setjmp(sim_here) == 0) {                                                                         \
+            statement;                                                                                       \
+        } else {                                                                                             \
+            sim_panicked = strstr(sim_panic_message, part) != NULL;                                          \
+        }                                                                                                    \
+        sim_panic_jump = NULL;                                                                               \
+        sim_panicked;                                                                                        \
+    })
+
+/* ------------------------------------------------------------------ the software MMU (mmu.c) */
+
+enum mmu_error {
+    MMU_PRESENT = 1, /* the bits of the x86 page-fault error code */
+    MMU_WRITE = 2,
+    MMU_USER = 4,
+    MMU_RESERVED = 8,
+    MMU_FETCH = 16
+};
+
+/*
+ * Translates one access of user code as the hardware would, through this CPU's TLB. False: a page fault, with
+ * the hardware's error code in *error (may be NULL). True: *out is the physical address; the access must be
+ * made before anybody may flush, so threads use sim_read() and sim_write() instead.
+ */
+bool mmu_access(struct host_mmu *mmu, struct vaddr address, enum access access, struct paddr *out,
+                unsigned *error);
+/* The same for supervisor code (the kernel's own mappings). */
+bool mmu_access_kernel(struct host_mmu *mmu, struct vaddr address, enum access access, struct paddr *out,
+                       unsigned *error);
+
+/*
+ * What a program does: access memory page by page through the MMU, call space_fault() on a page fault and try
+ * again. Stops at the first fault that cannot be served and gives its status; *done (may be NULL) bytes were
+ * transferred before it. The CPU's accesses to one aligned word are atomic, as on the hardware.
+ */
+MUST_USE enum status sim_read(struct space *space, uint64_t from, void *to, size_t bytes, size_t *done);
+MUST_USE enum status sim_write(struct space *space, uint64_t to, const void *from, size_t bytes,
+                               size_t *done);
+/* An instruction fetch of one byte. */
+MUST_USE enum status sim_fetch(struct space *space, uint64_t from, unsigned char *to);
+
+struct sim_mmu_counts {
+    uint64_t hits, walks, faults;
+    uint64_t flushed_pages, flushed_ranges, flushed_spaces, flushed_all;
+};
+/* Since sim_boot(). */
+void sim_mmu_count(struct sim_mmu_counts *out);
+
+#endif
