@@ -1,0 +1,45 @@
+# A thin front of Meson and Ninja. `make help` lists the goals.
+
+BUILD := build
+PREFIX ?= /usr/local
+
+.PHONY: all demo test bench install clean help deps deps-test
+.DEFAULT_GOAL := all
+
+all: deps $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+demo: all
+	@tools/demo $(BUILD)/quire
+
+test: deps-test $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+	@tools/run-tests $(BUILD)
+
+bench: all
+	@if [ -x bench/run ]; then bench/run $(BUILD); else echo "bench/run is missing" >&2; exit 1; fi
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD)
+
+deps:
+	@tools/install-deps build
+
+deps-test:
+	@tools/install-deps build test
+
+# The setup of a folder that was left half done starts afresh.
+$(BUILD)/build.ninja: | deps
+	@rm -rf $(BUILD)
+	@meson setup --prefix $(PREFIX) $(BUILD)
+
+help:
+	@echo "make           build everything; the command is $(BUILD)/quire"
+	@echo "make demo      boot, sort the words of real texts from a shared folder, print the paging report"
+	@echo "make test      run every test; the last line is 'N passed, N failed'"
+	@echo "make bench     instructions of the main operations"
+	@echo "make install   install under PREFIX ($(PREFIX))"
+	@echo "make clean     remove $(BUILD)"

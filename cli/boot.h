@@ -1,0 +1,72 @@
+/*
+ * What `quire boot` is asked to do, and the steps that do it: find the parts (locate), put the guest's files
+ * together (guest_files), start QEMU (qemu), and carry bytes until it ends (session).
+ */
+#ifndef CLI_BOOT_H
+#define CLI_BOOT_H
+
+#include <sys/types.h>
+
+#include "cli/cli.h"
+
+struct boot_options {
+    uint64_t memory_bytes;
+    const char *share;  /* a folder of the host, NULL: none */
+    int64_t timeout_ms; /* 0: none */
+    bool json;          /* the report as JSON */
+    const char
+        *report; /* where the report goes: NULL: standard error if it is a terminal; "-": standard error */
+    bool no_aslr;
+    bool icount;
+    const char *demo;
+    const char *cpu;
+    struct strings environment; /* K=V */
+    bool verbose;
+    const char *kernel;
+    const char *screenshot;
+    const char *append; /* more words for the kernel's command line */
+    const char *log;    /* file for the log of the kernel, "-": standard output */
+    const char *name;   /* of the machine, for quire dump */
+    char **program;     /* with its arguments, NULL-terminated; program[0] == NULL: a shell */
+};
+
+/* ------------------------------------------------------------------ locate.c */
+
+/* The path of the kernel image, or NULL when a message has been printed. The caller frees it. */
+char *locate_kernel(const char *wanted);
+/* The QEMU to run: $QUIRE_QEMU or qemu-system-x86_64 from PATH; NULL as above. */
+char *locate_qemu(void);
+/* A program in PATH, NULL: none. The caller frees it. */
+char *locate_in_path(const char *name);
+
+/* ------------------------------------------------------------------ guest_files.c */
+
+/* The initramfs: a descriptor that the caller closes, or -1 - EXIT_... when a message has been printed. */
+int guest_files_build(const struct boot_options *options, uint64_t *bytes);
+
+/* ------------------------------------------------------------------ qemu.c */
+
+struct qemu {
+    pid_t pid;
+    int link;   /* sockets, our ends */
+    int log;    /* the kernel's log, and an answer to its questions */
+    int qmp;    /* -1: no screenshot was asked for */
+    int errors; /* what QEMU itself says */
+};
+
+/* Starts QEMU; it dies when this process does. False when a message has been printed. */
+bool qemu_start(struct qemu *qemu, const struct boot_options *options, const char *program,
+                const char *kernel, int initramfs);
+/* Has QEMU write what is on the machine's screen to `file` (PPM). Waits for it, at most a few seconds. */
+bool qemu_screenshot(struct qemu *qemu, const char *file);
+
+/* The image ended the machine in order (through isa-debug-exit: QEMU's status is twice the value plus 1), or
+ * with tests that failed. Every other status is a panic or a failure of QEMU itself. */
+enum { QEMU_STATUS_DONE = 3, QEMU_STATUS_FAILED = 5 };
+
+/* ------------------------------------------------------------------ session.c */
+
+/* Carries everything until the machine has ended; the exit status of quire. */
+int session_run(struct qemu *qemu, const struct boot_options *options);
+
+#endif

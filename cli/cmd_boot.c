@@ -1,0 +1,172 @@
+/*
+ * quire boot: boots the kernel under QEMU and runs a program in it. The exit status is the program's.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/boot.h"
+#include "cli/options.h"
+
+#define MEMORY_DEFAULT ((uint64_t)64 << 20)
+#define MEMORY_LEAST ((uint64_t)4 << 20) /* the firmware, the kernel and its tables */
+#define MEMORY_MOST ((uint64_t)1 << 40)
+/* What the kernel needs beside the initial files: its image, tables, and a program's first pages. */
+#define MEMORY_FOR_KERNEL ((uint64_t)3 << 20)
+
+enum { OPTIONS = 18 };
+
+static void describe(struct boot_options *options, struct option_spec *specs);
+static int check(const struct boot_options *options);
+static int boot(const struct boot_options *options);
+
+void cmd_boot_help(void)
+{
+    struct boot_options options = {0};
+    struct option_spec specs[OPTIONS];
+
+    describe(&options, specs);
+    printf("usage: quire boot [OPTION...] [--] [PROGRAM [ARGUMENT...]]\n"
+           "\n"
+           "Boots the kernel under QEMU and runs PROGRAM in it, with standard input, output and\n"
+           "error passed through. PROGRAM is an applet of busybox, bash, a path below /share, or a\n"
+           "static program of this host (a path, or a name in PATH), which is copied to /bin of the\n"
+           "machine. Without PROGRAM: an interactive shell; Ctrl-] three times ends the machine.\n"
+           "\n");
+    options_print(specs);
+    printf("\n"
+           "The paging report goes to standard error when that is a terminal, or when --report or\n"
+           "--json is given; else it is left out.\n"
+           "\n"
+           "Exit status: that of PROGRAM, 128 and the signal's number when a signal ended it; 2 when\n"
+           "an option is wrong, 124 after --timeout, 125 when the kernel or QEMU failed, 126 when\n"
+           "PROGRAM cannot be run, 127 when there is none.\n");
+}
+
+int cmd_boot(int argc, char **argv)
+{
+    struct boot_options options = {.memory_bytes = MEMORY_DEFAULT};
+    struct option_spec specs[OPTIONS];
+
+    describe(&options, specs);
+    int at = options_parse("boot", specs, argc, argv);
+
+    if (at < 0) {
+        return EXIT_USAGE;
+    }
+    options.program = argv + at;
+    int status = check(&options);
+
+    if (!status) {
+        status = boot(&options);
+    }
+    strings_free(&options.environment);
+    return status;
+}
+
+static void describe(struct boot_options *options, struct option_spec *specs)
+{
+    const struct option_spec table[OPTIONS] = {
+        {"--memory", OPTION_SIZE, &options->memory_bytes, "SIZE", "memory of the machine (64M)"},
+        {"--share", OPTION_TEXT, &options->share, "DIR", "folder of this host at /share, to read and write"},
+        {"--timeout", OPTION_SECONDS, &options->timeout_ms, "SECONDS", "end the machine after this time"},
+        {"--report", OPTION_TEXT, &options->report, "FILE",
+         "write the paging report there; -: standard error"},
+        {"--json", OPTION_FLAG, &options->json, NULL, "the report as JSON"},
+        {"--env", OPTION_LIST, &options->environment, "NAME=VALUE", "a variable for the program; repeatable"},
+        {"--no-aslr", OPTION_FLAG, &options->no_aslr, NULL, "the same addresses each time"},
+        {"--icount", OPTION_FLAG, &options->icount, NULL, "count instructions: figures repeat to the digit"},
+        {"--cpu", OPTION_TEXT, &options->cpu, "MODEL", "QEMU's processor model (max)"},
+        {"--demo", OPTION_TEXT, &options->demo, "NAME", "run a demonstration: paging"},
+        {"--screenshot", OPTION_TEXT, &options->screenshot, "FILE",
+         "with --demo: its screen, as a PPM picture"},
+        {"--name", OPTION_TEXT, &options->name, "NAME", "the machine's name for `quire dump` (a number)"},
+        {"--kernel", OPTION_TEXT, &options->kernel, "FILE", "another kernel image"},
+        {"--append", OPTION_TEXT, &options->append, "WORDS", "more words for the kernel's command line"},
+        {"--log", OPTION_TEXT, &options->log, "FILE", "write the kernel's log there; -: standard output"},
+        {"--verbose", OPTION_FLAG, &options->verbose, NULL, "show QEMU's command line and the kernel's log"},
+        {0}};
+
+    memcpy(specs, table, sizeof(table));
+}
+
+static int check_environment(const struct strings *environment)
+{
+    for (size_t i = 0; i < environment->count; i++) {
+        const char *equals = strchr(environment->items[i], '=');
+
+        if (!equals || equals == environment->items[i]) {
+            say("boot: --env: expected NAME=VALUE, got '%s'", environment->items[i]);
+            return EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
+static int check(const struct boot_options *options)
+{
+    struct stat info;
+
+    if (options->memory_bytes < MEMORY_LEAST || options->memory_bytes > MEMORY_MOST) {
+        say("boot: --memory: expected %lluM to %lluG, got %lluK", (unsigned long long)(MEMORY_LEAST >> 20),
+            (unsigned long long)(MEMORY_MOST >> 30), (unsigned long long)(options->memory_bytes >> 10));
+        return EXIT_USAGE;
+    }
+    if (options->share && stat(options->share, &info) < 0) {
+        say("boot: --share: %s: expected a folder: %s", options->share, strerror(errno));
+        return EXIT_USAGE;
+    }
+    if (options->share && !S_ISDIR(info.st_mode)) {
+        say("boot: --share: %s: expected a folder, this is a file", options->share);
+        return EXIT_USAGE;
+    }
+    if (options->demo && strcmp(options->demo, "paging") != 0) {
+        say("boot: --demo: %s: no such demonstration; expected paging", options->demo);
+        return EXIT_USAGE;
+    }
+    if (options->demo && options->program[0]) {
+        say("boot: --demo: runs no program, got '%s'", options->program[0]);
+        return EXIT_USAGE;
+    }
+    if (options->screenshot && !options->demo) {
+        say("boot: --screenshot: expected --demo with it");
+        return EXIT_USAGE;
+    }
+    return check_environment(&options->environment);
+}
+
+static int boot_parts(const struct boot_options *options, const char *qemu_path, const char *kernel)
+{
+    struct qemu qemu;
+    uint64_t files_bytes;
+    int initramfs = guest_files_build(options, &files_bytes);
+
+    if (initramfs < 0) {
+        return -1 - initramfs;
+    }
+    if (options->memory_bytes < files_bytes + MEMORY_FOR_KERNEL) {
+        say("boot: --memory: %lluK is too little: the initial files take %lluK, the kernel about %lluK",
+            (unsigned long long)(options->memory_bytes >> 10), (unsigned long long)(files_bytes >> 10),
+            (unsigned long long)(MEMORY_FOR_KERNEL >> 10));
+        close(initramfs);
+        return EXIT_USAGE;
+    }
+    bool started = qemu_start(&qemu, options, qemu_path, kernel, initramfs);
+
+    close(initramfs);
+    return started ? session_run(&qemu, options) : EXIT_MACHINE;
+}
+
+static int boot(const struct boot_options *options)
+{
+    char *kernel = locate_kernel(options->kernel);
+    char *qemu = kernel ? locate_qemu() : NULL;
+    int status = kernel && qemu ? boot_parts(options, qemu, kernel) : EXIT_USAGE;
+
+    free(kernel);
+    free(qemu);
+    return status;
+}

@@ -1,0 +1,304 @@
+/*
+ * Starts QEMU with the machine that the kernel expects (docs/ARCHITECTURE.md): q35, one CPU, PVH boot,
+ * virtio-serial for the link, COM1 for the log, virtio-9p for the share.
+ *
+ * QEMU gets its ends of socket pairs as inherited descriptors and the initramfs as /dev/fd/N, so that no file
+ * is left behind however this ends. It is in a session of its own (Ctrl-C of the terminal does not reach it)
+ * and gets SIGKILL when quire dies.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli/boot.h"
+
+enum { SCREENSHOT_MS = 10000 };
+
+/* A pair of connected descriptors: ours is closed in QEMU, the other is inherited by it. */
+struct channel {
+    int ours, theirs;
+};
+
+struct channels {
+    struct channel link, log, qmp, errors;
+};
+
+static bool channels_open(struct channels *channels, bool with_qmp);
+static void channels_close_theirs(struct channels *channels);
+static void machine_arguments(struct strings *line, const struct boot_options *options);
+static void device_arguments(struct strings *line, const struct boot_options *options,
+                             const struct channels *channels);
+static char *kernel_command_line(const struct boot_options *options);
+static _Noreturn void qemu_become(const char *program, char **line, const struct channels *channels,
+                                  int initramfs, pid_t parent);
+
+static void add(struct strings *line, const char *word)
+{
+    strings_add(line, must_copy(word));
+}
+
+bool qemu_start(struct qemu *qemu, const struct boot_options *options, const char *program,
+                const char *kernel, int initramfs)
+{
+    struct channels channels;
+    struct strings line = {0};
+    pid_t parent = getpid();
+
+    if (!channels_open(&channels, options->screenshot != NULL)) {
+        say("boot: cannot make sockets: %s", strerror(errno));
+        return false;
+    }
+    add(&line, program);
+    machine_arguments(&line, options);
+    add(&line, "-kernel");
+    add(&line, kernel);
+    add(&line, "-initrd");
+    strings_add(&line, must_format("/dev/fd/%d", initramfs));
+    add(&line, "-append");
+    strings_add(&line, kernel_command_line(options));
+    device_arguments(&line, options, &channels);
+    if (options->verbose) {
+        for (size_t i = 0; i < line.count; i++) {
+            fprintf(stderr, "%s%s", line.items[i], i + 1 < line.count ? " " : "\n");
+        }
+    }
+    qemu->pid = fork();
+    if (qemu->pid == 0) {
+        qemu_become(program, line.items, &channels, initramfs, parent);
+    }
+    strings_free(&line);
+    channels_close_theirs(&channels);
+    qemu->link = channels.link.ours;
+    qemu->log = channels.log.ours;
+    qemu->qmp = channels.qmp.ours;
+    qemu->errors = channels.errors.ours;
+    if (qemu->pid < 0) {
+        say("boot: cannot start QEMU: %s", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static bool socket_channel(struct channel *channel)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+        return false;
+    }
+    *channel = (struct channel){ends[0], ends[1]};
+    return fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static bool channels_open(struct channels *channels, bool with_qmp)
+{
+    int ends[2];
+
+    channels->qmp = (struct channel){-1, -1};
+    if (!socket_channel(&channels->link) || !socket_channel(&channels->log) ||
+        (with_qmp && !socket_channel(&channels->qmp)) || pipe2(ends, O_CLOEXEC) < 0) {
+        return false;
+    }
+    channels->errors = (struct channel){ends[0], ends[1]};
+    return fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static void channels_close_theirs(struct channels *channels)
+{
+    close(channels->link.theirs);
+    close(channels->log.theirs);
+    close(channels->errors.theirs);
+    if (channels->qmp.theirs >= 0) {
+        close(channels->qmp.theirs);
+    }
+}
+
+static void machine_arguments(struct strings *line, const struct boot_options *options)
+{
+    static const char *const fixed[] = {"-accel",    "tcg",      "-M",   "q35",         "-smp",
+                                        "1",         "-display", "none", "-nodefaults", "-no-user-config",
+                                        "-no-reboot"};
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        add(line, fixed[i]);
+    }
+    add(line, "-m");
+    strings_add(line, must_format("%lluK", (unsigned long long)(options->memory_bytes >> 10)));
+    add(line, "-cpu");
+    if (options->icount) {
+        add(line, options->cpu ? options->cpu : "max,-erms");
+        add(line, "-icount");
+        add(line, "shift=0,sleep=off");
+    } else {
+        add(line, options->cpu ? options->cpu : "max");
+    }
+}
+
+/* QEMU takes a comma for the end of a value: two mean one. */
+static char *double_commas(const char *text)
+{
+    char *out = must_alloc(strlen(text) * 2 + 1);
+    char *at = out;
+
+    for (; *text; text++) {
+        *at++ = *text;
+        if (*text == ',') {
+            *at++ = ',';
+        }
+    }
+    *at = '\0';
+    return out;
+}
+
+static void device_arguments(struct strings *line, const struct boot_options *options,
+                             const struct channels *channels)
+{
+    static const char *const fixed[] = {"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+                                        "-serial", "chardev:log",
+                                        "-device", "virtio-serial-pci",
+                                        "-device", "virtserialport,chardev=link,name=quire.link"};
+
+    add(line, "-chardev");
+    strings_add(line, must_format("socket,id=log,fd=%d", channels->log.theirs));
+    add(line, "-chardev");
+    strings_add(line, must_format("socket,id=link,fd=%d", channels->link.theirs));
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        add(line, fixed[i]);
+    }
+    if (options->share) {
+        char *path = double_commas(options->share);
+
+        add(line, "-fsdev");
+        strings_add(line, must_format("local,id=share,path=%s,security_model=none,multidevs=remap", path));
+        add(line, "-device");
+        add(line, "virtio-9p-pci,fsdev=share,mount_tag=share");
+        free(path);
+    }
+    if (options->demo || options->screenshot) {
+        add(line, "-vga");
+        add(line, "std");
+    }
+    if (options->screenshot) {
+        add(line, "-chardev");
+        strings_add(line, must_format("socket,id=qmp,fd=%d", channels->qmp.theirs));
+        add(line, "-mon");
+        add(line, "chardev=qmp,mode=control");
+    }
+}
+
+static const char *stream_kind(int fd)
+{
+    return isatty(fd) ? "tty" : "pipe";
+}
+
+static char *kernel_command_line(const struct boot_options *options)
+{
+    struct winsize size = {0};
+
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0) {
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    }
+    char *window = size.ws_row && size.ws_col ? must_format(" rows=%u columns=%u", size.ws_row, size.ws_col)
+                                              : must_copy("");
+    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
+                             stream_kind(2), window, options->share ? " share=1" : "",
+                             options->no_aslr ? " noaslr" : "", options->demo ? " demo=" : "",
+                             options->demo ? options->demo : "", options->screenshot ? " pause=1" : "",
+                             options->append ? " " : "", options->append ? options->append : "");
+
+    free(window);
+    return line;
+}
+
+static bool keep_open(int fd)
+{
+    return fd < 0 || fcntl(fd, F_SETFD, 0) == 0;
+}
+
+static _Noreturn void qemu_become(const char *program, char **line, const struct channels *channels,
+                                  int initramfs, pid_t parent)
+{
+    sigset_t none;
+    int null = open("/dev/null", O_RDWR);
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(EXIT_MACHINE);
+    }
+    setsid();
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    dup2(null, STDIN_FILENO);
+    dup2(channels->errors.theirs, STDOUT_FILENO);
+    dup2(channels->errors.theirs, STDERR_FILENO);
+    if (keep_open(channels->link.theirs) && keep_open(channels->log.theirs) &&
+        keep_open(channels->qmp.theirs) && keep_open(initramfs)) {
+        execv(program, line);
+    }
+    dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+    _exit(EXIT_MACHINE);
+}
+
+/* The next line of QMP that answers a command; false when none comes until the deadline. */
+static bool qmp_answer(struct qemu *qemu, int64_t deadline)
+{
+    char text[8192];
+    size_t length = 0;
+
+    while (now_ms() < deadline && length < sizeof(text) - 1) {
+        struct pollfd wait = {.fd = qemu->qmp, .events = POLLIN};
+
+        if (poll(&wait, 1, (int)(deadline - now_ms())) <= 0 || read(qemu->qmp, text + length, 1) <= 0) {
+            return false;
+        }
+        if (text[length++] != '\n') {
+            continue;
+        }
+        json_t *answer = json_loadb(text, length, 0, NULL);
+        const char *error = json_string_value(json_object_get(json_object_get(answer, "error"), "desc"));
+        bool done = json_object_get(answer, "return") != NULL;
+
+        if (error) {
+            say("boot: --screenshot: QEMU: %s", error);
+        }
+        bool failed = error != NULL;
+
+        json_decref(answer);
+        if (done || failed) {
+            return done;
+        }
+        length = 0; /* the greeting, or an event */
+    }
+    return false;
+}
+
+static bool qmp_command(struct qemu *qemu, json_t *command, int64_t deadline)
+{
+    char *text = json_dumps(command, JSON_COMPACT);
+    bool sent =
+        write(qemu->qmp, text, strlen(text)) == (ssize_t)strlen(text) && write(qemu->qmp, "\n", 1) == 1;
+
+    free(text);
+    json_decref(command);
+    return sent && qmp_answer(qemu, deadline);
+}
+
+bool qemu_screenshot(struct qemu *qemu, const char *file)
+{
+    int64_t deadline = now_ms() + SCREENSHOT_MS;
+    json_t *arguments = json_pack("{s:s}", "filename", file);
+
+    return qmp_command(qemu, json_pack("{s:s}", "execute", "qmp_capabilities"), deadline) &&
+           qmp_command(qemu, json_pack("{s:s,s:o}", "execute", "screendump", "arguments", arguments),
+                       deadline);
+}
