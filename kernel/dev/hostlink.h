@@ -15,8 +15,8 @@ bool hostlink_present(void);
 /*
  * Bytes for the host's standard output (1) or error (2). Sleeps while the host has not taken what was sent
  * before, so that a slow host slows the program. Returns the bytes that were taken, at least 1 unless the uio
- * is empty; -EINTR when a signal came before the first, -EFAULT for a bad user pointer, -EIO when the link
- * has broken.
+ * is empty; -EINTR when a signal came before the first, -EFAULT for a bad user pointer, -EPIPE when nobody
+ * reads the stream any more, -EIO when the link has broken.
  */
 long hostlink_output(unsigned stream, struct uio *uio);
 /* The same for kernel memory: all or -errno. Inside of an interrupt (echo of the terminal) it does not sleep
@@ -34,6 +34,9 @@ struct waitq *hostlink_writable_queue(void);
  * much as they have room for, at most LINK_WINDOW.
  */
 void hostlink_grant(uint32_t bytes);
+/* Standard input when it is no terminal: bytes that the host has sent. 0 is the end. Sleeps until there is
+ * one, unless `wait` is false: -EAGAIN. -EINTR, -EFAULT. */
+long hostlink_input(struct uio *uio, bool wait);
 /* kernel/dev/stream.c: the buffer behind descriptor 0 of host_stream_file_ops. */
 void host_stream_start(void);
 void host_stream_input(const void *bytes, size_t count);
