@@ -279,7 +279,7 @@ bool mmu_access_kernel(struct host_mmu *mmu, struct vaddr address, enum access a
     return access_as(mmu, address, access, false, out, error);
 }
 
-/* ------------------------------------------------------------------ programs */
+/* ------------------------------------------------------------------ accesses */
 
 /* Programs may race with each other on their memory; that is no race of the core's, so the accesses are
  * atomic, words where they are aligned. */
@@ -318,8 +318,7 @@ static void copy_in(unsigned char *to, const unsigned char *from, size_t bytes)
     }
 }
 
-/* One access inside one page, while the TLB is locked. */
-static bool touch(struct host_mmu *mmu, struct vaddr address, enum access access, void *buffer, size_t bytes)
+bool mmu_transfer(struct host_mmu *mmu, struct vaddr address, enum access access, void *buffer, size_t bytes)
 {
     struct walk walk = {
         .tlb = &mmu->tlbs[host_cpu()], .root = mmu->root, .address = address, .access = access, .user = true};
@@ -333,51 +332,6 @@ static bool touch(struct host_mmu *mmu, struct vaddr address, enum access access
         copy_out(buffer, host_at(walk.to), bytes);
     hardware_unlock(&walk.tlb->taken);
     return done;
-}
-
-static enum status transfer(struct space *space, uint64_t address, unsigned char *buffer, size_t bytes,
-                            enum access access, size_t *done)
-{
-    enum { FAULTS_IN_ROW_MAX = 10000 }; /* a program that faults for ever is a broken handler */
-    size_t at = 0;
-    unsigned in_row = 0;
-    enum status status = ST_OK;
-
-    while (at < bytes) {
-        uint64_t here = address + at;
-        size_t part = (size_t)(PAGE_SIZE - (here & PAGE_MASK));
-
-        if (part > bytes - at)
-            part = bytes - at;
-        if (touch(space_mmu(space), vaddr(here), access, buffer + at, part)) {
-            at += part;
-            in_row = 0;
-            continue;
-        }
-        status = space_fault(space, vaddr(here), access);
-        if (status != ST_OK)
-            break;
-        if (++in_row > FAULTS_IN_ROW_MAX)
-            host_panic("space_fault says ST_OK, but address %#llx keeps faulting", (unsigned long long)here);
-    }
-    if (done != NULL)
-        *done = at;
-    return status;
-}
-
-enum status sim_read(struct space *space, uint64_t from, void *to, size_t bytes, size_t *done)
-{
-    return transfer(space, from, to, bytes, ACCESS_READ, done);
-}
-
-enum status sim_write(struct space *space, uint64_t to, const void *from, size_t bytes, size_t *done)
-{
-    return transfer(space, to, (unsigned char *)(uintptr_t)from, bytes, ACCESS_WRITE, done);
-}
-
-enum status sim_fetch(struct space *space, uint64_t from, unsigned char *to)
-{
-    return transfer(space, from, to, 1, ACCESS_EXEC, NULL);
 }
 
 /* ------------------------------------------------------------------ what the core asks for */

@@ -68,10 +68,14 @@ bool mmu_access(struct host_mmu *mmu, struct vaddr address, enum access access, 
 bool mmu_access_kernel(struct host_mmu *mmu, struct vaddr address, enum access access, struct paddr *out,
                        unsigned *error);
 
+/* One access of user code inside one page, done before anybody can flush. False: a page fault. */
+bool mmu_transfer(struct host_mmu *mmu, struct vaddr address, enum access access, void *buffer, size_t bytes);
+
 /*
- * What a program does: access memory page by page through the MMU, call space_fault() on a page fault and try
- * again. Stops at the first fault that cannot be served and gives its status; *done (may be NULL) bytes were
- * transferred before it. The CPU's accesses to one aligned word are atomic, as on the hardware.
+ * What a program does (program.c): access memory page by page through the MMU, call space_fault() on a page
+ * fault and try again. Stops at the first fault that cannot be served and gives its status; *done (may be
+ * NULL) bytes were transferred before it. The CPU's accesses to one aligned word are atomic, as on the
+ * hardware.
  */
 MUST_USE enum status sim_read(struct space *space, uint64_t from, void *to, size_t bytes, size_t *done);
 MUST_USE enum status sim_write(struct space *space, uint64_t to, const void *from, size_t bytes,
