@@ -65,6 +65,21 @@ static unsigned find(const struct memory_map *map, uint64_t address)
     return at;
 }
 
+/* Nothing is at `piece` yet: it makes a neighbour of its kind longer, or gets an entry of its own at `at`. */
+static enum status fill_gap(struct memory_map *map, unsigned at, struct memory_range piece)
+{
+    struct memory_range *before = at > 0 ? &map->ranges[at - 1] : NULL;
+    struct memory_range *after = at < map->count ? &map->ranges[at] : NULL;
+
+    if (before != NULL && before->kind == piece.kind && before->end.v == piece.start.v)
+        before->end = piece.end;
+    else if (after != NULL && after->kind == piece.kind && after->start.v == piece.end.v)
+        after->start = piece.start;
+    else
+        return insert_at(map, at, piece);
+    return ST_OK;
+}
+
 /* Settles the part of `range` that begins at range->start, and moves range->start behind it. */
 static enum status add_piece(struct memory_map *map, struct memory_range *range)
 {
@@ -76,7 +91,7 @@ static enum status add_piece(struct memory_map *map, struct memory_range *range)
         if (at < map->count && there->start.v < range->end.v)
             piece.end = there->start;
         range->start = piece.end;
-        return insert_at(map, at, piece);
+        return fill_gap(map, at, piece);
     }
 
     if (there->end.v < range->end.v)

@@ -142,7 +142,8 @@ static void the_buddy_takes_over(void **state)
             assert_int_equal(given[number]++, 0);
         }
         for (uint64_t i = 1; i < FRAMES; i++)
-            if (usable(i) && given[i] == 0) /* nothing is lost, but what more runs skipped than can be noted */
+            if (usable(i) &&
+                given[i] == 0) /* nothing is lost, but what more runs skipped than can be noted */
                 assert_int_equal(frame_table[i].use, FRAME_KERNEL);
         frames_check();
         sim_shutdown();
@@ -177,7 +178,8 @@ static void too_little_memory_for_the_table(void **state)
     struct boot_frames boot;
 
     assert_ok(memory_map_add(&tiny, (struct memory_range){paddr(0x1000), paddr(0x2000), MEMORY_USABLE}));
-    assert_ok(memory_map_add(&tiny, (struct memory_range){paddr(0x100000), paddr(0x40000000), MEMORY_KERNEL}));
+    assert_ok(
+        memory_map_add(&tiny, (struct memory_range){paddr(0x100000), paddr(0x40000000), MEMORY_KERNEL}));
     sim_boot_map(&tiny);
     boot_frames_init(&boot, &tiny, pfn(0));
     assert_status(frames_init(&boot), ST_NO_MEMORY);
@@ -192,7 +194,8 @@ static void a_hole_below_4g_is_covered(void **state)
     assert_ok(memory_map_add(&large, (struct memory_range){paddr(0x100000), paddr(2 * GIB), MEMORY_USABLE}));
     assert_ok(memory_map_add(&large, (struct memory_range){paddr(2 * GIB), paddr(4 * GIB), MEMORY_RESERVED}));
     assert_ok(memory_map_add(&large, (struct memory_range){paddr(4 * GIB), paddr(6 * GIB), MEMORY_USABLE}));
-    assert_ok(memory_map_add(&large, (struct memory_range){paddr(0xfd00000000), paddr(0x10000000000), MEMORY_RESERVED}));
+    assert_ok(memory_map_add(
+        &large, (struct memory_range){paddr(0xfd00000000), paddr(0x10000000000), MEMORY_RESERVED}));
     sim_boot_map(&large);
     boot_frames_init(&boot, &large, pfn(0x100));
     assert_ok(frames_init(&boot));

@@ -8,7 +8,8 @@ static void add(struct memory_map *map, uint64_t start, uint64_t end, enum memor
     assert_ok(memory_map_add(map, (struct memory_range){paddr(start), paddr(end), kind}));
 }
 
-static void expect(const struct memory_map *map, unsigned at, uint64_t start, uint64_t end, enum memory_kind kind)
+static void expect(const struct memory_map *map, unsigned at, uint64_t start, uint64_t end,
+                   enum memory_kind kind)
 {
     assert_true(at < map->count);
     assert_int_equal(map->ranges[at].start.v, start);
@@ -62,7 +63,8 @@ static void bad_ranges_are_refused(void **state)
     struct memory_map map = {0};
 
     assert_status(memory_map_add(&map, (struct memory_range){paddr(2), paddr(1), MEMORY_USABLE}), ST_INVALID);
-    assert_status(memory_map_add(&map, (struct memory_range){paddr(1), paddr(2), (enum memory_kind)9}), ST_INVALID);
+    assert_status(memory_map_add(&map, (struct memory_range){paddr(1), paddr(2), (enum memory_kind)9}),
+                  ST_INVALID);
     add(&map, 0x1000, 0x1000, MEMORY_USABLE); /* nothing */
     assert_int_equal(map.count, 0);
 }
@@ -74,7 +76,8 @@ static void a_full_map_stays_as_it_is(void **state)
     for (uint64_t i = 0; i < MEMORY_RANGES_MAX; i++)
         add(&map, i * 0x4000, i * 0x4000 + 0x2000, MEMORY_USABLE);
     before = map;
-    assert_status(memory_map_add(&map, (struct memory_range){paddr(0x1000), paddr(0x20000), MEMORY_ACPI}), ST_NO_SPACE);
+    assert_status(memory_map_add(&map, (struct memory_range){paddr(0x1000), paddr(0x20000), MEMORY_ACPI}),
+                  ST_NO_SPACE);
     assert_memory_equal(&map, &before, sizeof(map));
     /* What needs no entry still fits: it closes a gap. */
     add(&map, 0x2000, 0x4000, MEMORY_USABLE);
@@ -82,8 +85,8 @@ static void a_full_map_stays_as_it_is(void **state)
 }
 
 /* Strictness by kind, as frame.h has it in words: the test's own table. */
-static const int rank_of[] = {[MEMORY_USABLE] = 0, [MEMORY_MODULE] = 1, [MEMORY_KERNEL] = 2, [MEMORY_ACPI] = 3,
-                              [MEMORY_RESERVED] = 4};
+static const int rank_of[] = {
+    [MEMORY_USABLE] = 0, [MEMORY_MODULE] = 1, [MEMORY_KERNEL] = 2, [MEMORY_ACPI] = 3, [MEMORY_RESERVED] = 4};
 
 enum { MODEL = 200 };
 
@@ -133,9 +136,9 @@ static void random_ranges_match_a_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sorted_by_address),          cmocka_unit_test(neighbours_join),
-        cmocka_unit_test(stricter_kind_wins),         cmocka_unit_test(bad_ranges_are_refused),
-        cmocka_unit_test(a_full_map_stays_as_it_is),  cmocka_unit_test(random_ranges_match_a_model),
+        cmocka_unit_test(sorted_by_address),         cmocka_unit_test(neighbours_join),
+        cmocka_unit_test(stricter_kind_wins),        cmocka_unit_test(bad_ranges_are_refused),
+        cmocka_unit_test(a_full_map_stays_as_it_is), cmocka_unit_test(random_ranges_match_a_model),
     };
 
     return cmocka_run_group_tests_name("memory map", tests, NULL, NULL);
