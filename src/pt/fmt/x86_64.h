@@ -11,6 +11,7 @@
 #ifndef QUIRE_PT_FMT_X86_64_H
 #define QUIRE_PT_FMT_X86_64_H
 
+#include "quire/pt_flags.h"
 #include "quire/types.h"
 
 /* One entry of a table of any level. Read and written whole, with pt_entry_load/store. */
@@ -19,6 +20,7 @@ struct pt_entry {
 };
 
 enum { PT_LEVELS = 4, PT_ENTRIES = 512, PT_INDEX_BITS = 9 };
+enum { PT_PAGE_LEVELS = 3 }; /* a level-4 entry maps no page */
 
 #define PT_PRESENT ((uint64_t)1 << 0)
 #define PT_WRITE ((uint64_t)1 << 1)
@@ -41,6 +43,11 @@ enum { PT_LEVELS = 4, PT_ENTRIES = 512, PT_INDEX_BITS = 9 };
 #define PT_SOFT_9 ((uint64_t)1 << 58)
 #define PT_NO_EXEC ((uint64_t)1 << 63)
 #define PT_FRAME_MASK ((uint64_t)0x000ffffffffff000)
+#define PT_ATTRIBUTE ((uint64_t)1 << 7)       /* level 1: PAT */
+#define PT_HUGE_ATTRIBUTE ((uint64_t)1 << 12) /* levels 2 and 3: PAT */
+/* An entry that points to a table: bits 62..52 are ignored there (SDM tables 4-15, 4-16, 4-18). */
+enum { PT_LIVE_SHIFT = 52 };
+#define PT_LIVE_MASK ((uint64_t)0x3ff << PT_LIVE_SHIFT)
 
 static inline struct pt_entry pt_entry(uint64_t bits)
 {
@@ -109,6 +116,122 @@ static inline uint64_t pt_level_span(unsigned level)
 static inline unsigned pt_index(struct vaddr address, unsigned level)
 {
     return (unsigned)(address.v >> pt_level_shift(level)) & (PT_ENTRIES - 1);
+}
+
+/* A non-present entry that is not empty. */
+static inline bool pt_entry_is_mark(struct pt_entry entry)
+{
+    return (entry.bits & PT_PRESENT) == 0 && entry.bits != 0;
+}
+
+static inline struct pt_mark pt_entry_mark(struct pt_entry entry)
+{
+    return (struct pt_mark){entry.bits >> 1};
+}
+
+static inline struct pt_entry pt_entry_from_mark(struct pt_mark mark)
+{
+    return pt_entry(mark.value << 1);
+}
+
+/* No reserved bit is set: PS at level 4, address bits below the size of a huge page (bit 12 is PAT there). */
+static inline bool pt_entry_valid(struct pt_entry entry, unsigned level)
+{
+    if ((entry.bits & PT_PRESENT) == 0 || level == 1 || (entry.bits & PT_HUGE) == 0)
+        return true;
+    return level <= PT_PAGE_LEVELS &&
+           (entry.bits & PT_FRAME_MASK & (pt_level_span(level) - 1) & ~PT_HUGE_ATTRIBUTE) == 0;
+}
+
+/* Where a present page begins. */
+static inline struct paddr pt_entry_page_paddr(struct pt_entry entry, unsigned level)
+{
+    return paddr(entry.bits & PT_FRAME_MASK & ~(pt_level_span(level) - 1));
+}
+
+/* The flags that are bits of an entry; execution is the absence of NX. */
+static inline uint64_t pt_flag_bits(struct pt_flags flags)
+{
+    return (uint64_t)flags.bits & PT_FLAG_ALL & ~(uint64_t)PT_FLAG_EXEC;
+}
+_Static_assert(PT_FLAG_WRITE == PT_WRITE && PT_FLAG_USER == PT_USER &&
+                   PT_FLAG_WRITE_THROUGH == PT_WRITE_THROUGH && PT_FLAG_NO_CACHE == PT_NO_CACHE &&
+                   PT_FLAG_ACCESSED == PT_ACCESSED && PT_FLAG_DIRTY == PT_DIRTY &&
+                   PT_FLAG_GLOBAL == PT_GLOBAL && PT_FLAG_SOFT == PT_SOFT_0,
+               "a flag has the place of its bit");
+
+/* An entry of `level` that maps the page at `page`. */
+static inline struct pt_entry pt_entry_page(struct paddr page, struct pt_flags flags, unsigned level)
+{
+    return pt_entry(page.v | pt_flag_bits(flags) | PT_PRESENT | (flags.bits & PT_FLAG_EXEC ? 0 : PT_NO_EXEC) |
+                    (level > 1 ? PT_HUGE : 0));
+}
+
+static inline struct pt_flags pt_entry_flags(struct pt_entry entry)
+{
+    return pt_flags((uint32_t)(entry.bits & PT_FLAG_ALL & ~PT_HUGE & ~PT_PRESENT) |
+                    (entry.bits & PT_NO_EXEC ? 0 : PT_FLAG_EXEC));
+}
+
+/* The rights of a walk: a right that one level does not give is not there. Begin with pt_rights_all(), add
+ * the present entries from the root to the page, read the flags of the result. */
+static inline struct pt_entry pt_rights_all(void)
+{
+    return pt_entry(~PT_NO_EXEC);
+}
+
+static inline struct pt_entry pt_rights_add(struct pt_entry rights, struct pt_entry entry)
+{
+    return pt_entry((rights.bits & entry.bits & (PT_WRITE | PT_USER)) |
+                    ((rights.bits | entry.bits) & PT_NO_EXEC) |
+                    (entry.bits & ~(PT_WRITE | PT_USER | PT_NO_EXEC)));
+}
+
+/* Changing flags of present entries: new = (old & keep) | add. */
+struct pt_masks {
+    uint64_t keep, add;
+};
+static inline struct pt_masks pt_change_masks(struct pt_flags set, struct pt_flags clear)
+{
+    return (struct pt_masks){
+        .keep = ~(pt_flag_bits(clear) | (set.bits & PT_FLAG_EXEC ? PT_NO_EXEC : 0)),
+        .add = pt_flag_bits(set) | (clear.bits & PT_FLAG_EXEC ? PT_NO_EXEC : 0),
+    };
+}
+
+/* Present entries that the MMU may still mark dirty, so that a plain store could lose the mark. */
+static inline bool pt_entry_may_get_dirty(struct pt_entry entry)
+{
+    return (entry.bits & (PT_PRESENT | PT_WRITE | PT_DIRTY)) == (PT_PRESENT | PT_WRITE);
+}
+
+/* The huge page of `level` becomes PT_ENTRIES pages of the level below: the first of them. The others follow
+ * at distances of pt_level_span(level - 1). The attribute bit moves when the parts are 4 KiB pages. */
+static inline struct pt_entry pt_entry_first_part(struct pt_entry huge, unsigned level)
+{
+    uint64_t bits = huge.bits;
+
+    if (level == 2) {
+        bits &= ~(PT_HUGE | PT_HUGE_ATTRIBUTE);
+        bits |= (huge.bits & PT_HUGE_ATTRIBUTE) >> 5;
+    }
+    return pt_entry(bits);
+}
+
+/*
+ * The number of entries that are not empty in the table that this entry points to, kept in the entry's
+ * ignored bits, plus one; 0 there means that nobody has counted: whoever made the table knows nothing of
+ * this.
+ */
+enum { PT_LIVE_UNKNOWN = -1 };
+static inline int pt_entry_live(struct pt_entry table)
+{
+    return (int)((table.bits & PT_LIVE_MASK) >> PT_LIVE_SHIFT) - 1;
+}
+
+static inline struct pt_entry pt_entry_with_live(struct pt_entry table, int live)
+{
+    return pt_entry((table.bits & ~PT_LIVE_MASK) | (uint64_t)(live + 1) << PT_LIVE_SHIFT);
 }
 
 /* Bits 63..47 all equal. */

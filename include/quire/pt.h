@@ -1,0 +1,288 @@
+/*
+ * Page tables.
+ *
+ * A library that any kernel or hypervisor can lift out: it has no globals, allocates nothing of its own, and
+ * knows nothing of the host but what the caller hands to it: an allocator of frames (struct pt_alloc), the
+ * way in which a table's frame can be reached (struct pt_reach), and somebody who flushes translations
+ * (struct pt_flusher). The entry format is chosen when compiling (src/pt/format.h).
+ *
+ * Contracts of every function:
+ *  - Ranges are [start, start + length_bytes), whole pages, and do not cross the hole of addresses that are
+ * not canonical: else ST_NOT_ALIGNED, ST_NOT_CANONICAL; a length of 0 is ST_INVALID.
+ *  - A change prepares, then commits: a call that fails has changed no entry and has given every frame back.
+ *  - ST_NO_MEMORY: the allocator had no frame. ST_NO_SPACE: the way to reach tables had no free slot left.
+ *    ST_INVALID: an entry that the format does not allow was met, or the range holds the recursive slot.
+ *  - Locking is the caller's: one change at a time of what shares a table; readers beside it see old or new.
+ */
+#ifndef QUIRE_PT_H
+#define QUIRE_PT_H
+
+#include "pt/format.h"
+#include "quire/pt_flags.h"
+#include "quire/status.h"
+#include "quire/types.h"
+
+/* ------------------------------------------------------------------ reaching a table's frame */
+
+/*
+ * Software can use virtual addresses only, but tables hold physical ones. The ways to get from one to the
+ * other:
+ *
+ *   identity   a table's frame is mapped at its own number                       PT_WAY_OFFSET, offset 0
+ *   offset     the frames of tables are mapped at a fixed distance               PT_WAY_OFFSET
+ *   complete   all of physical memory is mapped at a distance, by huge pages     PT_WAY_OFFSET
+ *   temporary  one level-1 table maps itself; its free entries are slots that
+ *              are pointed at a frame for as long as it is used                  PT_WAY_SLOTS
+ *   recursive  an entry of the root points to the root: taking it once more in a
+ *              walk ends one level early, at a table instead of a page           PT_WAY_RECURSIVE
+ *
+ * The first three differ in what is mapped, which is the business of whoever maps it, and of the allocator
+ * that must give out frames that are reachable.
+ */
+enum pt_way { PT_WAY_OFFSET, PT_WAY_SLOTS, PT_WAY_RECURSIVE };
+
+struct pt_reach {
+    enum pt_way way;
+    uint64_t offset;     /* OFFSET: where physical address 0 is, or would be */
+    struct vaddr window; /* SLOTS: what entry 0 of the level-1 table maps */
+    unsigned index;      /* SLOTS: the entry that maps the level-1 table; RECURSIVE: the entry of the root */
+    /* SLOTS, RECURSIVE: this CPU forgets its translation of the page, because its entry has changed. */
+    void (*forget)(void *context, struct vaddr page);
+    /* NULL where the addresses are the machine's; a software MMU gives the pointer for the page instead. */
+    void *(*resolve)(void *context, struct vaddr page);
+    void *context;
+};
+
+struct pt_reach pt_reach_identity(void);
+struct pt_reach pt_reach_offset(uint64_t offset);
+/* `window` is a multiple of a level-1 table's span; entry `self` of the level-1 table there maps the table.
+ * Four of the other entries must be empty. */
+struct pt_reach pt_reach_slots(struct vaddr window, unsigned self, void (*forget)(void *, struct vaddr),
+                               void *context);
+/* Only for the tables that the CPU uses: the root is found through itself. One more entry of the root must be
+ * empty when tables are to be made: new frames are reached, zeroed and filled through it before they are
+ * linked. */
+struct pt_reach pt_reach_recursive(unsigned index, void (*forget)(void *, struct vaddr), void *context);
+
+/* The addresses under which the recursive entry `index` shows the table of `level` on the way to `address`,
+ * and its entry for it. Level PT_LEVELS is the root. */
+struct vaddr pt_recursive_table(unsigned index, struct vaddr address, unsigned level);
+struct vaddr pt_recursive_entry(unsigned index, struct vaddr address, unsigned level);
+
+/* ------------------------------------------------------------------ frames for tables */
+
+struct pt_alloc {
+    /* One frame, false when there is none. It must be reachable in the pt's way. */
+    bool (*take)(void *context, struct paddr *out);
+    /* A frame that take() gave. */
+    void (*give)(void *context, struct paddr frame);
+    /* A page that was unmapped to be handed back, of the size of `level`. NULL: nobody wants them. */
+    void (*give_page)(void *context, struct paddr page, unsigned level);
+    void *context;
+    bool zeroed; /* the frames hold zeroes only */
+};
+
+/* Never has a frame: what it serves may change entries, but make no table. */
+extern const struct pt_alloc pt_alloc_none;
+
+/* ------------------------------------------------------------------ the flush promise */
+
+enum pt_flush_kind {
+    PT_FLUSH_NONE,  /* no CPU can hold anything that has become wrong */
+    PT_FLUSH_PAGES, /* translations of pages in the range */
+    PT_FLUSH_TABLES /* and entries that pointed to tables */
+};
+
+/*
+ * What a change returns: its status, and the promise to flush. The status cannot be had without saying what
+ * becomes of the promise: pt_flush_now(), pt_batch_add() or pt_flush_ignore().
+ */
+struct pt_flush {
+    uint64_t start;      /* private, like the others */
+    uint64_t pages : 48; /* of 4 KiB */
+    uint64_t kind : 8;
+    uint64_t status : 8;
+};
+_Static_assert(sizeof(struct pt_flush) == 16, "travels in two registers");
+
+struct pt_flusher {
+    /* Returns when no CPU holds the translations any more. */
+    void (*flush)(void *context, struct vaddr start, uint64_t pages, enum pt_flush_kind kind);
+    void *context;
+};
+
+/* Flush, and give the status of the change. */
+MUST_USE enum status pt_flush_now(struct pt_flush promise, const struct pt_flusher *flusher);
+
+/* Say that nobody can hold old translations (the tables are not in use), or that they do no harm. */
+MUST_USE static inline enum status pt_flush_ignore(struct pt_flush promise)
+{
+    return (enum status)promise.status;
+}
+
+/*
+ * Promises gathered, to be kept by one flush; and the frames that were taken out of tables, which go back to
+ * their allocator only after it. When the storage is full, the flush happens early.
+ */
+struct pt_batch {
+    const struct pt_alloc *alloc;
+    const struct pt_flusher *flusher; /* NULL: the tables are in nobody's use */
+    uint64_t *frames;                 /* frame | level, level 0: a table */
+    unsigned capacity, count;
+    uint64_t start, last; /* covers everything that was promised */
+    enum pt_flush_kind kind;
+};
+
+void pt_batch_init(struct pt_batch *batch, const struct pt_alloc *alloc, const struct pt_flusher *flusher,
+                   uint64_t *storage, unsigned capacity);
+MUST_USE enum status pt_batch_add(struct pt_batch *batch, struct pt_flush promise);
+/* Flush, then give the frames back. The batch is empty then, and may be used again. */
+void pt_batch_finish(struct pt_batch *batch);
+
+/* ------------------------------------------------------------------ a page table */
+
+struct pt {
+    struct paddr root;
+    struct pt_reach reach;
+    const struct pt_alloc *alloc;
+    unsigned keep_level; /* tables of this level and above are never cleaned up: they may be shared */
+    bool live;           /* an MMU may be marking entries dirty while they are changed: do not lose a mark */
+};
+
+/* Tables that are there already (a boot loader's, say). Cannot fail. */
+struct pt pt_at(struct paddr root, struct pt_reach reach, const struct pt_alloc *alloc);
+/* A new root. ST_NO_MEMORY. Not for the recursive way, which cannot reach a root that is not in use:
+ * ST_UNSUPPORTED. */
+MUST_USE enum status pt_create(struct pt *pt, struct pt_reach reach, const struct pt_alloc *alloc);
+/* Gives back the root and every table below it, and no page. No MMU may be using them. Not for the recursive
+ * way. Tables that are shared with another root must have been taken out before. */
+void pt_destroy(struct pt *pt);
+
+/* ------------------------------------------------------------------ changing it */
+
+enum pt_size {
+    PT_SIZE_LARGEST = 0, /* the largest pages that the addresses, the length and the tables there allow */
+    PT_SIZE_4K = 1,      /* the number is the level */
+    PT_SIZE_2M = 2,
+    PT_SIZE_1G = 3
+};
+
+/* One mapping to be made: [start, start + length_bytes) shows the memory from `to` on. */
+struct pt_map {
+    struct vaddr start;
+    struct paddr to;
+    uint64_t length_bytes;
+    struct pt_flags flags;
+    enum pt_size size;
+    struct pt_mark mark; /* not 0: write this mark into the entries instead of a page */
+
+    /* After ST_MAPPED or ST_HUGE_PAGE: what is in the way, and where. */
+    struct vaddr at;
+    struct pt_entry found;
+    unsigned found_level;
+};
+
+/*
+ * Every entry of the range must be empty. ST_MAPPED: a page, a mark, or (for huge pages asked for by size) a
+ * table is there already; ST_HUGE_PAGE: a page larger than those to be mapped covers it. ST_NOT_ALIGNED for
+ * the size that was asked for; ST_INVALID when a physical address is beyond the format's, or a size that it
+ * has not.
+ */
+MUST_USE struct pt_flush pt_map(struct pt *pt, struct pt_map *request);
+
+/* What the calls below do about special cases. */
+enum pt_option {
+    PT_STRICT = 0,
+    PT_SKIP_HOLES = 1, /* a hole (or a mark) in the range is passed over; else ST_NOT_MAPPED */
+    PT_SPLIT_HUGE = 2, /* a huge page that is covered in part is split; else ST_HUGE_PAGE */
+    PT_CLEAR_MARKS = 4 /* unmap: marks go too, and are no holes */
+};
+
+/* Takes pages out. Their frames stay their owner's, tables that become empty stay in place (pt_clean()). */
+MUST_USE struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options);
+/* The same; pages go through the batch to give_page(), tables that become empty to give(). The promise is the
+ * batch's. A failed call has left nothing in it. */
+MUST_USE enum status pt_unmap_give(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,
+                                   struct pt_batch *batch);
+
+/* Sets and clears flags of the pages in the range. */
+MUST_USE struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_bytes,
+                                    struct pt_flags set, struct pt_flags clear, unsigned options);
+
+/* The page at `address`, if it is larger, becomes pages of `size`. ST_OK if it is not larger, ST_NOT_MAPPED.
+ */
+MUST_USE struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size);
+
+/* The tables down to `level` that the range needs, made where they are missing. */
+MUST_USE enum status pt_make_tables(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned level);
+
+/* Tables in the range (also those that reach out of it) that have no entry go to the batch. */
+MUST_USE enum status pt_clean(struct pt *pt, struct vaddr start, uint64_t length_bytes,
+                              struct pt_batch *batch);
+
+/* ------------------------------------------------------------------ looking at it */
+
+struct pt_translation {
+    struct paddr paddr;    /* of the byte */
+    struct pt_flags flags; /* rights of the whole walk, other flags of the page */
+    struct pt_entry entry; /* the last one read: page, mark, or empty */
+    unsigned level;        /* whose: 1 a 4 KiB page, 2 one of 2 MiB, 3 of 1 GiB */
+};
+
+/*
+ * ST_NOT_MAPPED: an entry on the way is empty or a mark (out->entry, out->level say which). Every other
+ * failure is another status: ST_NOT_CANONICAL, ST_INVALID (a reserved bit is set), ST_NO_SPACE.
+ */
+MUST_USE enum status pt_translate(const struct pt *pt, struct vaddr address, struct pt_translation *out);
+
+struct pt_visit {
+    struct vaddr start; /* of what the entry stands for */
+    struct pt_entry entry;
+    unsigned level;
+    unsigned index; /* in its table */
+};
+/* False ends the visit. */
+typedef bool pt_visitor(void *context, const struct pt_visit *visit);
+
+/* Bits of a choice of levels. */
+#define PT_LEVEL(level) (1u << (level))
+#define PT_LEVELS_ALL (~0u)
+
+/*
+ * Every entry that is not empty, of the levels chosen, in [start, last] (both canonical; `last` is inclusive,
+ * so that the whole of memory can be named), by ascending address, a table's entry before what is in the
+ * table. The recursive entry is not followed. The visitor must not change the tables. ST_OK also when it
+ * ended the visit.
+ */
+MUST_USE enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr last,
+                                    unsigned levels, pt_visitor *visitor, void *context);
+MUST_USE enum status pt_visit_all(const struct pt *pt, unsigned levels, pt_visitor *visitor, void *context);
+
+/* One line of text, without a newline. */
+typedef void pt_emit(void *context, const char *line);
+/* The tree of entries that are not empty with their flags; equal neighbours are one line. */
+MUST_USE enum status pt_dump(const struct pt *pt, pt_emit *emit, void *context);
+
+/* What pt_check() found wrong. */
+struct pt_broken {
+    const char *what;
+    struct vaddr at;
+    struct pt_entry entry;
+    unsigned level;
+};
+struct pt_counts {
+    uint64_t tables[PT_LEVELS + 1];     /* by level */
+    uint64_t pages[PT_PAGE_LEVELS + 1]; /* by level */
+    uint64_t marks;
+};
+/*
+ * Walks everything: no reserved bit, no table that is its own ancestor, live counts that are right.
+ * ST_INVALID with `broken` filled in; counts what it saw (`counts` may be NULL).
+ */
+MUST_USE enum status pt_check(const struct pt *pt, struct pt_broken *broken, struct pt_counts *counts);
+
+/* How many tables [start, start + length_bytes) needs in an empty page table, without the root, by level and
+ * in all: for planning. Largest pages, or of one size. */
+uint64_t pt_tables_needed(struct vaddr start, struct paddr to, uint64_t length_bytes, enum pt_size size);
+
+#endif

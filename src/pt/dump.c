@@ -1,0 +1,170 @@
+/*
+ * A page table as text: one line an entry, indented by depth, neighbours that continue each other in one
+ * line.
+ *
+ *   ffff888000000000-ffff8880ffffffff  L4[273]  table 0000000104000  w-u------  1 live
+ *    ffff888000000000-ffff8880ffffffff L3[0]    4 x 1G -> 0000000000000-00000ffffffff  w--gad
+ *
+ * Flags: w write, x execute, u user, g global, n not cached, t write-through, a accessed, d dirty, s the
+ * caller's.
+ */
+#include "pt/pt_internal.h"
+
+enum { LINE_MAX = 160 };
+
+struct line {
+    char text[LINE_MAX];
+    unsigned length;
+};
+
+/* A run of entries that has not been written yet. */
+struct dump {
+    pt_emit *emit;
+    void *context;
+    struct pt_visit first;
+    struct pt_entry last; /* of the run */
+    uint64_t count;       /* 0: no run */
+};
+
+static void put_char(struct line *line, char c)
+{
+    if (line->length < LINE_MAX - 1)
+        line->text[line->length++] = c;
+}
+
+static void put_text(struct line *line, const char *text)
+{
+    while (*text)
+        put_char(line, *text++);
+}
+
+static void put_hex(struct line *line, uint64_t value, unsigned digits)
+{
+    while (digits-- > 0)
+        put_char(line, "0123456789abcdef"[(value >> (4 * digits)) & 15]);
+}
+
+static void put_number(struct line *line, uint64_t value)
+{
+    char digits[20];
+    unsigned n = 0;
+
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    while (n > 0)
+        put_char(line, digits[--n]);
+}
+
+static void pad_to(struct line *line, unsigned column)
+{
+    do
+        put_char(line, ' ');
+    while (line->length < column);
+}
+
+static void put_flags(struct line *line, struct pt_flags flags)
+{
+    static const struct {
+        char letter;
+        uint32_t flag;
+    } letters[] = {{'w', PT_FLAG_WRITE},    {'x', PT_FLAG_EXEC},     {'u', PT_FLAG_USER},
+                   {'g', PT_FLAG_GLOBAL},   {'n', PT_FLAG_NO_CACHE}, {'t', PT_FLAG_WRITE_THROUGH},
+                   {'a', PT_FLAG_ACCESSED}, {'d', PT_FLAG_DIRTY},    {'s', PT_FLAG_SOFT}};
+
+    for (unsigned i = 0; i < sizeof letters / sizeof *letters; i++)
+        put_char(line, flags.bits & letters[i].flag ? letters[i].letter : '-');
+}
+
+static void put_size(struct line *line, unsigned level)
+{
+    unsigned shift = pt_level_shift(level);
+
+    put_number(line, (uint64_t)1 << shift % 10);
+    put_char(line, "BKMGTPE"[shift / 10]);
+}
+
+/* The run as one line. */
+static void write_run(struct dump *dump)
+{
+    const struct pt_visit *first = &dump->first;
+    uint64_t bytes = dump->count << pt_level_shift(first->level);
+    struct line line = {.length = 0};
+
+    if (dump->count == 0)
+        return;
+    for (unsigned depth = first->level; depth < PT_LEVELS; depth++)
+        put_text(&line, "  ");
+    put_hex(&line, first->start.v, 16);
+    put_char(&line, '-');
+    put_hex(&line, first->start.v + bytes - 1, 16);
+    put_text(&line, " L");
+    put_number(&line, first->level);
+    put_char(&line, '[');
+    put_number(&line, first->index);
+    put_char(&line, ']');
+    pad_to(&line, 50);
+    if (pt_entry_is_table(first->entry, first->level)) {
+        put_text(&line, "table ");
+        put_hex(&line, pt_entry_paddr(first->entry).v, 13);
+        put_char(&line, ' ');
+        put_flags(&line, pt_entry_flags(first->entry));
+        if (pt_entry_live(first->entry) != PT_LIVE_UNKNOWN) {
+            put_char(&line, ' ');
+            put_number(&line, (uint64_t)pt_entry_live(first->entry));
+            put_text(&line, " live");
+        }
+    } else {
+        put_number(&line, dump->count);
+        put_text(&line, " x ");
+        put_size(&line, first->level);
+        if (pt_entry_present(first->entry)) {
+            put_text(&line, " -> ");
+            put_hex(&line, pt_entry_page_paddr(first->entry, first->level).v, 13);
+            put_char(&line, ' ');
+            put_flags(&line, pt_entry_flags(first->entry));
+        } else {
+            put_text(&line, " mark ");
+            put_hex(&line, pt_entry_mark(first->entry).value, 16);
+        }
+    }
+    line.text[line.length] = '\0';
+    dump->emit(dump->context, line.text);
+    dump->count = 0;
+}
+
+/* Does the entry follow on the run: the neighbour in memory, with the next frame or the same mark? */
+static bool continues(const struct dump *dump, const struct pt_visit *visit)
+{
+    uint64_t span = pt_level_span(visit->level);
+
+    if (dump->count == 0 || visit->level != dump->first.level ||
+        pt_entry_is_table(visit->entry, visit->level) ||
+        visit->start.v != dump->first.start.v + dump->count * span)
+        return false;
+    if (pt_entry_present(visit->entry) && pt_entry_present(dump->last))
+        return visit->entry.bits == dump->last.bits + span;
+    return visit->entry.bits == dump->last.bits;
+}
+
+static bool dump_entry(void *context, const struct pt_visit *visit)
+{
+    struct dump *dump = context;
+
+    if (!continues(dump, visit)) {
+        write_run(dump);
+        dump->first = *visit;
+    }
+    dump->last = visit->entry;
+    dump->count++;
+    return true;
+}
+
+enum status pt_dump(const struct pt *pt, pt_emit *emit, void *context)
+{
+    struct dump dump = {.emit = emit, .context = context};
+    enum status status = pt_visit_all(pt, PT_LEVELS_ALL, dump_entry, &dump);
+
+    write_run(&dump);
+    return status;
+}

@@ -1,0 +1,124 @@
+/*
+ * Looking at a page table without changing it: translating one address, visiting entries.
+ */
+#include "pt/pt_internal.h"
+
+/* ------------------------------------------------------------------ translate */
+
+PT_INLINE enum status translate_work(enum pt_way way, const struct pt *pt, struct vaddr address,
+                                     struct pt_translation *out)
+{
+    struct pt_entry rights = pt_rights_all(), entry = pt_entry(0);
+    struct paddr frame = pt->root;
+    unsigned level;
+
+#pragma GCC unroll 4
+    for (level = PT_LEVELS; level >= 1; level--) {
+        struct pt_entry *table = table_open(way, pt, frame, address, level);
+
+        entry = pt_entry_load(&table[pt_index(address, level)]);
+        table_close(way, pt, table);
+        if (!pt_entry_is_table(entry, level))
+            break;
+        rights = pt_rights_add(rights, entry);
+        frame = pt_entry_paddr(entry);
+    }
+    out->entry = entry;
+    out->level = level;
+    if (!pt_entry_present(entry))
+        return ST_NOT_MAPPED;
+    if (!pt_entry_valid(entry, level))
+        return ST_INVALID;
+    out->paddr = paddr(pt_entry_page_paddr(entry, level).v | (address.v & (pt_level_span(level) - 1)));
+    out->flags = pt_entry_flags(pt_rights_add(rights, entry));
+    return ST_OK;
+}
+
+static __attribute__((noinline)) enum status
+translate_work_slowly(enum pt_way way, const struct pt *pt, struct vaddr address, struct pt_translation *out)
+{
+    enum status status = reach_check(pt);
+
+    return status == ST_OK ? translate_work(way, pt, address, out) : status;
+}
+
+enum status pt_translate(const struct pt *pt, struct vaddr address, struct pt_translation *out)
+{
+    if (!pt_canonical(address))
+        return ST_NOT_CANONICAL;
+    return PT_BY_WAY(pt, translate_work, pt, address, out);
+}
+
+/* ------------------------------------------------------------------ visit */
+
+struct tour {
+    const struct pt *pt;
+    uint64_t start, last;
+    unsigned levels;
+    unsigned lowest; /* nothing below it was asked for */
+    pt_visitor *visitor;
+    void *context;
+};
+
+/* The part of the table of `level` at `base` that is in the range. False: the visitor has seen enough. */
+static bool visit_table(const struct tour *tour, struct paddr frame, uint64_t base, unsigned level)
+{
+    const struct pt *pt = tour->pt;
+    enum pt_way way = pt->reach.way;
+    uint64_t span = pt_level_span(level), end = base + (span * PT_ENTRIES - 1);
+    unsigned first = tour->start > base ? pt_index(vaddr(tour->start), level) : 0;
+    unsigned final = tour->last < end ? pt_index(vaddr(tour->last), level) : PT_ENTRIES - 1;
+    struct pt_entry *table = table_open(way, pt, frame, vaddr(base), level);
+    bool more = true;
+
+    for (unsigned i = first; i <= final && more; i++) {
+        struct pt_visit visit = {
+            .start = vaddr(base + i * span), .entry = pt_entry_load(&table[i]), .level = level, .index = i};
+        struct paddr below = pt_entry_paddr(visit.entry);
+
+        if (pt_entry_empty(visit.entry))
+            continue;
+        if (tour->levels & PT_LEVEL(level))
+            more = tour->visitor(tour->context, &visit);
+        if (more && level > tour->lowest && pt_entry_is_table(visit.entry, level) && below.v != pt->root.v)
+            more = visit_table(tour, below, visit.start.v, level - 1);
+    }
+    table_close(way, pt, table);
+    return more;
+}
+
+enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr last, unsigned levels,
+                           pt_visitor *visitor, void *context)
+{
+    struct tour tour = {.pt = pt, .start = start.v, .last = last.v, .levels = levels, .lowest = 1};
+    uint64_t half_bytes = pt_level_span(PT_LEVELS) * (PT_ENTRIES / 2);
+    enum status status = reach_check(pt);
+    bool more = true;
+
+    if (status != ST_OK)
+        return status;
+    if (!pt_canonical(start) || !pt_canonical(last))
+        return ST_NOT_CANONICAL;
+    if (last.v < start.v)
+        return ST_INVALID;
+    while (tour.lowest < PT_LEVELS && !(levels & PT_LEVEL(tour.lowest)))
+        tour.lowest++;
+    tour.visitor = visitor;
+    tour.context = context;
+    /* The root stands for two halves with the addresses that are not canonical between them. */
+    if (start.v < half_bytes) {
+        tour.last = last.v < half_bytes ? last.v : half_bytes - 1;
+        more = visit_table(&tour, pt->root, 0, PT_LEVELS);
+    }
+    if (more && last.v >= half_bytes) {
+        tour.start = start.v < half_bytes ? 0 - half_bytes : start.v;
+        tour.last = last.v;
+        visit_table(&tour, pt->root, 0 - 2 * half_bytes, PT_LEVELS);
+    }
+    return ST_OK;
+}
+
+enum status pt_visit_all(const struct pt *pt, unsigned levels, pt_visitor *visitor, void *context)
+{
+    return pt_visit_range(pt, vaddr(0), vaddr(~(uint64_t)0), levels, visitor, context);
+}

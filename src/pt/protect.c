@@ -1,0 +1,80 @@
+/*
+ * Changing the flags of the pages in a range. Prepare and commit as in unmap.c.
+ *
+ * While an MMU uses the table, a write by it may set an entry's dirty bit between our reading and our writing
+ * of it. That can happen only to pages that are writable and not dirty yet; where the caller says that the
+ * table is live, these are changed by a locked instruction, and all others by plain stores. A lost accessed
+ * bit does no harm.
+ */
+#include "pt/pt_internal.h"
+
+PT_INLINE void change_run(const struct pt *pt, struct pt_entry *run, unsigned count, struct pt_masks masks,
+                          unsigned options)
+{
+    if (!(options & PT_SKIP_HOLES) && !(pt->live && run_may_get_dirty(run, count))) {
+        run_change(run, count, masks);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (pt_entry_present(pt_entry_load(&run[i])))
+            entry_change(&run[i], masks);
+}
+
+PT_INLINE void protect_work(enum pt_way way, struct pt *pt, struct vaddr start, uint64_t last,
+                            struct pt_masks masks, unsigned options)
+{
+    struct pt_path path;
+
+    for (uint64_t at = start.v, next;; at = next) {
+        if (path_walk(way, pt, vaddr(at), 1, &path) != ST_OK)
+            __builtin_trap(); /* only the recursive entry, at which preparing has failed */
+        if (path.level == 1) {
+            uint64_t left = ((last - at) >> PAGE_SHIFT) + 1;
+            unsigned count = PT_ENTRIES - path.index;
+
+            count = left < count ? (unsigned)left : count;
+            next = at + ((uint64_t)count << PAGE_SHIFT);
+            change_run(pt, &path.table[path.index], count, masks, options);
+        } else {
+            next = path_next(vaddr(at), path.level);
+            if (pt_entry_present(path.entry))
+                entry_change(&path.table[path.index], masks);
+        }
+        table_close(way, pt, path.table);
+        if (next - 1 >= last)
+            return;
+    }
+}
+
+static __attribute__((noinline)) void protect_work_slowly(enum pt_way way, struct pt *pt, struct vaddr start,
+                                                          uint64_t last, struct pt_masks masks,
+                                                          unsigned options)
+{
+    protect_work(way, pt, start, last, masks, options);
+}
+
+struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_bytes, struct pt_flags set,
+                           struct pt_flags clear, unsigned options)
+{
+    struct pt_masks masks = pt_change_masks(set, clear);
+    struct stash stash;
+    uint64_t last, frames_needed;
+    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
+
+    options &= ~(unsigned)PT_CLEAR_MARKS; /* a mark has no flags */
+    if (status == ST_OK)
+        status = reach_check(pt);
+    if (status == ST_OK)
+        status = range_prepare(pt, start, last, options, &frames_needed);
+    if (status != ST_OK)
+        return flush_failed(status);
+    if (frames_needed > 0) {
+        status = stash_fill(&stash, pt, frames_needed);
+        if (status != ST_OK)
+            return flush_failed(status);
+        split_at(pt, start, options, &stash);
+        split_at(pt, vaddr(last + 1), options, &stash);
+    }
+    PT_BY_WAY(pt, protect_work, pt, start, last, masks, options);
+    return flush_promise(start, length_bytes, PT_FLUSH_PAGES);
+}

@@ -1,0 +1,215 @@
+/*
+ * The inside of src/pt: reaching tables, and walking down to one.
+ *
+ * Everything here takes the way of reaching tables as an argument of its own. The entry points call their
+ * work once with the constant PT_WAY_OFFSET, where reaching a table is an addition and half of what is here
+ * vanishes, and once with the way that they were given. So there is one source and no indirect call.
+ *
+ * At any moment at most four tables are open: the one that is worked on, its parent while a live count
+ * changes, a new table while it is filled, and the stash.
+ */
+#ifndef PT_INTERNAL_H
+#define PT_INTERNAL_H
+
+#include "pt/run.h"
+#include "quire/pt.h"
+
+enum { PT_SLOTS_NEEDED = 4 };
+
+/* Run `work` for the way of this page table; as a constant for the one that has to be fast. */
+#define PT_BY_WAY(pt, work, ...)                                                                             \
+    ((pt)->reach.way == PT_WAY_OFFSET ? work(PT_WAY_OFFSET, __VA_ARGS__)                                     \
+                                      : work##_slowly((pt)->reach.way, __VA_ARGS__))
+
+/* ------------------------------------------------------------------ reach.c */
+
+/* Ready for a change or a walk: slots are free, the recursive entry is what it should be. */
+enum status reach_check_slowly(const struct pt *pt);
+PT_INLINE enum status reach_check(const struct pt *pt)
+{
+    return pt->reach.way == PT_WAY_OFFSET ? ST_OK : reach_check_slowly(pt);
+}
+void *reach_slot_open(const struct pt_reach *reach, struct paddr frame);
+void reach_slot_close(const struct pt_reach *reach, const void *at);
+void *reach_recursive_open(const struct pt_reach *reach, struct vaddr address, unsigned level);
+/* A frame that no table points to yet, through an empty entry of the root. */
+bool reach_can_park(const struct pt_reach *reach);
+void *reach_park(const struct pt_reach *reach, struct paddr frame);
+void reach_unpark(const struct pt_reach *reach, const void *at);
+/* The recursive addresses of the tables below level `above`, down to `level`, around `address` show something
+ * else now. */
+void reach_forget_tables(const struct pt_reach *reach, struct vaddr address, unsigned level, unsigned above);
+
+/* ------------------------------------------------------------------ tables */
+
+/* The table of `level` on the way to `address`, whose frame is `frame`. */
+PT_INLINE struct pt_entry *table_open(enum pt_way way, const struct pt *pt, struct paddr frame,
+                                      struct vaddr address, unsigned level)
+{
+    if (way == PT_WAY_OFFSET)
+        return (struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset);
+    if (way == PT_WAY_SLOTS)
+        return reach_slot_open(&pt->reach, frame);
+    return reach_recursive_open(&pt->reach, address, level);
+}
+
+PT_INLINE void table_close(enum pt_way way, const struct pt *pt, struct pt_entry *table)
+{
+    if (way == PT_WAY_SLOTS)
+        reach_slot_close(&pt->reach, table);
+}
+
+/* A frame that no table points to. */
+PT_INLINE struct pt_entry *frame_open(enum pt_way way, const struct pt *pt, struct paddr frame)
+{
+    if (way == PT_WAY_OFFSET)
+        return (struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset);
+    if (way == PT_WAY_SLOTS)
+        return reach_slot_open(&pt->reach, frame);
+    return reach_park(&pt->reach, frame);
+}
+
+PT_INLINE void frame_close(enum pt_way way, const struct pt *pt, struct pt_entry *at)
+{
+    if (way == PT_WAY_SLOTS)
+        reach_slot_close(&pt->reach, at);
+    else if (way == PT_WAY_RECURSIVE)
+        reach_unpark(&pt->reach, at);
+}
+
+/* ------------------------------------------------------------------ walking */
+
+/* Where a walk ended: in `table` (open) of `level`, at the entry for the address. */
+struct pt_path {
+    struct pt_entry *table;
+    struct pt_entry entry; /* what it held; at the lowest level that was asked for, not read */
+    unsigned level;
+    unsigned index;
+    struct paddr frames[PT_LEVELS + 1]; /* of the tables on the way, by level */
+};
+
+/* Down to the table of level `lowest`, or to an entry above it that is no table. Refuses to go through an
+ * entry of the root that points to the root: what is behind it is not memory but the tables. */
+PT_INLINE enum status path_walk(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned lowest,
+                                struct pt_path *path)
+{
+    struct paddr frame = pt->root;
+    unsigned level = PT_LEVELS;
+
+    path->entry = pt_entry(0);
+#pragma GCC unroll 4
+    for (; level >= lowest; level--) {
+        path->frames[level] = frame;
+        path->table = table_open(way, pt, frame, address, level);
+        path->index = pt_index(address, level);
+        if (level == lowest)
+            break;
+        path->entry = pt_entry_load(&path->table[path->index]);
+        if (!pt_entry_is_table(path->entry, level))
+            break;
+        table_close(way, pt, path->table);
+        frame = pt_entry_paddr(path->entry);
+        if (level == PT_LEVELS && frame.v == pt->root.v)
+            return ST_INVALID;
+    }
+    path->level = level;
+    return ST_OK;
+}
+
+/* The table at `path` got `delta` more entries that are not empty: its parent's entry counts them. Gives the
+ * new count, or PT_LIVE_UNKNOWN. */
+PT_INLINE int path_add_live(enum pt_way way, const struct pt *pt, const struct pt_path *path,
+                            struct vaddr address, int delta)
+{
+    unsigned above = path->level + 1;
+    int live;
+
+    if (above > PT_LEVELS)
+        return PT_LIVE_UNKNOWN;
+    struct pt_entry *parent = table_open(way, pt, path->frames[above], address, above);
+    struct pt_entry *at = &parent[pt_index(address, above)];
+    struct pt_entry entry = pt_entry_load(at);
+
+    live = pt_entry_live(entry);
+    if (live != PT_LIVE_UNKNOWN) {
+        live += delta;
+        pt_entry_store(at, pt_entry_with_live(entry, live));
+    }
+    table_close(way, pt, parent);
+    return live;
+}
+
+/* The first address that the entry at `path` does not stand for; 0 at the end of memory. */
+PT_INLINE uint64_t path_next(struct vaddr address, unsigned level)
+{
+    return align_down(address.v, pt_level_span(level)) + pt_level_span(level);
+}
+
+/* ------------------------------------------------------------------ ranges */
+
+/* Validate [start, start + length) for pages of `align` bytes; gives the last byte. */
+PT_INLINE enum status range_check(struct vaddr start, uint64_t length_bytes, uint64_t align, uint64_t *last)
+{
+    *last = start.v + length_bytes - 1;
+    if (length_bytes == 0)
+        return ST_INVALID;
+    if (!is_aligned(start.v | length_bytes, align))
+        return ST_NOT_ALIGNED;
+    if (*last < start.v || !pt_canonical(start) || !pt_canonical(vaddr(*last)) ||
+        (int64_t)(start.v ^ *last) < 0)
+        return ST_NOT_CANONICAL;
+    return ST_OK;
+}
+
+PT_INLINE struct pt_flush flush_failed(enum status status)
+{
+    return (struct pt_flush){.kind = PT_FLUSH_NONE, .status = (uint64_t)status & 0xff};
+}
+
+PT_INLINE struct pt_flush flush_promise(struct vaddr start, uint64_t length_bytes, enum pt_flush_kind kind)
+{
+    return (struct pt_flush){.start = start.v,
+                             .pages = (length_bytes >> PAGE_SHIFT) & (((uint64_t)1 << 48) - 1),
+                             .kind = (uint64_t)kind & 0xff,
+                             .status = ST_OK};
+}
+
+/*
+ * How many tables of the levels below `above` a range [start, last] inside one entry of level `above` needs,
+ * when nothing is below that entry, and its leaves are of level `leaf` in the middle and smaller only at the
+ * edges
+ * (`exact`: all of level `leaf`).
+ */
+uint64_t tables_below(uint64_t start, uint64_t last, unsigned above, unsigned leaf, bool exact);
+
+/* ------------------------------------------------------------------ stash.c */
+
+/* The frames that a change will need, taken before its first entry is written. What does not fit here is
+ * written into the frames themselves: each can hold the numbers of 511 others. */
+enum { STASH_INLINE = 24 };
+struct stash {
+    const struct pt *pt;
+    struct paddr page; /* the newest frame that holds numbers of others; 0: none */
+    uint64_t in_page;
+    unsigned count; /* in frames[] */
+    struct paddr frames[STASH_INLINE];
+};
+
+MUST_USE enum status stash_fill(struct stash *stash, const struct pt *pt, uint64_t count);
+/* One of them; there must be one. */
+struct paddr stash_pop(struct stash *stash);
+void stash_drop(struct stash *stash);
+
+/* ------------------------------------------------------------------ split.c */
+
+/* The frames that cutting the range [start, last] out of the huge page of `level` needs. */
+uint64_t split_tables(uint64_t start, uint64_t last, unsigned level);
+/* No page (nor, with PT_CLEAR_MARKS, mark) reaches over `cut` after this: the one that does is split as often
+ * as it takes. */
+void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *stash);
+
+/* What unmap and protect do first: is every page there that should be, and how many frames do splits take? */
+MUST_USE enum status range_prepare(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
+                                   uint64_t *frames_needed);
+
+#endif

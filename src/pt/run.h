@@ -1,0 +1,132 @@
+/*
+ * Runs: neighbouring entries of one table, worked on many at a time.
+ *
+ * This is where the time of range operations goes. Entries are 8 bytes and are written whole; two are put in
+ * one vector, which compilers turn into SSE where it may be used, and into plain registers in a kernel. An
+ * aligned 8-byte part of a vector store is never seen torn by the MMU (Intel SDM vol. 3A, 9.1.1; only the
+ * order of the parts is not guaranteed, and a run needs none).
+ */
+#ifndef PT_RUN_H
+#define PT_RUN_H
+
+#include "pt/format.h"
+
+#define PT_INLINE static inline __attribute__((always_inline))
+
+typedef uint64_t run_vec __attribute__((vector_size(16), may_alias, aligned(8)));
+enum { RUN_STEP = 16, RUN_VECS = RUN_STEP / 2 };
+
+/* The OR of all entries of the run: 0 when every one is empty. */
+PT_INLINE uint64_t run_or(const struct pt_entry *entries, unsigned count)
+{
+    const struct pt_entry *end = entries + count;
+    uint64_t any = 0;
+
+    if (count >= RUN_STEP) {
+        run_vec a = {0, 0}, b = {0, 0};
+
+        for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
+            const run_vec *v = (const run_vec *)(const void *)entries;
+            a |= v[0] | v[2] | v[4] | v[6];
+            b |= v[1] | v[3] | v[5] | v[7];
+        }
+        a |= b;
+        any = a[0] | a[1];
+    }
+    for (; entries < end; entries++)
+        any |= entries->bits;
+    return any;
+}
+
+/* The AND of all entries of the run: has the present bit when every one has. */
+PT_INLINE uint64_t run_and(const struct pt_entry *entries, unsigned count)
+{
+    const struct pt_entry *end = entries + count;
+    uint64_t all = ~(uint64_t)0;
+
+    if (count >= RUN_STEP) {
+        run_vec a = {~(uint64_t)0, ~(uint64_t)0}, b = a;
+
+        for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
+            const run_vec *v = (const run_vec *)(const void *)entries;
+            a &= v[0] & v[2] & v[4] & v[6];
+            b &= v[1] & v[3] & v[5] & v[7];
+        }
+        a &= b;
+        all = a[0] & a[1];
+    }
+    for (; entries < end; entries++)
+        all &= entries->bits;
+    return all;
+}
+
+/* entries[i] = first + i * step. */
+PT_INLINE void run_fill(struct pt_entry *entries, unsigned count, struct pt_entry first, uint64_t step)
+{
+    struct pt_entry *end = entries + count;
+    uint64_t bits = first.bits;
+
+    if (count >= RUN_STEP) {
+        run_vec v[RUN_VECS];
+        run_vec stride = {step * RUN_STEP, step * RUN_STEP};
+
+        for (unsigned k = 0; k < RUN_VECS; k++)
+            v[k] = (run_vec){bits + 2 * k * step, bits + (2 * k + 1) * step};
+        for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
+            run_vec *out = (run_vec *)(void *)entries;
+#pragma GCC unroll 8
+            for (unsigned k = 0; k < RUN_VECS; k++) {
+                out[k] = v[k];
+                v[k] += stride;
+            }
+        }
+        bits = v[0][0];
+    }
+    for (; entries < end; entries++, bits += step)
+        pt_entry_store(entries, pt_entry(bits));
+}
+
+PT_INLINE void run_clear(struct pt_entry *entries, unsigned count)
+{
+    run_fill(entries, count, pt_entry(0), 0);
+}
+
+/* Every entry of the run is present, and no MMU marks them meanwhile. */
+PT_INLINE void run_change(struct pt_entry *entries, unsigned count, struct pt_masks masks)
+{
+    struct pt_entry *end = entries + count;
+
+    if (count >= RUN_STEP) {
+        run_vec keep = {masks.keep, masks.keep}, add = {masks.add, masks.add};
+
+        for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
+            run_vec *v = (run_vec *)(void *)entries;
+#pragma GCC unroll 8
+            for (unsigned k = 0; k < RUN_VECS; k++)
+                v[k] = (v[k] & keep) | add;
+        }
+    }
+    for (; entries < end; entries++)
+        entries->bits = (entries->bits & masks.keep) | masks.add;
+}
+
+/* Is there a page in the run that a write of the MMU may mark dirty at any moment? */
+PT_INLINE bool run_may_get_dirty(const struct pt_entry *entries, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (pt_entry_may_get_dirty(pt_entry_load(&entries[i])))
+            return true;
+    return false;
+}
+
+/* Change one entry without losing what the MMU marks in it. */
+PT_INLINE void entry_change(struct pt_entry *entry, struct pt_masks masks)
+{
+    uint64_t old = entry->bits;
+
+    while (!__atomic_compare_exchange_n(&entry->bits, &old, (old & masks.keep) | masks.add, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+}
+
+#endif

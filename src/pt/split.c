@@ -1,0 +1,209 @@
+/*
+ * Splitting huge pages, and what unmap and protect find out before they begin.
+ *
+ *      level 2:   [      2 MiB page      ]            [  table  ]
+ *                                            becomes       |
+ *                                                     [4K|4K| ... |4K]
+ *
+ * A split changes no translation. A range that covers a huge page in part needs one at each edge that lies
+ * inside a page, and none in the middle.
+ */
+#include "pt/pt_internal.h"
+
+uint64_t tables_below(uint64_t start, uint64_t last, unsigned above, unsigned leaf, bool exact)
+{
+    uint64_t tables = 0;
+
+    for (unsigned level = 1; level < above; level++) {
+        unsigned shift = pt_level_shift(level + 1);
+        uint64_t mask = ((uint64_t)1 << shift) - 1;
+        uint64_t whole = (last >> shift) - (start >> shift) + 1;
+
+        if (level >= leaf) {
+            tables += whole; /* every one in the range */
+        } else if (!exact) { /* those that an edge of the range cuts */
+            uint64_t cut = (uint64_t)((start & mask) != 0) + (uint64_t)(((last + 1) & mask) != 0);
+
+            tables += cut < whole ? cut : whole;
+        }
+    }
+    return tables;
+}
+
+uint64_t split_tables(uint64_t start, uint64_t last, unsigned level)
+{
+    return tables_below(start, last, level, level, false);
+}
+
+/* The page (or mark) at `path` becomes a table of parts. */
+static void split_once(enum pt_way way, struct pt *pt, struct pt_path *path, struct vaddr address,
+                       struct stash *stash)
+{
+    struct paddr frame = stash_pop(stash);
+    struct pt_entry *parts = frame_open(way, pt, frame);
+    bool page = pt_entry_present(path->entry);
+    struct pt_entry first = page ? pt_entry_first_part(path->entry, path->level) : path->entry;
+    struct pt_entry table = pt_entry_with_live(pt_entry_table(frame), PT_ENTRIES);
+
+    run_fill(parts, PT_ENTRIES, first, page ? pt_level_span(path->level - 1) : 0);
+
+    struct pt_entry old = pt_entry_swap(&path->table[path->index], table);
+
+    if (old.bits != path->entry.bits) /* marked by the MMU meanwhile */
+        run_change(parts, PT_ENTRIES,
+                   (struct pt_masks){.keep = ~(uint64_t)0, .add = old.bits & ~path->entry.bits});
+    frame_close(way, pt, parts);
+    reach_forget_tables(&pt->reach, address, path->level - 1, path->level);
+}
+
+void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *stash)
+{
+    enum pt_way way = pt->reach.way;
+    struct pt_path path;
+
+    for (bool again = true; again;) {
+        if (path_walk(way, pt, cut, 1, &path) != ST_OK)
+            return;
+        again = path.level > 1 && !is_aligned(cut.v, pt_level_span(path.level)) &&
+                (pt_entry_present(path.entry) || (options & PT_CLEAR_MARKS && !pt_entry_empty(path.entry)));
+        if (again)
+            split_once(way, pt, &path, cut, stash);
+        table_close(way, pt, path.table);
+    }
+}
+
+/* ------------------------------------------------------------------ before unmap and protect */
+
+/* A run of a level-1 table: all pages, or what the options let pass. */
+static bool run_is_covered(const struct pt_entry *run, unsigned count, unsigned options)
+{
+    if (options & PT_SKIP_HOLES || pt_entry_present(pt_entry(run_and(run, count))))
+        return true;
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry entry = pt_entry_load(&run[i]);
+
+        if (!pt_entry_present(entry) && !(options & PT_CLEAR_MARKS && !pt_entry_empty(entry)))
+            return false;
+    }
+    return true;
+}
+
+/* An entry above level 1 that is no table. */
+static enum status entry_is_covered(struct pt_entry entry, unsigned level, uint64_t base, uint64_t start,
+                                    uint64_t last, unsigned options, uint64_t *frames_needed)
+{
+    uint64_t end = base + (pt_level_span(level) - 1);
+    uint64_t from = start > base ? start : base;
+    uint64_t to = last < end ? last : end;
+
+    if (!pt_entry_valid(entry, level))
+        return ST_INVALID;
+    if (!pt_entry_present(entry) && !(options & PT_CLEAR_MARKS && !pt_entry_empty(entry)))
+        return options & PT_SKIP_HOLES ? ST_OK : ST_NOT_MAPPED;
+    if (from == base && to == end)
+        return ST_OK;
+    if (!(options & PT_SPLIT_HUGE))
+        return ST_HUGE_PAGE;
+    *frames_needed += split_tables(from, to, level);
+    return ST_OK;
+}
+
+PT_INLINE enum status prepare_work(enum pt_way way, struct pt *pt, struct vaddr start, uint64_t last,
+                                   unsigned options, uint64_t *frames_needed)
+{
+    struct pt_path path;
+    enum status status;
+
+    *frames_needed = 0;
+    for (uint64_t at = start.v;;) {
+        uint64_t next = 0;
+
+        status = path_walk(way, pt, vaddr(at), 1, &path);
+        if (status != ST_OK)
+            return status;
+        if (path.level == 1) {
+            uint64_t left = ((last - at) >> PAGE_SHIFT) + 1;
+            unsigned count = PT_ENTRIES - path.index;
+
+            count = left < count ? (unsigned)left : count;
+            if (!run_is_covered(&path.table[path.index], count, options))
+                status = ST_NOT_MAPPED;
+            next = at + ((uint64_t)count << PAGE_SHIFT);
+        } else {
+            status = entry_is_covered(path.entry, path.level, align_down(at, pt_level_span(path.level)),
+                                      start.v, last, options, frames_needed);
+            next = path_next(vaddr(at), path.level);
+        }
+        table_close(way, pt, path.table);
+        if (status != ST_OK)
+            return status;
+        if (next - 1 >= last)
+            return ST_OK;
+        /* Where holes may be, only the edges can fail. */
+        at = options & PT_SKIP_HOLES && align_down(last, PAGE_SIZE) > next ? align_down(last, PAGE_SIZE)
+                                                                           : next;
+    }
+}
+
+static __attribute__((noinline)) enum status prepare_work_slowly(enum pt_way way, struct pt *pt,
+                                                                 struct vaddr start, uint64_t last,
+                                                                 unsigned options, uint64_t *frames_needed)
+{
+    return prepare_work(way, pt, start, last, options, frames_needed);
+}
+
+enum status range_prepare(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
+                          uint64_t *frames_needed)
+{
+    return PT_BY_WAY(pt, prepare_work, pt, start, last, options, frames_needed);
+}
+
+/* ------------------------------------------------------------------ splitting by itself */
+
+/* The level of the page at `address`, which may be split. */
+static enum status page_level(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned *level)
+{
+    struct pt_path path;
+    enum status status = path_walk(way, pt, address, 1, &path);
+
+    if (status != ST_OK)
+        return status;
+    *level = path.level;
+    if (!pt_entry_valid(path.entry, path.level))
+        status = ST_INVALID;
+    else if (!pt_entry_present(path.level == 1 ? pt_entry_load(&path.table[path.index]) : path.entry))
+        status = ST_NOT_MAPPED;
+    table_close(way, pt, path.table);
+    return status;
+}
+
+struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size)
+{
+    enum pt_way way = pt->reach.way;
+    unsigned lowest = (unsigned)size, level = 0;
+    struct stash stash;
+    enum status status;
+
+    if (lowest < 1 || lowest > PT_PAGE_LEVELS)
+        return flush_failed(ST_INVALID);
+    if (!pt_canonical(address))
+        return flush_failed(ST_NOT_CANONICAL);
+    status = reach_check(pt);
+    if (status == ST_OK)
+        status = page_level(way, pt, address, &level);
+    if (status != ST_OK || level <= lowest)
+        return flush_failed(status);
+    status = stash_fill(&stash, pt, level - lowest);
+    if (status != ST_OK)
+        return flush_failed(status);
+    for (unsigned now = level; now > lowest; now--) {
+        struct pt_path path;
+
+        if (path_walk(way, pt, address, lowest, &path) != ST_OK)
+            __builtin_trap(); /* it could be walked a moment ago */
+        split_once(way, pt, &path, address, &stash);
+        table_close(way, pt, path.table);
+    }
+    return flush_promise(vaddr(align_down(address.v, pt_level_span(level))), pt_level_span(level),
+                         PT_FLUSH_PAGES);
+}
