@@ -25,10 +25,11 @@ uint64_t frames_fail_countdown;
 static uint32_t cache_depth; /* how full a stack may get: less in a small machine */
 static uint32_t cache_limit; /* cache_depth, or 0 while the reserve is not full */
 
-static struct frame *alloc_single(struct frame_cache *cache, enum frame_use use, unsigned request);
+RARE static struct frame *alloc_single(struct frame_cache *cache, enum frame_use use, unsigned request);
+RARE static struct frame *alloc_other(unsigned order, enum frame_use use, unsigned request);
 static struct frame *alloc_block(unsigned order, enum frame_use use, unsigned request);
-static void free_past_cache(struct frame_cache *cache, struct frame_stack *stack, struct frame *frame);
-static void free_block(struct frame *frame, unsigned order);
+RARE static void free_past_cache(struct frame_stack *stack, struct frame *frame);
+RARE static void free_block(struct frame *frame, unsigned order);
 
 /* ------------------------------------------------------------------ stacks and counters */
 
@@ -94,14 +95,21 @@ struct frame *frame_alloc(unsigned order, enum frame_use use, unsigned request)
     struct frame_stack *stack = &cache->stacks[request & FRAME_ZERO];
 
     CHECK(use > FRAME_FREE && use < FRAME_USES);
-    if (__builtin_expect(__atomic_load_n(&frames_fail_countdown, __ATOMIC_RELAXED) != 0, 0) &&
-        frames_fail_now())
-        return NULL;
-    if (__builtin_expect(order != 0, 0))
-        return alloc_block(order, use, request);
+    if (__builtin_expect((order | __atomic_load_n(&frames_fail_countdown, __ATOMIC_RELAXED)) != 0, 0))
+        return alloc_other(order, use, request);
     if (__builtin_expect(stack_count(stack) == 0, 0))
         return alloc_single(cache, use, request);
     return hand_out(cache, stack_pop(stack), use);
+}
+
+/* A block, or while a test makes allocations fail. */
+static struct frame *alloc_other(unsigned order, enum frame_use use, unsigned request)
+{
+    if (frames_fail_now())
+        return NULL;
+    if (order != 0)
+        return alloc_block(order, use, request);
+    return alloc_single(&frame_caches[host_cpu()], use, request);
 }
 
 /* How many of `wanted` frames this request may take now; with the lock held. An emergency that goes into the
@@ -166,7 +174,7 @@ static void refill_dirty(struct frame_cache *cache, unsigned request)
     lock_drop(&buddy.lock);
 }
 
-/* The CPU's stack of the wanted kind is empty. */
+/* The CPU's stack of the wanted kind may be empty. */
 static struct frame *alloc_single(struct frame_cache *cache, enum frame_use use, unsigned request)
 {
     struct frame_stack *dirty = &cache->stacks[CACHE_DIRTY];
@@ -174,7 +182,7 @@ static struct frame *alloc_single(struct frame_cache *cache, enum frame_use use,
     bool zero = (request & FRAME_ZERO) != 0;
     struct frame *frame;
 
-    if (zero && __atomic_load_n(&buddy.pooled, __ATOMIC_RELAXED) != 0)
+    if (zero && stack_count(zeroed) == 0 && __atomic_load_n(&buddy.pooled, __ATOMIC_RELAXED) != 0)
         refill_zeroed(cache, request);
     if (stack_count(zeroed) == 0 || !zero) {
         if (stack_count(dirty) == 0)
@@ -233,7 +241,7 @@ static struct frame *alloc_block(unsigned order, enum frame_use use, unsigned re
 
 /* ------------------------------------------------------------------ freeing */
 
-static _Noreturn void panic_free(const struct frame *frame)
+RARE static _Noreturn void panic_free(const struct frame *frame)
 {
     if (frame->use == FRAME_FREE)
         host_panic("frame %#llx: freed twice", (unsigned long long)frame_pfn(frame).v);
@@ -271,7 +279,7 @@ void frame_free(struct frame *frame)
     header_store(frame, header_of(FRAME_FREE, ORDER_CACHED, 0, 0));
     poison_fill(frame);
     if (__builtin_expect(stack_count(stack) >= __atomic_load_n(&cache_limit, __ATOMIC_RELAXED), 0))
-        free_past_cache(cache, stack, frame);
+        free_past_cache(stack, frame);
     else
         stack_push(stack, frame);
 }
@@ -286,7 +294,7 @@ void frame_free_zeroed(struct frame *frame)
     count_use(cache, frame->use, (uint64_t)-1);
     header_store(frame, header_of(FRAME_FREE, ORDER_CACHED, FRAME_ZEROED, 0));
     if (__builtin_expect(stack_count(stack) >= __atomic_load_n(&cache_limit, __ATOMIC_RELAXED), 0))
-        free_past_cache(cache, stack, frame);
+        free_past_cache(stack, frame);
     else
         stack_push(stack, frame);
 }
@@ -315,12 +323,11 @@ static void give_back(struct frame *frame)
 }
 
 /* The stack is full, or the reserve wants filling: the older half of the stack and `frame` go back. */
-static void free_past_cache(struct frame_cache *cache, struct frame_stack *stack, struct frame *frame)
+static void free_past_cache(struct frame_stack *stack, struct frame *frame)
 {
     uint32_t count = stack_count(stack);
     uint32_t back = count < 2 ? count : count / 2;
 
-    (void)cache;
     lock_take(&buddy.lock);
     for (uint32_t i = 0; i < back; i++)
         give_back(stack->frames[i]);

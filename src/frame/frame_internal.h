@@ -11,6 +11,9 @@
 /* The whole frames of a range, as frame numbers; false when there are none. */
 bool memory_map_frames(const struct memory_range *range, uint64_t *start, uint64_t *end);
 
+/* The rare continuation of a hot function: kept out of it, so that the hot part needs few registers. */
+#define RARE __attribute__((noinline, cold))
+
 /* ------------------------------------------------------------------ states of a frame */
 
 /* frame->order of a frame that is not the head of a block. */

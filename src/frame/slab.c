@@ -46,10 +46,12 @@ static struct slab_class classes[SLAB_CLASSES];
 static uint8_t class_of_grains[SLAB_LARGEST / SLAB_GRAIN + 1]; /* index: bytes / 16, rounded up */
 static uint64_t large_live;
 
-static struct frame *slab_new(struct slab_class *class);
+RARE static struct frame *slab_new(struct slab_class *class);
+RARE static void *alloc_other(size_t size);
 static void *large_alloc(size_t size);
-static void large_free(struct frame *frame);
-static void slab_now_free(struct slab_class *class, struct frame *slab);
+static void *cell_alloc(struct slab_class *class);
+RARE static void large_free(struct frame *frame);
+RARE static void slab_now_free(struct slab_class *class, struct frame *slab);
 
 /* ------------------------------------------------------------------ cells */
 
@@ -125,18 +127,31 @@ static inline void cell_verify_used(const struct slab_class *class, const struct
 
 /* ------------------------------------------------------------------ allocating */
 
+static inline struct slab_class *class_for(size_t size)
+{
+    return &classes[class_of_grains[(size + SLAB_GRAIN - 1) / SLAB_GRAIN]];
+}
+
 void *slab_alloc(size_t size)
 {
-    struct slab_class *class;
+    if (__builtin_expect(
+            size > SLAB_LARGEST || __atomic_load_n(&frames_fail_countdown, __ATOMIC_RELAXED) != 0, 0))
+        return alloc_other(size);
+    return cell_alloc(class_for(size));
+}
+
+/* A large one, or while a test makes allocations fail. */
+static void *alloc_other(size_t size)
+{
+    if (frames_fail_now())
+        return NULL;
+    return size > SLAB_LARGEST ? large_alloc(size) : cell_alloc(class_for(size));
+}
+
+static void *cell_alloc(struct slab_class *class)
+{
     struct frame *slab;
     void *cell;
-
-    if (__builtin_expect(__atomic_load_n(&frames_fail_countdown, __ATOMIC_RELAXED) != 0, 0) &&
-        frames_fail_now())
-        return NULL;
-    if (__builtin_expect(size > SLAB_LARGEST, 0))
-        return large_alloc(size);
-    class = &classes[class_of_grains[(size + SLAB_GRAIN - 1) / SLAB_GRAIN]];
 
     lock_take(&class->lock);
     if (__builtin_expect(list_empty(&class->partial), 0) && slab_new(class) == NULL) {
