@@ -13,7 +13,7 @@
 enum { NAME_WIDTH = 34, NUMBER_WIDTH = 16 };
 
 static bool report_wanted(const struct boot_options *options);
-static void report_table(FILE *out, const json_t *report);
+static void report_table(FILE *out, json_t *report);
 
 int report_print(const char *text, size_t length, const struct boot_options *options)
 {
@@ -115,18 +115,18 @@ static void report_row(FILE *out, unsigned indent, const char *key, const json_t
     fprintf(out, "%*s%-*s%*s\n", (int)indent, "", NAME_WIDTH - (int)indent, name, NUMBER_WIDTH, text);
 }
 
-static void report_rows(FILE *out, unsigned indent, const json_t *object)
+static void report_rows(FILE *out, unsigned indent, json_t *object)
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    json_object_foreach(object, key, value)
     {
         if (!json_is_object(value)) {
             report_row(out, indent, key, value);
         }
     }
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    json_object_foreach(object, key, value)
     {
         if (json_is_object(value) && json_object_size(value) > 0) {
             char name[64];
@@ -138,7 +138,7 @@ static void report_rows(FILE *out, unsigned indent, const json_t *object)
     }
 }
 
-static void report_table(FILE *out, const json_t *report)
+static void report_table(FILE *out, json_t *report)
 {
     fprintf(out, "paging report\n");
     report_rows(out, 2, report);
