@@ -1,0 +1,38 @@
+/*
+ * The kernel: memory, devices, files, the first process; then the boot code's task is the idle task.
+ */
+#include <asm-generic/errno.h>
+
+#include "kernel/boot/boot.h"
+#include "kernel/dev/devices.h"
+#include "kernel/dev/hostlink.h"
+#include "kernel/fs/vfs.h"
+#include "kernel/mm/report.h"
+#include "kernel/start.h"
+
+#pragma weak vfs_init
+#pragma weak process_start_first
+#pragma weak sched_idle
+#pragma weak devices_init
+
+static void kernel_main(const struct boot_info *info)
+{
+    kernel_start(info);
+    if (vfs_init == NULL || process_start_first == NULL || sched_idle == NULL || devices_init == NULL)
+        machine_exit(MACHINE_DONE);
+    devices_init();
+    hostlink_report_by(report_write);
+
+    int error = vfs_init(info);
+
+    if (error == 0)
+        error = process_start_first(info);
+    if (error == -ENOMEM)
+        boot_give_up("too little memory for the files and the first process: %lu KiB are free",
+                     frames_free() << PAGE_SHIFT >> 10);
+    if (error != 0)
+        boot_give_up("the initramfs cannot be used (error %d)", -error);
+    sched_idle();
+}
+
+KERNEL_ENTRY(kernel_main);

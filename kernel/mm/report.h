@@ -1,0 +1,15 @@
+/*
+ * The paging report: what the memory was used for and what paging did, as one JSON object.
+ */
+#ifndef KERNEL_MM_REPORT_H
+#define KERNEL_MM_REPORT_H
+
+#include <stddef.h>
+
+/* Writes at most `size` bytes, NUL included; returns the length. */
+size_t report_write(char *to, size_t size);
+
+/* The first instruction of user code is about to run: note the time. Only the first call counts. */
+void report_first_user(void);
+
+#endif
