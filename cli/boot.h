@@ -60,9 +60,9 @@ bool qemu_start(struct qemu *qemu, const struct boot_options *options, const cha
 /* Has QEMU write what is on the machine's screen to `file` (PPM). Waits for it, at most a few seconds. */
 bool qemu_screenshot(struct qemu *qemu, const char *file);
 
-/* The image ended the machine in order (through isa-debug-exit: QEMU's status is twice the value plus 1), or
- * with tests that failed. Every other status is a panic or a failure of QEMU itself. */
-enum { QEMU_STATUS_DONE = 3, QEMU_STATUS_FAILED = 5 };
+/* QEMU's status when the kernel ends the machine through isa-debug-exit: twice the value (enum machine_status
+ * in kernel/x86/x86.h) plus 1. Every other status is a failure of QEMU itself. */
+enum qemu_status { QEMU_DONE = 3, QEMU_FAILED = 5, QEMU_PANIC = 7, QEMU_CANNOT_BOOT = 9 };
 
 /* ------------------------------------------------------------------ session.c */
 

@@ -115,6 +115,20 @@ static void report_row(FILE *out, unsigned indent, const char *key, const json_t
     fprintf(out, "%*s%-*s%*s\n", (int)indent, "", NAME_WIDTH - (int)indent, name, NUMBER_WIDTH, text);
 }
 
+/* A list of objects with a name and a count: a row for each. */
+static void report_list(FILE *out, unsigned indent, const json_t *list)
+{
+    size_t at;
+    json_t *one;
+
+    json_array_foreach(list, at, one)
+    {
+        const char *name = json_string_value(json_object_get(one, "name"));
+
+        report_row(out, indent, name ? name : "?", json_object_get(one, "count"));
+    }
+}
+
 static void report_rows(FILE *out, unsigned indent, json_t *object)
 {
     const char *key;
@@ -122,17 +136,22 @@ static void report_rows(FILE *out, unsigned indent, json_t *object)
 
     json_object_foreach(object, key, value)
     {
-        if (!json_is_object(value)) {
+        if (!json_is_object(value) && !json_is_array(value)) {
             report_row(out, indent, key, value);
         }
     }
     json_object_foreach(object, key, value)
     {
-        if (json_is_object(value) && json_object_size(value) > 0) {
-            char name[64];
+        char name[64];
 
-            format_name(name, sizeof(name), key);
-            fprintf(out, "%*s%s\n", (int)indent, "", name);
+        if (json_object_size(value) == 0 && json_array_size(value) == 0) {
+            continue;
+        }
+        format_name(name, sizeof(name), key);
+        fprintf(out, "%*s%s\n", (int)indent, "", name);
+        if (json_is_array(value)) {
+            report_list(out, indent + 2, value);
+        } else {
             report_rows(out, indent + 2, value);
         }
     }

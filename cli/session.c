@@ -470,8 +470,8 @@ static int explain_end(struct session *session)
     if (session->killed_by) {
         return EXIT_SIGNAL + session->killed_by;
     }
-    if (code == QEMU_STATUS_DONE || code == QEMU_STATUS_FAILED) {
-        return code == QEMU_STATUS_FAILED;
+    if (code == QEMU_DONE || code == QEMU_FAILED) {
+        return code == QEMU_FAILED;
     }
     if (queue_length(&session->errors) > 0) {
         show("boot: QEMU:", &session->errors);
@@ -480,8 +480,10 @@ static int explain_end(struct session *session)
         say("boot: QEMU was ended by signal %d", WTERMSIG(session->wait_status));
     } else if (code == 0) {
         say("boot: the machine reset itself");
-    } else if (code > 1 && code % 2) {
+    } else if (code == QEMU_PANIC) {
         say("boot: the kernel panicked");
+    } else if (code == QEMU_CANNOT_BOOT) {
+        say("boot: the kernel does not start");
     } else {
         say("boot: QEMU ended with status %d", code);
     }

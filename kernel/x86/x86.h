@@ -226,12 +226,13 @@ static inline void invlpg(uint64_t a)
 }
 
 /* ---- end */
-/* What the kernel tells QEMU's isa-debug-exit device; QEMU's own exit status is 2 * value + 1. */
+/* What the kernel tells QEMU's isa-debug-exit device; QEMU's own exit status is 2 * value + 1. Not 0: status 1
+ * is what QEMU itself fails with. */
 enum machine_status {
-    MACHINE_DONE = 0,   /* the program has ended (its status went over the link), or every test passed */
-    MACHINE_FAILED = 1, /* a kernel test failed */
-    MACHINE_PANIC = 2,
-    MACHINE_CANNOT_BOOT = 3 /* too little memory, no program, ...: COM1's last line says why */
+    MACHINE_DONE = 1,   /* the program has ended (its status went over the link), or every test passed */
+    MACHINE_FAILED = 2, /* a kernel test failed */
+    MACHINE_PANIC = 3,
+    MACHINE_CANNOT_BOOT = 4 /* too little memory, no program, ...: COM1's last line says why */
 };
 /* Leaves QEMU; without isa-debug-exit: resets, or halts. */
 _Noreturn void machine_exit(uint8_t status);
