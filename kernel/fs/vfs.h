@@ -90,6 +90,9 @@ struct vnode_ops {
                 struct file *file); /* may set file->ops and file->data; NULL: files of the object */
     int (*sync)(struct vnode *node, bool data_only);
     int (*statfs)(struct vnode *node, struct statfs64_info *out);
+    /* A link that leads to an open file, not to a name (/proc/self/fd/1): gives it with a reference. Else
+     * NULL. */
+    int (*jump)(struct vnode *node, struct file **out);
     void (*release)(struct vnode *node); /* last reference gone: free it */
 };
 
@@ -104,8 +107,9 @@ struct vnode {
     struct mutex mutex;
     struct file_lock *locks; /* record locks and flock, kernel/fs/locks.c */
     struct pipe *fifo;       /* a named pipe that is open */
-    bool in_memory;          /* the object has no pager: reading ahead is of no use */
-    void *data;              /* the file system's */
+    int64_t written_ns; /* last write through read/write calls; stat shows the later of it and getattr's */
+    bool in_memory;     /* the object has no pager: reading ahead is of no use */
+    void *data;         /* the file system's */
 };
 
 struct mount {
@@ -113,6 +117,7 @@ struct mount {
     struct vnode *on; /* the covered directory, NULL for the first */
     const char *type;
     const char *source;
+    char *path;
     uint64_t dev;
     bool read_only;
     struct list node;
@@ -243,9 +248,16 @@ int fifo_open(struct vnode *node, struct file *file);
 /* The terminal (kernel/fs/tty.c). One: the host's. */
 void tty_init(void);
 struct tty *tty_console(void);
+/* The leader of a session has exited: hang up the foreground group, the terminal is nobody's. */
+void tty_session_end(struct process *process);
 extern const struct file_ops tty_file_ops;
 void tty_input(const void *bytes, size_t count); /* from the link */
 void tty_resize(unsigned rows, unsigned columns);
+/* A session leader that has a controlling terminal ends: the session loses the terminal (process->tty of its
+ * members), and the foreground group gets SIGHUP and SIGCONT. */
+void tty_session_end(struct process *leader);
+/* Is it /dev/zero, whose private mappings are anonymous memory? */
+bool file_is_zero_device(const struct file *file);
 /* Standard streams that are not terminals. fd 0, 1, 2: file->data is the number of the stream. */
 extern const struct file_ops host_stream_file_ops;
 /* The link has got bytes, or the end, of the host's standard input: for the terminal or the stream, whichever

@@ -1,17 +1,13 @@
 /*
  * The Linux system calls on files. Each is called with the six argument registers; narrower parameters drop
- * the garbage in the upper halves. They give a result, or -errno. -ERESTARTSYS: a signal came before anything
- * was done; the signal code makes it -EINTR or repeats the call (SA_RESTART).
+ * the garbage in the upper halves. They give a result, or -errno; -EINTR when a signal came before anything
+ * was done, which restart_of() (syscalls.h) may turn into a repetition.
  */
 #ifndef KERNEL_LINUX_SYSCALLS_FILE_H
 #define KERNEL_LINUX_SYSCALLS_FILE_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-#ifndef ERESTARTSYS
-#define ERESTARTSYS 512
-#endif
 
 /* sys_file.c: bytes in and out, descriptors */
 long sys_read(int fd, uint64_t buffer, size_t count);
