@@ -39,7 +39,8 @@ enum space_flag {
     SPACE_POPULATE = 8,      /* make resident now, as far as memory allows */
     SPACE_GROWS_DOWN = 16,   /* a stack: grows downwards when touched below */
     SPACE_LOW_2G = 32,       /* MAP_32BIT */
-    SPACE_TOP_DOWN_HINT = 64 /* `hint` is only a wish */
+    SPACE_NEVER_WRITE = 64  /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
+                               is then ST_DENIED */
 };
 
 struct space_map {

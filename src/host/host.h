@@ -11,6 +11,8 @@
  *   void host_zero_page(void *page)        4 KiB, aligned
  *   void host_copy_page(void *to, const void *from)
  *   lock_init/lock_take/lock_drop          spin locks with a rank, see docs/LOCKING.md
+ *   bool lock_try(lock)                    takes it if it is free; exempt from the order of ranks
+ *   void host_relax(void)                  a pause in a loop that waits for another CPU
  *
  * A spin lock is never held across anything that may sleep.
  */
@@ -31,6 +33,7 @@ enum lock_rank {
     RANK_TABLE,
     RANK_OBJECT,
     RANK_RMAP,
+    RANK_DIRECTORY, /* of the objects */
     RANK_RECLAIM,
     RANK_SLAB,
     RANK_FRAMES,
@@ -62,7 +65,8 @@ void host_wake(const void *channel);
  * Translation caches. An address space has one `struct host_mmu`; the port defines it in
  * host_port.h and keeps its PCID and generations there. What to flush is decided by the
  * caller (see pt_flush and the batch of src/vm), these do it on every CPU that may hold
- * the translations, and return when no CPU holds them any more.
+ * the translations, and return when no CPU holds them any more. host_mmu_destroy() also makes
+ * sure that no CPU has the root loaded: one that does goes on with the kernel's.
  */
 void host_mmu_init(struct host_mmu *mmu, struct paddr root);
 void host_mmu_destroy(struct host_mmu *mmu);

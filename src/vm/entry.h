@@ -16,8 +16,9 @@
  * speculative load through the entry as if it were present meets no cached memory (L1TF). A mark at level n
  * stands for every page below it: page k of the span is index + k.
  *
- * A page's software bits: MAY_WRITE (the protection allows writing; the W bit may still be clear, because a write must
- * first copy, or be noticed), SHARED (writes go to the object), and the advice bits of the mark it came from.
+ * A page's software bits: MAY_WRITE (the protection allows writing; the W bit may still be clear, because a
+ * write must first copy, or be noticed), SHARED (writes go to the object), and the advice bits of the mark it
+ * came from.
  */
 #ifndef VM_ENTRY_H
 #define VM_ENTRY_H
@@ -59,7 +60,8 @@ enum trait {
 #define PAGE_TRAITS_MASK ((uint64_t)31 << PAGE_TRAITS_SHIFT)
 _Static_assert(PT_SOFT_3 == (uint64_t)1 << PAGE_TRAITS_SHIFT, "the traits are software bits 3 to 7");
 
-static inline struct pt_entry mark_make(enum mark_kind kind, unsigned access, unsigned traits, uint64_t payload)
+static inline struct pt_entry mark_make(enum mark_kind kind, unsigned access, unsigned traits,
+                                        uint64_t payload)
 {
     return pt_entry((~payload << MARK_PAYLOAD_SHIFT) | (uint64_t)traits << MARK_TRAITS_SHIFT |
                     (uint64_t)access << MARK_ACCESS_SHIFT | (uint64_t)kind << MARK_KIND_SHIFT);
@@ -157,7 +159,8 @@ static inline unsigned page_traits(struct pt_entry page)
     return (unsigned)((page.bits & PAGE_TRAITS_MASK) >> PAGE_TRAITS_SHIFT);
 }
 
-/* A private frame's origin: the page of an object it was copied from, or 0: plain zeroes. Kept in frame->page.index. */
+/* A private frame's origin: the page of an object it was copied from, or 0: plain zeroes. Kept in
+ * frame->page.index. */
 #define ORIGIN_OBJECT ((uint64_t)1 << 63)
 
 static inline uint64_t origin_make(uint32_t id, uint64_t index)

@@ -1,0 +1,255 @@
+/*
+ * madvise, msync, mincore.
+ */
+#include "vm/cursor.h"
+#include "vm/object_internal.h"
+#include "vm/region.h"
+
+/* ------------------------------------------------------------------ holes */
+
+/* ST_NOT_MAPPED when any page of the range is empty. */
+static enum status check_holes(struct space *space, uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        struct space_region region;
+
+        if (!space_next_region(space, vaddr(start), &region) || region.start.v > start)
+            return ST_NOT_MAPPED;
+        start = region.end.v;
+    }
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ don't need */
+
+/* The mark that a private frame came from. */
+static struct pt_entry origin_mark(const struct frame *frame, unsigned access, unsigned traits)
+{
+    uint64_t origin = frame->page.index;
+
+    if (!(origin & ORIGIN_OBJECT))
+        return mark_make(MARK_ANON, access, traits, 0);
+    return mark_make(MARK_PRIVATE, access, traits,
+                     object_payload(origin_object_id(origin), origin_index(origin)));
+}
+
+static void forget_frame(struct cursor *cursor, struct pt_entry *entry, struct frame *frame)
+{
+    rmap_remove(frame, entry_place(entry));
+    batch_drop_frame(&cursor->batch, frame);
+}
+
+static void forget_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start)
+{
+    struct frame *frame = frame_at(pt_entry_paddr(page));
+    unsigned access = page_access(page);
+    unsigned traits = page_traits(page);
+
+    batch_page(&cursor->batch, start);
+    if (frame == zero_frame) {
+        pt_entry_store(entry, mark_make(MARK_ANON, access, traits, 0));
+        return;
+    }
+    if (frame->use == FRAME_ANON)
+        pt_entry_store(entry, origin_mark(frame, access, traits));
+    else
+        pt_entry_store(entry, mark_make(page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE, access, traits,
+                                        object_payload(frame->page.object->id, frame->page.index)));
+    forget_frame(cursor, entry, frame);
+}
+
+static bool forget_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
+                         void *context)
+{
+    struct pt_entry now = pt_entry_load(entry);
+
+    if (pt_entry_present(now)) {
+        forget_page(cursor, entry, now, start);
+    } else if (mark_kind(now) == MARK_HELD) {
+        struct frame *frame = frame_at(held_paddr(now));
+
+        pt_entry_store(entry, origin_mark(frame, ACCESS_NONE, mark_traits(now)));
+        forget_frame(cursor, entry, frame);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ traits */
+
+struct retrait {
+    unsigned clear;
+    unsigned set;
+};
+
+static bool retrait_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
+                          void *context)
+{
+    const struct retrait *change = context;
+    struct pt_entry now = pt_entry_load(entry);
+    unsigned traits = (entry_traits(now) & ~change->clear) | change->set;
+
+    if (pt_entry_present(now))
+        now.bits = (now.bits & ~PAGE_TRAITS_MASK) | (uint64_t)traits << PAGE_TRAITS_SHIFT;
+    else
+        now.bits = (now.bits & ~MARK_TRAITS_MASK) | (uint64_t)traits << MARK_TRAITS_SHIFT;
+    pt_entry_store(entry, now);
+    return true;
+}
+
+static enum status change_once(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
+                               void *context)
+{
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    status = cursor_own(&cursor);
+    if (status == ST_OK)
+        cursor_walk(&cursor, visit, context);
+    cursor_end(&cursor);
+    return status;
+}
+
+static enum status change(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
+                          void *context)
+{
+    enum status status;
+
+    WITH_RECLAIM(status, change_once(space, start, end, visit, context));
+    return status;
+}
+
+/* ------------------------------------------------------------------ will need */
+
+static void will_need(struct space *space, uint64_t start, uint64_t end)
+{
+    struct space_region region;
+
+    while (start < end && region_next_held(space, start, &region) && region.start.v < end) {
+        uint64_t stop = region.end.v < end ? region.end.v : end;
+
+        if (region.object)
+            object_prefetch(region.object, region.first_page, (stop - region.start.v) >> PAGE_SHIFT);
+        region_release(&region);
+        start = stop;
+    }
+}
+
+enum status space_advise(struct space *space, struct vaddr start, uint64_t length_bytes,
+                         enum space_advice advice)
+{
+    static const struct retrait retraits[] = {
+        [ADVICE_NORMAL] = {TRAIT_RANDOM | TRAIT_SEQUENTIAL, 0},
+        [ADVICE_RANDOM] = {TRAIT_SEQUENTIAL, TRAIT_RANDOM},
+        [ADVICE_SEQUENTIAL] = {TRAIT_RANDOM, TRAIT_SEQUENTIAL},
+        [ADVICE_HUGE] = {TRAIT_NO_HUGE, 0},
+        [ADVICE_NO_HUGE] = {0, TRAIT_NO_HUGE},
+    };
+    uint64_t end = 0;
+    enum status holes, status = space_range(start, length_bytes, &end);
+
+    if (status != ST_OK)
+        return status == ST_INVALID ? ST_NOT_MAPPED : status;
+    holes = check_holes(space, start.v, end);
+    if (advice == ADVICE_WILL_NEED)
+        will_need(space, start.v, end);
+    else if (advice == ADVICE_DONT_NEED)
+        status = change(space, start.v, end, forget_visit, NULL);
+    else
+        status = change(space, start.v, end, retrait_visit, (void *)(uintptr_t)&retraits[advice]);
+    return status == ST_OK ? holes : status;
+}
+
+/* ------------------------------------------------------------------ msync */
+
+enum status space_sync(struct space *space, struct vaddr start, uint64_t length_bytes, bool wait)
+{
+    uint64_t at = start.v;
+    uint64_t end = 0;
+    enum status failed = ST_OK;
+    enum status status = space_range(start, length_bytes, &end);
+    struct space_region region;
+
+    if (status != ST_OK)
+        return status == ST_INVALID ? ST_NOT_MAPPED : status;
+    while (at < end && region_next_held(space, at, &region)) {
+        uint64_t stop = region.end.v < end ? region.end.v : end;
+
+        if (region.start.v > at)
+            status = ST_NOT_MAPPED; /* a hole: go on, and say so at the end */
+        if (region.start.v < end && wait && region.object && region.flags & SPACE_SHARED)
+            failed = object_sync(region.object, region.first_page, (stop - region.start.v) >> PAGE_SHIFT);
+        region_release(&region);
+        if (failed != ST_OK)
+            return failed;
+        at = stop;
+    }
+    return at < end ? ST_NOT_MAPPED : status;
+}
+
+/* ------------------------------------------------------------------ mincore */
+
+static bool resident(struct pt_entry entry, uint64_t pages_in)
+{
+    struct object *object;
+    struct frame *frame;
+    bool there;
+
+    if (pt_entry_present(entry) || mark_kind(entry) == MARK_HELD)
+        return true;
+    if (!mark_has_object(entry))
+        return false;
+    object = object_by_id(mark_object_id(entry));
+    if (!lock_try(&object->lock))
+        return false; /* in use this moment; the answer may be old when it arrives anyway */
+    frame = object_find(object, mark_index(entry) + pages_in);
+    there = frame && !(frame->flags & FRAME_BUSY);
+    lock_drop(&object->lock);
+    return there;
+}
+
+/* The part of the range below one level-2 entry. */
+static enum status incore_part(struct space *space, uint64_t start, uint64_t end, uint8_t *residency)
+{
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_LOOK);
+
+    if (status != ST_OK)
+        return status;
+    for (uint64_t page = start; page < end; page += PAGE_SIZE) {
+        unsigned level = cursor.level;
+        struct pt_entry entry = pt_entry_load(&table_entries(cursor.table)[pt_index(vaddr(page), level)]);
+
+        while (pt_entry_is_table(entry, level)) {
+            level--;
+            entry = pt_entry_load(&table_entries(entry_table(entry))[pt_index(vaddr(page), level)]);
+        }
+        if (pt_entry_empty(entry)) {
+            status = ST_NOT_MAPPED;
+            break;
+        }
+        *residency++ =
+            (entry.bits & PT_PRESENT) || resident(entry, (page & (pt_level_span(level) - 1)) >> PAGE_SHIFT);
+    }
+    cursor_end(&cursor);
+    return status;
+}
+
+enum status space_incore(struct space *space, struct vaddr start, uint64_t length_bytes, uint8_t *residency)
+{
+    uint64_t end = 0;
+    enum status status = space_range(start, length_bytes, &end);
+
+    if (status != ST_OK)
+        return status == ST_INVALID ? ST_NOT_MAPPED : status;
+    for (uint64_t at = start.v; at < end && status == ST_OK;) {
+        uint64_t stop =
+            align_down(at, HUGE_SIZE) + HUGE_SIZE < end ? align_down(at, HUGE_SIZE) + HUGE_SIZE : end;
+
+        status = incore_part(space, at, stop, residency);
+        residency += (stop - at) >> PAGE_SHIFT;
+        at = stop;
+    }
+    return status;
+}

@@ -1,0 +1,64 @@
+/*
+ * The flush promise of src/vm: translations that must leave the TLBs, and the frames that may only be freed
+ * after that.
+ *
+ * A change collects into one batch and ends it once, at the end of the cursor. Up to BATCH_PAGES single pages
+ * are flushed one by one, more of them by flushing the space.
+ */
+#ifndef VM_BATCH_H
+#define VM_BATCH_H
+
+#include "quire/object.h"
+#include "vm/space_internal.h"
+
+enum { BATCH_PAGES = 32, BATCH_HELD = 32 };
+
+struct flush_batch {
+    struct space *space; /* NULL: nobody can have translations (the space is dying and not active) */
+    struct frame *freed; /* frames whose only holder is this batch, linked by node.next */
+    struct object *object;
+    uint64_t object_pages; /* of `object`, no longer referred to */
+    unsigned pages;        /* above BATCH_PAGES: flush all of the space */
+    unsigned held;
+    uint64_t page[BATCH_PAGES];
+    struct frame *hold[BATCH_HELD]; /* frames that have other holders too: one reference each */
+};
+
+static inline void batch_init(struct flush_batch *batch, struct space *space)
+{
+    batch->space = space;
+    batch->freed = NULL;
+    batch->object = NULL;
+    batch->object_pages = 0;
+    batch->pages = 0;
+    batch->held = 0;
+}
+
+static inline void batch_page(struct flush_batch *batch, uint64_t address)
+{
+    if (batch->pages < BATCH_PAGES)
+        batch->page[batch->pages] = address;
+    batch->pages++;
+}
+
+static inline void batch_space(struct flush_batch *batch)
+{
+    batch->pages = BATCH_PAGES + 1;
+}
+
+/* Flush what was collected and let go of the frames. Any locks may be held. */
+void batch_flush(struct flush_batch *batch);
+/* batch_flush(), and objects that nobody refers to any more die. No locks held; may sleep. */
+void batch_end(struct flush_batch *batch);
+
+/* A mapping's reference to `frame` ends after the flush. */
+void batch_drop_frame(struct flush_batch *batch, struct frame *frame);
+static inline void batch_free_frame(struct flush_batch *batch, struct frame *frame)
+{
+    frame->node.next = (struct list *)batch->freed;
+    batch->freed = frame;
+}
+/* `pages` pages of the object are no longer referred to by entries. */
+void batch_drop_object(struct flush_batch *batch, struct object *object, uint64_t pages);
+
+#endif

@@ -1,0 +1,376 @@
+/*
+ * Cursors. See cursor.h.
+ *
+ * Locking: cursor->table is locked from cursor_begin() to cursor_end(). Inside, a child is locked while its
+ * entries are looked at or changed: new cursors cannot come in, but those from before may still be there, and
+ * so may reclaim, which comes by the reverse map.
+ */
+#include "vm/cursor.h"
+
+#include "vm/object_internal.h"
+
+static inline bool fits_one_entry(const struct cursor *cursor, unsigned level)
+{
+    return cursor->end - cursor->start < pt_level_span(level) &&
+           ((cursor->start ^ (cursor->end - 1)) >> pt_level_shift(level)) == 0;
+}
+
+static void step_down(struct cursor *cursor, struct frame *child)
+{
+    lock_take(&child->table.lock);
+    lock_drop(&cursor->table->table.lock);
+    cursor->table = child;
+    cursor->level--;
+}
+
+enum status cursor_begin(struct cursor *cursor, struct space *space, uint64_t start, uint64_t end,
+                         enum cursor_mode mode)
+{
+    cursor->space = space;
+    cursor->start = start;
+    cursor->end = end;
+    cursor->table = space->root;
+    cursor->level = PT_LEVELS;
+    batch_init(&cursor->batch, space);
+    lock_take(&cursor->table->table.lock);
+    while (cursor->level > 1 && fits_one_entry(cursor, cursor->level)) {
+        struct pt_entry *entry = cursor_entry(cursor);
+        struct pt_entry now = pt_entry_load(entry);
+        struct frame *child;
+
+        if (!pt_entry_is_table(now, cursor->level))
+            break;
+        child = entry_table(now);
+        if (mode == CURSOR_CHANGE && !(now.bits & PT_WRITE)) {
+            uint64_t span_start = align_down(start, pt_level_span(cursor->level));
+            enum status status = table_refine(&cursor->batch, cursor->table, entry, cursor->level, span_start,
+                                              TABLE_KEEP_EMPTY, &child);
+
+            if (status != ST_OK) {
+                cursor_end(cursor);
+                return status;
+            }
+        }
+        step_down(cursor, child);
+    }
+    return ST_OK;
+}
+
+/* From the lowest up, each with its parent's lock held. */
+void cursor_prune(struct space *space, uint64_t address)
+{
+    struct flush_batch batch;
+    bool again = true;
+
+    batch_init(&batch, space);
+    while (again) {
+        struct frame *table = space->root;
+        unsigned level = PT_LEVELS;
+
+        again = false;
+        lock_take(&table->table.lock);
+        while (level > 1) {
+            struct pt_entry *entry = &table_entries(table)[pt_index(vaddr(address), level)];
+            struct pt_entry now = pt_entry_load(entry);
+            struct frame *child;
+
+            if (!pt_entry_is_table(now, level) || !(now.bits & PT_WRITE))
+                break;
+            child = entry_table(now);
+            lock_take(&child->table.lock);
+            if (child->table.live == 0) {
+                pt_entry_store(entry, pt_entry(0));
+                table_count_out(table, 1);
+                batch_page(&batch, address);
+                lock_drop(&child->table.lock);
+                __atomic_fetch_sub(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
+                batch_free_frame(&batch, child);
+                again = table->table.live == 0 && level < PT_LEVELS;
+                break;
+            }
+            lock_drop(&table->table.lock);
+            table = child;
+            level--;
+        }
+        lock_drop(&table->table.lock);
+    }
+    batch_end(&batch);
+}
+
+void cursor_end(struct cursor *cursor)
+{
+    bool left_empty = cursor->table->table.live == 0 && cursor->level < PT_LEVELS;
+
+    batch_flush(&cursor->batch);
+    lock_drop(&cursor->table->table.lock);
+    batch_end(&cursor->batch);
+    if (left_empty)
+        cursor_prune(cursor->space, cursor->start);
+}
+
+enum status cursor_to_level(struct cursor *cursor, unsigned level, enum table_create create)
+{
+    while (cursor->level > level) {
+        struct frame *child = NULL;
+        uint64_t start = align_down(cursor->start, pt_level_span(cursor->level));
+        enum status status = table_refine(&cursor->batch, cursor->table, cursor_entry(cursor), cursor->level,
+                                          start, create, &child);
+
+        if (status != ST_OK)
+            return status;
+        step_down(cursor, child);
+    }
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ cutting */
+
+/* Make `edge` an edge of entries below `table` (locked). */
+static enum status cut_at(struct cursor *cursor, struct frame *table, unsigned level, uint64_t edge,
+                          enum table_create create)
+{
+    struct frame *first = table;
+    enum status status = ST_OK;
+
+    while (level > 1 && !is_aligned(edge, pt_level_span(level))) {
+        struct pt_entry *entry = &table_entries(table)[pt_index(vaddr(edge), level)];
+        struct frame *child = NULL;
+
+        status = table_refine(&cursor->batch, table, entry, level, align_down(edge, pt_level_span(level)),
+                              create, &child);
+        if (status != ST_OK)
+            break;
+        lock_take(&child->table.lock);
+        if (table != first)
+            lock_drop(&table->table.lock);
+        table = child;
+        level--;
+    }
+    if (table != first)
+        lock_drop(&table->table.lock);
+    return status == ST_NOT_MAPPED ? ST_OK : status;
+}
+
+enum status cursor_cut(struct cursor *cursor, enum table_create create)
+{
+    enum status status = cut_at(cursor, cursor->table, cursor->level, cursor->start, create);
+
+    if (status == ST_OK)
+        status = cut_at(cursor, cursor->table, cursor->level, cursor->end, create);
+    return status;
+}
+
+static enum status own_below(struct cursor *cursor, struct frame *table, unsigned level)
+{
+    uint64_t span = pt_level_span(level);
+    uint64_t first = table->table.start > cursor->start ? table->table.start : cursor->start;
+    uint64_t last = cursor->end - 1;
+
+    if (level == 1)
+        return ST_OK;
+    if (last > table->table.start + (span << PT_INDEX_BITS) - 1)
+        last = table->table.start + (span << PT_INDEX_BITS) - 1;
+    for (unsigned i = pt_index(vaddr(first), level); i <= pt_index(vaddr(last), level); i++) {
+        struct pt_entry *entry = &table_entries(table)[i];
+        struct frame *child = NULL;
+        enum status status;
+
+        if (!pt_entry_is_table(*entry, level))
+            continue;
+        status = table_refine(&cursor->batch, table, entry, level, table->table.start + i * span,
+                              TABLE_KEEP_EMPTY, &child);
+        if (status != ST_OK)
+            return status;
+        if (level == 2)
+            continue;
+        lock_take(&child->table.lock);
+        status = own_below(cursor, child, level - 1);
+        lock_drop(&child->table.lock);
+        if (status != ST_OK)
+            return status;
+    }
+    return ST_OK;
+}
+
+enum status cursor_own(struct cursor *cursor)
+{
+    enum status status = cursor_cut(cursor, TABLE_KEEP_EMPTY);
+
+    if (status == ST_OK)
+        status = own_below(cursor, cursor->table, cursor->level);
+    return status;
+}
+
+/* ------------------------------------------------------------------ changing */
+
+/* The part of the range that lies in the table: entries first..last of it; false when there is none. */
+static bool part_in(const struct cursor *cursor, const struct frame *table, unsigned *first, unsigned *last)
+{
+    unsigned level = table->table.level;
+    uint64_t table_start = table->table.start;
+    uint64_t table_last = table_start + (pt_level_span(level) << PT_INDEX_BITS) - 1;
+    uint64_t start = table_start > cursor->start ? table_start : cursor->start;
+    uint64_t end = cursor->end - 1 < table_last ? cursor->end - 1 : table_last;
+
+    if (start > end)
+        return false;
+    *first = pt_index(vaddr(start), level);
+    *last = pt_index(vaddr(end), level);
+    return true;
+}
+
+static inline bool covers(const struct cursor *cursor, uint64_t start, uint64_t span)
+{
+    return cursor->start <= start && start + span <= cursor->end;
+}
+
+/* Free the child when nothing is left in it; `table` is locked. */
+static void drop_if_empty(struct cursor *cursor, struct frame *table, struct pt_entry *entry, uint64_t start)
+{
+    struct frame *child = entry_table(*entry);
+
+    if (child->table.live != 0)
+        return;
+    pt_entry_store(entry, pt_entry(0));
+    table_count_out(table, 1);
+    batch_page(&cursor->batch, start);
+    __atomic_fetch_sub(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
+    batch_free_frame(&cursor->batch, child);
+}
+
+enum keep_empty { FREE_EMPTY, KEEP_EMPTY };
+
+static void clear_in(struct cursor *cursor, struct frame *table, enum keep_empty keep)
+{
+    struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level;
+    uint64_t span = pt_level_span(level);
+    unsigned first, last;
+    unsigned cleared = 0;
+    uint64_t pages = 0;
+
+    if (!part_in(cursor, table, &first, &last))
+        return;
+    if (first < table->table.low)
+        first = table->table.low;
+    if (last > table->table.high)
+        last = table->table.high;
+    for (unsigned i = first; i <= last && i < PT_ENTRIES; i++) {
+        uint64_t start = table->table.start + i * span;
+
+        if (entries[i].bits == 0)
+            continue;
+        if (covers(cursor, start, span)) {
+            pages += table_zap(&cursor->batch, &entries[i], level, start);
+            cleared++;
+        } else {
+            struct frame *child = entry_table(entries[i]);
+
+            lock_take(&child->table.lock);
+            clear_in(cursor, child, keep);
+            lock_drop(&child->table.lock);
+            if (keep == FREE_EMPTY)
+                drop_if_empty(cursor, table, &entries[i], start);
+        }
+    }
+    if (cleared)
+        table_count_out(table, cleared);
+    space_sub_pages(cursor->space, pages);
+}
+
+void cursor_clear(struct cursor *cursor)
+{
+    clear_in(cursor, cursor->table, FREE_EMPTY);
+}
+
+void cursor_clear_keep(struct cursor *cursor)
+{
+    clear_in(cursor, cursor->table, KEEP_EMPTY);
+}
+
+static void fill_in(struct cursor *cursor, struct frame *table, struct pt_entry mark)
+{
+    struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level;
+    uint64_t span = pt_level_span(level);
+    unsigned first, last;
+
+    if (!part_in(cursor, table, &first, &last))
+        return;
+    for (unsigned i = first; i <= last; i++) {
+        uint64_t start = table->table.start + i * span;
+
+        if (covers(cursor, start, span)) {
+            CHECK(entries[i].bits == 0);
+            pt_entry_store(&entries[i], mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT));
+            table_count_in(table, i);
+        } else {
+            struct frame *child = entry_table(entries[i]);
+
+            lock_take(&child->table.lock);
+            fill_in(cursor, child, mark);
+            lock_drop(&child->table.lock);
+        }
+    }
+}
+
+void cursor_fill(struct cursor *cursor, struct pt_entry mark)
+{
+    uint64_t pages = (cursor->end - cursor->start) >> PAGE_SHIFT;
+
+    fill_in(cursor, cursor->table, mark);
+    entry_hold(mark, pages);
+    space_add_pages(cursor->space, pages);
+}
+
+/* ------------------------------------------------------------------ looking */
+
+static bool walk_in(struct cursor *cursor, struct frame *table, cursor_visit *visit, void *context)
+{
+    struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level;
+    uint64_t span = pt_level_span(level);
+    unsigned first, last;
+
+    if (!part_in(cursor, table, &first, &last))
+        return true;
+    if (first < table->table.low)
+        first = table->table.low;
+    if (last > table->table.high)
+        last = table->table.high;
+    for (unsigned i = first; i <= last && i < PT_ENTRIES; i++) {
+        uint64_t start = table->table.start + i * span;
+        bool go_on;
+
+        if (entries[i].bits == 0)
+            continue;
+        if (pt_entry_is_table(entries[i], level)) {
+            struct frame *child = entry_table(entries[i]);
+
+            lock_take(&child->table.lock);
+            go_on = walk_in(cursor, child, visit, context);
+            lock_drop(&child->table.lock);
+        } else {
+            go_on = visit(cursor, &entries[i], level, start, context);
+        }
+        if (!go_on)
+            return false;
+    }
+    return true;
+}
+
+bool cursor_walk(struct cursor *cursor, cursor_visit *visit, void *context)
+{
+    return walk_in(cursor, cursor->table, visit, context);
+}
+
+static bool stop_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
+                       void *context)
+{
+    return false;
+}
+
+bool cursor_is_empty(struct cursor *cursor)
+{
+    return cursor_walk(cursor, stop_visit, NULL);
+}

@@ -1,0 +1,485 @@
+/*
+ * The page fault.
+ *
+ * Stages over one context: find (the entry that decides), check (may this access be made at all), then by
+ * what the entry is: zero, object, copy, reuse; a store that must be waited for is waited for without a
+ * cursor (bring in), and the fault begins again, holding the page so that it does not leave meanwhile. Every
+ * end of every stage is counted in vm_stats.
+ *
+ *              +--------------------------- retry, after bring in ----------------+
+ *              v                                                                  |
+ *   space_fault -> find -> mark, anonymous -> zero page / zeroed frame / huge     |
+ *                       -> mark, object    -> resident: map, map around           |
+ *                                          -> not:      needs I/O  ---------------+
+ *                       -> page, no write  -> reuse / copy / note that it is dirty
+ *                       -> nothing         -> stack growth, or not mapped
+ */
+#include "vm/cursor.h"
+#include "vm/object_internal.h"
+
+enum {
+    AROUND_PAGES = 16,    /* mapped around a read fault of an object's page, when resident */
+    HUGE_FREE_SHIFT = 2,  /* huge pages only while this part (1/4) of memory is free */
+    GUARD_GAP_PAGES = 256 /* kept free below a stack, as Linux's stack_guard_gap */
+};
+
+struct fault {
+    struct space *space;
+    uint64_t page; /* the address, rounded down */
+    enum access access;
+    struct cursor cursor;
+    struct object *object; /* ST_NEEDS_IO: the page to wait for; a reference */
+    uint64_t index;
+    struct frame *brought; /* that page, held since it came */
+    bool major;
+};
+
+/* ------------------------------------------------------------------ anonymous memory */
+
+static enum status map_zero_page(struct pt_entry *entry, struct pt_entry mark)
+{
+    pt_entry_store(entry,
+                   page_make(frame_paddr(zero_frame), mark_access(mark), mark_traits(mark), false, false));
+    STAT(fault_zero_read);
+    return ST_OK;
+}
+
+static enum status map_zeroed_frame(struct pt_entry *entry, struct pt_entry mark)
+{
+    struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
+
+    if (!frame)
+        return ST_NO_MEMORY;
+    frame->page.object = NULL;
+    frame->page.index = 0;
+    rmap_first(frame, entry_place(entry));
+    pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
+    STAT(fault_zero);
+    return ST_OK;
+}
+
+/* A whole level-2 entry of untouched memory is written to: one huge page, if there is plenty of memory.
+ * False: use small ones. */
+static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
+{
+    struct frame *head;
+
+    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) ||
+        frames_free() < (frame_table_count >> HUGE_FREE_SHIFT) + level_pages(2))
+        return false;
+    head = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
+    if (!head)
+        return false;
+    for (unsigned i = 0; i < level_pages(2); i++)
+        host_zero_page((char *)frame_data(head) + i * PAGE_SIZE);
+    head->page.object = NULL;
+    head->page.index = 0;
+    head->flags |= FRAME_HUGE;
+    rmap_first(head, entry_place(entry));
+    pt_entry_store(
+        entry, pt_entry(page_make(frame_paddr(head), mark_access(mark), mark_traits(mark), true, false).bits |
+                        PT_HUGE));
+    STAT(fault_huge);
+    return true;
+}
+
+/* ------------------------------------------------------------------ pages of objects */
+
+/* May the entry write at once? Only pages of files are watched for their first write. */
+static bool shared_writable(const struct frame *frame, unsigned access)
+{
+    return (access & ACCESS_WRITE) && (frame->use == FRAME_SHARED || frame->flags & FRAME_DIRTY);
+}
+
+/* The resident frame takes the place of its mark. The object is locked. */
+static void map_resident(struct pt_entry *entry, struct pt_entry mark, struct frame *frame,
+                         struct rmap_reserve *reserve)
+{
+    bool shared = mark_kind(mark) == MARK_SHARED;
+    bool writable = shared && shared_writable(frame, mark_access(mark));
+
+    rmap_add(frame, entry_place(entry), reserve);
+    pt_entry_store(entry,
+                   page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), writable, shared));
+}
+
+static bool may_map(const struct frame *frame)
+{
+    return frame && !(frame->flags & FRAME_BUSY);
+}
+
+/* Map the resident neighbours of a page just mapped, where their marks stand. The object is locked. */
+static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct object *object,
+                       struct rmap_reserve *reserve)
+{
+    uint64_t index = mark_index(mark);
+    uint64_t first = align_down(index, AROUND_PAGES);
+    void **slots = radix_slots(&object->pages, align_down(index, RADIX_SLOTS));
+    struct pt_entry *entries = table_entries(f->cursor.table);
+    uint64_t at = (uint64_t)(entry - entries);
+    unsigned mapped = 0;
+
+    if (mark_traits(mark) & TRAIT_RANDOM || !slots)
+        return;
+    for (uint64_t i = first; i < first + AROUND_PAGES; i++) {
+        struct frame *frame = slots[i % RADIX_SLOTS];
+        uint64_t neighbour = at + i - index;
+
+        if (!may_map(frame) || neighbour >= PT_ENTRIES ||
+            entries[neighbour].bits != mark_advance(mark, i - index).bits || i >= object_pages(object))
+            continue;
+        if (frame->mapcount != 0 && rmap_reserve(reserve, 1) != ST_OK)
+            break;
+        map_resident(&entries[neighbour], mark, frame, reserve);
+        mapped++;
+    }
+    STAT_ADD(fault_around, mapped);
+}
+
+/* A private copy of `frame` takes the place of `mark`, which stood for it. */
+static enum status map_copy(struct pt_entry *entry, struct pt_entry mark, const struct frame *from)
+{
+    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
+
+    if (!copy)
+        return ST_NO_MEMORY;
+    host_copy_page(frame_data(copy), frame_data(from));
+    copy->page.object = NULL;
+    copy->page.index = origin_make(mark_object_id(mark), mark_index(mark));
+    rmap_first(copy, entry_place(entry));
+    pt_entry_store(entry, page_make(frame_paddr(copy), mark_access(mark), mark_traits(mark), true, false));
+    STAT(fault_copy);
+    return ST_OK;
+}
+
+/* The page is resident, its object locked. */
+static enum status map_object_page(struct fault *f, struct pt_entry *entry, struct pt_entry mark,
+                                   struct object *object, struct frame *frame)
+{
+    struct rmap_reserve reserve = {0};
+
+    __atomic_fetch_or(&frame->flags, FRAME_REFERENCED, __ATOMIC_RELAXED);
+    if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
+        return map_copy(entry, mark, frame);
+    if (frame->mapcount != 0 && rmap_reserve(&reserve, 1) != ST_OK)
+        return ST_NO_MEMORY;
+    if (f->access == ACCESS_WRITE && object->pager)
+        __atomic_fetch_or(&frame->flags, FRAME_DIRTY, __ATOMIC_RELAXED);
+    map_resident(entry, mark, frame, &reserve);
+    if (f->access != ACCESS_WRITE)
+        map_around(f, entry, mark, object, &reserve);
+    rmap_reserve_end(&reserve);
+    STAT(fault_minor);
+    return ST_OK;
+}
+
+static enum status needs_io(struct fault *f, struct object *object, uint64_t index)
+{
+    object_ref(object);
+    f->object = object;
+    f->index = index;
+    return ST_NEEDS_IO;
+}
+
+/* Who holds a table may only try an object's lock: whoever has it may be after our table. */
+static enum status fault_object(struct fault *f, struct pt_entry *entry, struct pt_entry mark)
+{
+    struct object *object = object_by_id(mark_object_id(mark));
+    uint64_t index = mark_index(mark);
+    struct frame *frame;
+    enum status status;
+
+    if (!lock_try(&object->lock))
+        return ST_RETRY;
+    frame = object_find(object, index);
+    if (index >= object_pages(object))
+        status = ST_BEYOND_END;
+    else if (may_map(frame))
+        status = map_object_page(f, entry, mark, object, frame);
+    else
+        status = needs_io(f, object, index);
+    lock_drop(&object->lock);
+    return status;
+}
+
+/* Wait for the store, without a cursor. The page is held until the fault is over. */
+static enum status bring_in(struct fault *f)
+{
+    enum status status;
+    uint64_t before = __atomic_load_n(&vm_stats.page_in_reads, __ATOMIC_RELAXED);
+
+    if (f->brought)
+        frame_unref(f->brought);
+    f->brought = NULL;
+    status = object_get_page(f->object, f->index, OBJECT_READ, &f->brought);
+    if (f->object->pager && __atomic_load_n(&vm_stats.page_in_reads, __ATOMIC_RELAXED) != before)
+        f->major = true;
+    object_unref(f->object);
+    f->object = NULL;
+    return status == ST_OK ? ST_RETRY : status;
+}
+
+/* ------------------------------------------------------------------ writing to a page that may not be
+ * written yet */
+
+static enum status reuse(struct pt_entry *entry, struct pt_entry page)
+{
+    pt_entry_store(entry, pt_entry(page.bits | PT_WRITE | PT_DIRTY | PT_ACCESSED));
+    STAT(fault_reuse);
+    return ST_OK;
+}
+
+/* The entry's frame is replaced by `copy`, which is filled already. */
+static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_entry page, struct frame *from,
+                          struct frame *copy, unsigned level)
+{
+    rmap_first(copy, entry_place(entry));
+    pt_entry_store(entry, pt_entry((page.bits & ~PT_FRAME_MASK) | frame_paddr(copy).v | PT_WRITE | PT_DIRTY |
+                                   PT_ACCESSED));
+    batch_page(&f->cursor.batch, align_down(f->page, pt_level_span(level)));
+    if (from == zero_frame)
+        return;
+    rmap_remove(from, entry_place(entry));
+    batch_drop_frame(&f->cursor.batch, from);
+    STAT(fault_copy);
+}
+
+static enum status write_zero_page(struct fault *f, struct pt_entry *entry, struct pt_entry page)
+{
+    struct frame *fresh = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
+
+    if (!fresh)
+        return ST_NO_MEMORY;
+    fresh->page.object = NULL;
+    fresh->page.index = 0;
+    replace_frame(f, entry, page, zero_frame, fresh, 1);
+    STAT(fault_zero);
+    return ST_OK;
+}
+
+static uint64_t origin_of(const struct frame *frame)
+{
+    if (frame->use == FRAME_ANON)
+        return frame->page.index;
+    return origin_make(frame->page.object->id, frame->page.index);
+}
+
+static enum status copy_page(struct fault *f, struct pt_entry *entry, struct pt_entry page,
+                             struct frame *from)
+{
+    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
+
+    if (!copy)
+        return ST_NO_MEMORY;
+    host_copy_page(frame_data(copy), frame_data(from));
+    copy->page.object = NULL;
+    copy->page.index = origin_of(from);
+    replace_frame(f, entry, page, from, copy, 1);
+    return ST_OK;
+}
+
+/* A huge page that others map too: a copy in one block, or in single pages when there is no block. */
+static enum status copy_huge(struct fault *f, struct pt_entry *entry, struct pt_entry page,
+                             struct frame *from)
+{
+    struct frame *copy = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
+
+    if (!copy) {
+        enum status status = cursor_to_level(&f->cursor, 1, TABLE_KEEP_EMPTY);
+
+        return status == ST_OK ? ST_RETRY : status;
+    }
+    for (unsigned i = 0; i < level_pages(2); i++)
+        host_copy_page((char *)frame_data(copy) + i * PAGE_SIZE, (char *)frame_data(from) + i * PAGE_SIZE);
+    copy->page.object = NULL;
+    copy->page.index = 0;
+    copy->flags |= FRAME_HUGE;
+    replace_frame(f, entry, page, from, copy, 2);
+    return ST_OK;
+}
+
+/* The first write to a clean page of a shared mapping: from now on it is dirty. */
+static enum status note_dirty(struct pt_entry *entry, struct pt_entry page, struct frame *frame)
+{
+    struct object *object = frame->page.object;
+
+    if (!lock_try(&object->lock))
+        return ST_RETRY;
+    if (object->pager)
+        __atomic_fetch_or(&frame->flags, FRAME_DIRTY, __ATOMIC_RELAXED);
+    pt_entry_store(entry, pt_entry(page.bits | PT_WRITE | PT_DIRTY | PT_ACCESSED));
+    lock_drop(&object->lock);
+    STAT(fault_minor);
+    return ST_OK;
+}
+
+static enum status fault_write(struct fault *f, struct pt_entry *entry, struct pt_entry page, unsigned level)
+{
+    struct frame *frame = frame_at(pt_entry_paddr(page));
+
+    if (!(page.bits & PAGE_MAY_WRITE)) {
+        STAT(fault_protection);
+        return ST_DENIED;
+    }
+    if (page.bits & PAGE_SHARED)
+        return note_dirty(entry, page, frame);
+    if (frame == zero_frame)
+        return write_zero_page(f, entry, page);
+    if (frame->use == FRAME_ANON && __atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE) == 1)
+        return reuse(entry, page);
+    return level == 1 ? copy_page(f, entry, page, frame) : copy_huge(f, entry, page, frame);
+}
+
+/* ------------------------------------------------------------------ nothing there: may a stack grow? */
+
+static enum status map_stack(struct fault *f, uint64_t end, unsigned access)
+{
+    struct space_map request = {
+        .hint = vaddr(f->page),
+        .length_bytes = end - f->page,
+        .access = access,
+        .flags = SPACE_NO_REPLACE | SPACE_GROWS_DOWN,
+    };
+    struct vaddr got;
+    enum status status = space_map(f->space, &request, &got);
+
+    if (status == ST_OK)
+        STAT(fault_stack);
+    return status == ST_OK || status == ST_MAPPED ? ST_RETRY : status;
+}
+
+/* A region above that grows down reaches here if neither its limit nor the gap to what lies below forbids. */
+static enum status grow_stack(struct fault *f)
+{
+    struct space *space = f->space;
+    uint64_t limit = space->stack_limit;
+    uint64_t reach = f->page + limit < f->page || f->page + limit > SPACE_END ? SPACE_END : f->page + limit;
+    uint64_t gap_start = f->page > SPACE_START + GUARD_GAP_PAGES * PAGE_SIZE
+                             ? f->page - GUARD_GAP_PAGES * PAGE_SIZE
+                             : SPACE_START;
+    uint64_t below, above, start;
+    struct space_region region;
+
+    if (f->page < SPACE_START || !range_first_used(space, f->page, reach, &start) ||
+        !space_next_region(space, vaddr(start), &region) || !(region.flags & SPACE_GROWS_DOWN) ||
+        region.end.v - f->page > limit)
+        return ST_NOT_MAPPED;
+    if (range_last_used(space, gap_start, f->page, &below, &above))
+        return ST_NOT_MAPPED;
+    return map_stack(f, start, region.access);
+}
+
+/* ------------------------------------------------------------------ the fault */
+
+static enum status denied(void)
+{
+    STAT(fault_protection);
+    return ST_DENIED;
+}
+
+static enum status fault_mark(struct fault *f, struct pt_entry *entry, struct pt_entry mark)
+{
+    if (mark_kind(mark) == MARK_HELD || !(mark_access(mark) & f->access))
+        return denied();
+    if (mark_kind(mark) != MARK_ANON)
+        return fault_object(f, entry, mark);
+    return f->access == ACCESS_WRITE ? map_zeroed_frame(entry, mark) : map_zero_page(entry, mark);
+}
+
+static enum status fault_page(struct fault *f, struct pt_entry *entry, struct pt_entry page, unsigned level)
+{
+    if (f->access == ACCESS_WRITE && !(page.bits & PT_WRITE))
+        return fault_write(f, entry, page, level);
+    if (f->access == ACCESS_EXEC && (page.bits & PT_NO_EXEC))
+        return denied();
+    if (!(page.bits & PT_ACCESSED))
+        pt_entry_store(entry, pt_entry(page.bits | PT_ACCESSED));
+    STAT(fault_spurious);
+    return ST_OK;
+}
+
+/* A mark that stands for more than the page: a huge page, or split it down to the page. */
+static enum status fault_large_mark(struct fault *f, struct pt_entry mark)
+{
+    enum status status;
+
+    if (mark_kind(mark) == MARK_HELD || !(mark_access(mark) & f->access))
+        return denied();
+    status = cursor_to_level(&f->cursor, 2, TABLE_KEEP_EMPTY);
+    if (status != ST_OK)
+        return status;
+    if (mark_kind(mark) == MARK_ANON && f->access == ACCESS_WRITE && map_huge(cursor_entry(&f->cursor), mark))
+        return ST_OK;
+    status = cursor_to_level(&f->cursor, 1, TABLE_KEEP_EMPTY);
+    if (status != ST_OK)
+        return status;
+    return fault_mark(f, cursor_entry(&f->cursor), pt_entry_load(cursor_entry(&f->cursor)));
+}
+
+/* With a cursor on the page: the entry that decides, at whatever level it is, and what it says. */
+static enum status find(struct fault *f)
+{
+    struct pt_entry *entry = cursor_entry(&f->cursor);
+    struct pt_entry now = pt_entry_load(entry);
+
+    if (pt_entry_empty(now))
+        return ST_NOT_MAPPED;
+    if (pt_entry_present(now))
+        return fault_page(f, entry, now, f->cursor.level);
+    if (f->cursor.level > 1)
+        return fault_large_mark(f, now);
+    return fault_mark(f, entry, now);
+}
+
+static enum status fault_once(struct fault *f)
+{
+    enum status status = cursor_begin(&f->cursor, f->space, f->page, f->page + PAGE_SIZE, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    status = find(f);
+    cursor_end(&f->cursor);
+    return status;
+}
+
+/* What the attempt ended with, when it is not the end of the fault: do it and say ST_RETRY. */
+static enum status recover(struct fault *f, enum status status)
+{
+    if (status == ST_NEEDS_IO)
+        return bring_in(f);
+    if (status == ST_NOT_MAPPED)
+        return grow_stack(f);
+    if (status == ST_NO_MEMORY && vm_make_room())
+        return ST_RETRY;
+    if (status == ST_RETRY)
+        host_relax();
+    return status;
+}
+
+enum status space_fault(struct space *space, struct vaddr address, enum access access)
+{
+    struct fault f;
+    enum status status;
+
+    STAT(faults);
+    if (address.v < SPACE_START || address.v >= SPACE_END) {
+        STAT(fault_unmapped);
+        return ST_NOT_MAPPED;
+    }
+    f.space = space;
+    f.page = align_down(address.v, PAGE_SIZE);
+    f.access = access;
+    f.object = NULL;
+    f.brought = NULL;
+    f.major = false;
+    while ((status = fault_once(&f)) != ST_OK)
+        if ((status = recover(&f, status)) != ST_RETRY)
+            break;
+    if (f.brought)
+        frame_unref(f.brought);
+    if (f.major)
+        STAT(fault_major);
+    if (status == ST_NOT_MAPPED)
+        STAT(fault_unmapped);
+    return status;
+}

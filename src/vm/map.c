@@ -1,0 +1,404 @@
+/*
+ * Mapping, unmapping, protecting ranges.
+ *
+ * Each is: cut the range's edges into the table (can fail, changes no meaning), then store (cannot fail).
+ */
+#include "vm/cursor.h"
+#include "vm/object_internal.h"
+
+enum status space_range(struct vaddr start, uint64_t length_bytes, uint64_t *end)
+{
+    uint64_t length = align_up(length_bytes, PAGE_SIZE);
+
+    if (!is_aligned(start.v, PAGE_SIZE))
+        return ST_NOT_ALIGNED;
+    if (length_bytes == 0 || length < length_bytes || start.v >= SPACE_END || length > SPACE_END - start.v)
+        return ST_INVALID;
+    *end = start.v + length;
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ mapping */
+
+static enum status map_once(struct space *space, uint64_t start, uint64_t end, struct pt_entry mark,
+                            bool replace)
+{
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    if (!replace && !cursor_is_empty(&cursor)) {
+        cursor_end(&cursor);
+        return ST_MAPPED;
+    }
+    status = cursor_cut(&cursor, TABLE_CREATE);
+    if (status == ST_OK) {
+        if (replace)
+            cursor_clear_keep(&cursor);
+        cursor_fill(&cursor, mark);
+    }
+    cursor_end(&cursor);
+    if (status != ST_OK) {
+        cursor_prune(space, start);
+        cursor_prune(space, end - 1);
+    }
+    return status;
+}
+
+static struct pt_entry mark_for(const struct space_map *request, struct object *object)
+{
+    unsigned traits = 0;
+    enum mark_kind kind = MARK_ANON;
+    uint64_t payload = 0;
+
+    if (request->flags & SPACE_GROWS_DOWN)
+        traits |= TRAIT_GROWS_DOWN;
+    if (request->flags & SPACE_NEVER_WRITE)
+        traits |= TRAIT_NEVER_WRITE;
+    if (object) {
+        kind = request->flags & SPACE_SHARED ? MARK_SHARED : MARK_PRIVATE;
+        payload = object_payload(object->id, request->first_page);
+    }
+    /* The MMU has no page that can be written or executed but not read. */
+    return mark_make(kind, request->access ? request->access | ACCESS_READ : ACCESS_NONE, traits, payload);
+}
+
+/* Exactly where it was asked for. */
+static enum status map_fixed(struct space *space, const struct space_map *request, struct pt_entry mark,
+                             uint64_t end)
+{
+    enum status status;
+    bool replace = !(request->flags & SPACE_NO_REPLACE);
+
+    WITH_RECLAIM(status, map_once(space, request->hint.v, end, mark, replace));
+    return status;
+}
+
+/* Where there is room. Somebody else may take the place first: then look again. */
+static enum status map_anywhere(struct space *space, const struct space_map *request, struct pt_entry mark,
+                                uint64_t bytes, uint64_t *start)
+{
+    uint64_t align = bytes >= HUGE_SIZE && !(request->flags & SPACE_LOW_2G) && mark_kind(mark) != MARK_PRIVATE
+                         ? HUGE_SIZE
+                         : PAGE_SIZE;
+    enum status status;
+
+    do {
+        *start = range_find_free(space, align_down(request->hint.v, PAGE_SIZE), bytes, align, 0,
+                                 request->flags & SPACE_LOW_2G);
+        if (*start == 0)
+            return ST_NO_SPACE;
+        WITH_RECLAIM(status, map_once(space, *start, *start + bytes, mark, false));
+    } while (status == ST_MAPPED);
+    return status;
+}
+
+static enum status check_request(const struct space *space, const struct space_map *request, uint64_t bytes)
+{
+    if (request->length_bytes == 0)
+        return ST_INVALID;
+    if (bytes == 0 || bytes > SPACE_END)
+        return ST_NO_SPACE;
+    if (request->object && (request->first_page >> MARK_INDEX_BITS ||
+                            (request->first_page + (bytes >> PAGE_SHIFT)) >> MARK_INDEX_BITS))
+        return ST_LIMIT;
+    if (__atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) + (bytes >> PAGE_SHIFT) > space->limit_pages)
+        return ST_NO_SPACE;
+    return ST_OK;
+}
+
+static enum status place(struct space *space, const struct space_map *request, struct pt_entry mark,
+                         uint64_t bytes, uint64_t *start)
+{
+    uint64_t end;
+    enum status status;
+
+    if (!(request->flags & (SPACE_FIXED | SPACE_NO_REPLACE)))
+        return map_anywhere(space, request, mark, bytes, start);
+    status = space_range(request->hint, bytes, &end);
+    if (status != ST_OK)
+        return status == ST_INVALID ? ST_NO_SPACE : status;
+    if (request->hint.v < SPACE_START)
+        return ST_LIMIT;
+    *start = request->hint.v;
+    return map_fixed(space, request, mark, end);
+}
+
+enum status space_map(struct space *space, const struct space_map *request, struct vaddr *out)
+{
+    uint64_t bytes = align_up(request->length_bytes, PAGE_SIZE);
+    struct object *object = request->object;
+    struct object *made = NULL;
+    uint64_t start = 0;
+    enum status status = check_request(space, request, bytes);
+
+    if (status != ST_OK)
+        return status;
+    if (!object && request->flags & SPACE_SHARED) {
+        do {
+            made = object_create(NULL, NULL, bytes);
+        } while (!made && vm_make_room());
+        if (!made)
+            return ST_NO_MEMORY;
+        object = made;
+    }
+    status = place(space, request, mark_for(request, object), bytes, &start);
+    if (made)
+        object_unref(made); /* the mapping holds it now */
+    if (status != ST_OK)
+        return status;
+    *out = vaddr(start);
+    if (request->flags & SPACE_POPULATE)
+        space_populate(space, start, start + bytes);
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ making resident */
+
+struct populate {
+    bool other;  /* something else than anonymous marks at level 1 is missing */
+    bool failed; /* no memory */
+};
+
+static bool populate_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
+                           void *context)
+{
+    struct populate *populate = context;
+    struct pt_entry mark = pt_entry_load(entry);
+    struct frame *frame;
+
+    if (pt_entry_present(mark))
+        return true;
+    if (level > 1 || mark_kind(mark) != MARK_ANON || !(mark_access(mark) & ACCESS_WRITE)) {
+        populate->other = true;
+        return true;
+    }
+    frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
+    if (!frame) {
+        populate->failed = true;
+        return false;
+    }
+    frame->page.object = NULL;
+    frame->page.index = 0;
+    rmap_first(frame, entry_place(entry));
+    pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
+    return true;
+}
+
+static enum status populate_by_faults(struct space *space, uint64_t start, uint64_t end)
+{
+    enum status status = ST_OK;
+
+    for (uint64_t page = start; page < end && status == ST_OK; page += PAGE_SIZE) {
+        status = space_fault(space, vaddr(page), ACCESS_WRITE);
+        if (status == ST_DENIED)
+            status = space_fault(space, vaddr(page), ACCESS_READ);
+    }
+    return status;
+}
+
+/* Best effort, as MAP_POPULATE is: what does not fit stays to be faulted in. */
+void space_populate(struct space *space, uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        uint64_t stop =
+            align_down(start, HUGE_SIZE) + HUGE_SIZE < end ? align_down(start, HUGE_SIZE) + HUGE_SIZE : end;
+        struct populate populate = {0};
+        struct cursor cursor;
+
+        /* The first page splits a large mark, or gets a huge page for all of it. */
+        if (populate_by_faults(space, start, start + PAGE_SIZE) != ST_OK ||
+            cursor_begin(&cursor, space, start, stop, CURSOR_CHANGE) != ST_OK)
+            return;
+        cursor_walk(&cursor, populate_visit, &populate);
+        cursor_end(&cursor);
+        if ((populate.other || populate.failed) && populate_by_faults(space, start, stop) != ST_OK)
+            return;
+        start = stop;
+    }
+}
+
+/* ------------------------------------------------------------------ unmapping */
+
+enum status space_unmap_once(struct space *space, uint64_t start, uint64_t end)
+{
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    status = cursor_cut(&cursor, TABLE_KEEP_EMPTY);
+    if (status == ST_OK)
+        cursor_clear(&cursor);
+    cursor_end(&cursor);
+    return status;
+}
+
+/* Remember where room came free. */
+static void note_hole(struct space *space, uint64_t start, uint64_t end)
+{
+    lock_take(&space->lock);
+    if (start == space->map_hint && end <= space->mmap_top) {
+        space->map_hint = end;
+    } else if (end <= space->mmap_top) {
+        space->hole_start = start;
+        space->hole_end = end;
+    }
+    lock_drop(&space->lock);
+}
+
+enum status space_unmap(struct space *space, struct vaddr start, uint64_t length_bytes)
+{
+    uint64_t end = 0;
+    enum status status = space_range(start, length_bytes, &end);
+
+    if (status != ST_OK)
+        return status;
+    WITH_RECLAIM(status, space_unmap_once(space, start.v, end));
+    if (status == ST_OK)
+        note_hole(space, start.v, end);
+    return status;
+}
+
+/* ------------------------------------------------------------------ protecting */
+
+struct protect {
+    unsigned access;
+    uint64_t next; /* everything from the start to here is mapped and may be changed */
+    enum status status;
+};
+
+static bool may_never_write(struct pt_entry entry)
+{
+    unsigned traits = pt_entry_present(entry) ? page_traits(entry) : mark_traits(entry);
+
+    return traits & TRAIT_NEVER_WRITE;
+}
+
+static bool check_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
+                        void *context)
+{
+    struct protect *protect = context;
+
+    if (start > protect->next)
+        return false;
+    if (protect->access & ACCESS_WRITE && may_never_write(*entry)) {
+        protect->status = ST_DENIED;
+        return false;
+    }
+    protect->next = start + pt_level_span(level);
+    return true;
+}
+
+/* A frame that may be accessed again. */
+static void protect_held(struct pt_entry *entry, struct pt_entry mark, unsigned level, unsigned access)
+{
+    struct frame *frame = frame_at(held_paddr(mark));
+    bool writable = access & ACCESS_WRITE && frame->mapcount == 1;
+    struct pt_entry page = page_make(frame_paddr(frame), access, mark_traits(mark), writable, false);
+
+    pt_entry_store(entry, pt_entry(page.bits | (level > 1 ? PT_HUGE : 0)));
+}
+
+/* No access at all: private frames are held, everything else goes back to its mark. */
+static void protect_none(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start)
+{
+    struct frame *frame = frame_at(pt_entry_paddr(page));
+    unsigned traits = page_traits(page);
+
+    batch_page(&cursor->batch, start);
+    if (frame == zero_frame) {
+        pt_entry_store(entry, mark_make(MARK_ANON, ACCESS_NONE, traits, 0));
+    } else if (frame->use == FRAME_ANON) {
+        pt_entry_store(entry, mark_make(MARK_HELD, ACCESS_NONE, traits, frame_pfn(frame).v));
+    } else {
+        pt_entry_store(entry, mark_make(page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE, ACCESS_NONE,
+                                        traits, object_payload(frame->page.object->id, frame->page.index)));
+        rmap_remove(frame, entry_place(entry));
+        batch_drop_frame(&cursor->batch, frame);
+    }
+}
+
+/* May the entry have W as soon as its protection allows writing? */
+static bool writable_at_once(struct pt_entry page)
+{
+    const struct frame *frame = frame_at(pt_entry_paddr(page));
+
+    if (page.bits & PAGE_SHARED)
+        return frame->use == FRAME_SHARED || frame->flags & FRAME_DIRTY;
+    return frame != zero_frame && frame->use == FRAME_ANON && frame->mapcount == 1;
+}
+
+static void protect_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start,
+                         unsigned access)
+{
+    uint64_t bits = page.bits & ~(PAGE_MAY_WRITE | PT_WRITE | PT_NO_EXEC);
+
+    if (access & ACCESS_WRITE) {
+        bits |= PAGE_MAY_WRITE;
+        if (page.bits & PT_WRITE || writable_at_once(page))
+            bits |= PT_WRITE | PT_DIRTY;
+    }
+    if (!(access & ACCESS_EXEC))
+        bits |= PT_NO_EXEC;
+    pt_entry_store(entry, pt_entry(bits));
+    if ((page.bits & ~bits & PT_WRITE) || (bits & ~page.bits & PT_NO_EXEC))
+        batch_page(&cursor->batch, start);
+}
+
+static bool protect_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
+                          void *context)
+{
+    const struct protect *protect = context;
+    struct pt_entry now = pt_entry_load(entry);
+
+    if (pt_entry_present(now)) {
+        if (protect->access == ACCESS_NONE)
+            protect_none(cursor, entry, now, start);
+        else
+            protect_page(cursor, entry, now, start, protect->access);
+    } else if (mark_kind(now) == MARK_HELD) {
+        if (protect->access != ACCESS_NONE)
+            protect_held(entry, now, level, protect->access);
+    } else {
+        pt_entry_store(
+            entry, pt_entry((now.bits & ~MARK_ACCESS_MASK) | (uint64_t)protect->access << MARK_ACCESS_SHIFT));
+    }
+    return true;
+}
+
+static enum status protect_once(struct space *space, uint64_t start, uint64_t end, unsigned access)
+{
+    struct protect protect = {.access = access, .next = start, .status = ST_NOT_MAPPED};
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    cursor_walk(&cursor, check_visit, &protect);
+    if (protect.next >= end)
+        protect.status = ST_OK;
+    else
+        cursor.end = protect.next;
+    if (protect.next > start) {
+        status = cursor_own(&cursor);
+        if (status == ST_OK)
+            cursor_walk(&cursor, protect_visit, &protect);
+    }
+    cursor_end(&cursor);
+    return status == ST_OK ? protect.status : status;
+}
+
+enum status space_protect(struct space *space, struct vaddr start, uint64_t length_bytes, unsigned access)
+{
+    uint64_t end = 0;
+    enum status status = space_range(start, length_bytes, &end);
+
+    if (status != ST_OK)
+        return status == ST_INVALID ? ST_NOT_MAPPED : status;
+    if (access != ACCESS_NONE)
+        access |= ACCESS_READ; /* the MMU has no page that can be written or executed but not read */
+    WITH_RECLAIM(status, protect_once(space, start.v, end, access));
+    return status;
+}

@@ -1,0 +1,333 @@
+/*
+ * Memory objects: their lives, their numbers, their pages as the fault handler and files see them.
+ *
+ * Invariants: holds is the number of references plus mapped; resident is the number of frames in `pages`; a
+ * frame in `pages` has page.object and page.index set to here and holds one reference for it; a frame that is
+ * BUSY or FAILED is mapped nowhere.
+ *
+ * Locking: object->lock (RANK_OBJECT) for pages, size and the flags of its frames. Tables are locked (by the
+ * reverse map) while it is held, so who holds a table may only try it. The directory's lock (RANK_DIRECTORY)
+ * for the numbers, the list of all and the dying. What sleeps holds neither.
+ */
+#include "vm/object_internal.h"
+
+#include <string.h>
+
+#include "quire/slab.h"
+#include "vm/rmap.h"
+#include "vm/space_internal.h"
+
+enum { DIRECTORY_BITS = 10, DIRECTORY_SLOTS = 1 << DIRECTORY_BITS };
+_Static_assert(2 * DIRECTORY_BITS == OBJECT_ID_BITS, "a two-level table of all numbers");
+
+static struct spinlock directory_lock;
+static struct object **directory[DIRECTORY_SLOTS];
+static uint32_t next_id = 1; /* 0 is no object's number */
+static struct list all_objects = LIST_INIT(all_objects);
+struct object *objects_dying;
+
+void objects_init(void)
+{
+    lock_init(&directory_lock, RANK_DIRECTORY);
+}
+
+struct object *object_by_id(uint32_t id)
+{
+    return directory[id >> DIRECTORY_BITS][id & (DIRECTORY_SLOTS - 1)];
+}
+
+/* ------------------------------------------------------------------ lives */
+
+/* Find a number that is free and make its place; 0 when there is none. The directory is locked. */
+static uint32_t take_id(struct object *object)
+{
+    for (uint32_t tries = 0; tries < 1u << OBJECT_ID_BITS; tries++) {
+        uint32_t id = next_id;
+        struct object ***page = &directory[id >> DIRECTORY_BITS];
+
+        next_id = (next_id + 1) & ((1u << OBJECT_ID_BITS) - 1);
+        if (id == 0)
+            continue;
+        if (!*page && !(*page = slab_alloc(DIRECTORY_SLOTS * sizeof **page)))
+            return 0;
+        if (!(*page)[id & (DIRECTORY_SLOTS - 1)]) {
+            (*page)[id & (DIRECTORY_SLOTS - 1)] = object;
+            return id;
+        }
+    }
+    return 0;
+}
+
+struct object *object_create(const struct pager_ops *pager, void *data, uint64_t size_bytes)
+{
+    struct object *object = slab_alloc(sizeof *object);
+
+    if (!object)
+        return NULL;
+    lock_init(&object->lock, RANK_OBJECT);
+    object->holds = 1;
+    object->size = size_bytes;
+    object->pager = pager;
+    object->data = data;
+    object->window = 1;
+    list_init(&object->all);
+    lock_take(&directory_lock);
+    object->id = take_id(object);
+    if (object->id != 0)
+        list_push_back(&all_objects, &object->all);
+    lock_drop(&directory_lock);
+    if (object->id == 0) {
+        slab_free(object);
+        return NULL;
+    }
+    return object;
+}
+
+void object_ref(struct object *object)
+{
+    __atomic_fetch_add(&object->holds, 1, __ATOMIC_RELAXED);
+}
+
+static void release(struct object *object, uint64_t count)
+{
+    if (__atomic_sub_fetch(&object->holds, count, __ATOMIC_ACQ_REL) != 0)
+        return;
+    lock_take(&directory_lock);
+    if (!object->queued) {
+        object->queued = true;
+        object->next_dying = objects_dying;
+        __atomic_store_n(&objects_dying, object, __ATOMIC_RELAXED);
+    }
+    lock_drop(&directory_lock);
+}
+
+void object_unref(struct object *object)
+{
+    release(object, 1);
+    objects_reap();
+}
+
+void object_release_pages(struct object *object, uint64_t pages)
+{
+    __atomic_fetch_sub(&object->mapped, pages, __ATOMIC_RELAXED);
+    release(object, pages);
+}
+
+static void free_pages(struct object *object)
+{
+    uint64_t index = 0;
+    struct frame *frame;
+
+    while ((frame = radix_next(&object->pages, &index)) != NULL) {
+        radix_remove(&object->pages, index);
+        object->resident--;
+        if (frame->flags & FRAME_LISTED)
+            reclaim_remove(frame);
+        frame->page.object = NULL;
+        frame_unref(frame);
+    }
+}
+
+static void destroy(struct object *object)
+{
+    /* A store that fails now has nobody left to tell: the log says it, the data are lost as they are when a
+     * file's last user is gone on any system. */
+    if (object->pager && object_sync(object, 0, UINT64_MAX) != ST_OK)
+        host_log("object %u: its last dirty pages could not be written", object->id);
+    if (__atomic_load_n(&object->holds, __ATOMIC_ACQUIRE) != 0)
+        return; /* somebody took it up again while its pages were written */
+    lock_take(&directory_lock);
+    directory[object->id >> DIRECTORY_BITS][object->id & (DIRECTORY_SLOTS - 1)] = NULL;
+    list_remove(&object->all);
+    lock_drop(&directory_lock);
+    free_pages(object);
+    if (object->pager && object->pager->release)
+        object->pager->release(object);
+    slab_free(object);
+}
+
+void objects_reap_now(void)
+{
+    for (;;) {
+        struct object *object;
+
+        lock_take(&directory_lock);
+        object = objects_dying;
+        if (object) {
+            __atomic_store_n(&objects_dying, object->next_dying, __ATOMIC_RELAXED);
+            object->queued = false;
+        }
+        lock_drop(&directory_lock);
+        if (!object)
+            return;
+        if (__atomic_load_n(&object->holds, __ATOMIC_ACQUIRE) == 0)
+            destroy(object);
+    }
+}
+
+void *object_data(const struct object *object)
+{
+    return object->data;
+}
+
+uint64_t object_size(const struct object *object)
+{
+    return __atomic_load_n(&object->size, __ATOMIC_RELAXED);
+}
+
+uint64_t object_resident(const struct object *object)
+{
+    return object->resident;
+}
+
+uint64_t object_mapped(const struct object *object)
+{
+    return __atomic_load_n(&object->mapped, __ATOMIC_RELAXED);
+}
+
+/* `visit` may not sleep, but the objects it wants to sleep for can be kept by a reference. */
+void object_for_each(void (*visit)(struct object *object, void *context), void *context)
+{
+    lock_take(&directory_lock);
+    list_for_each(node, &all_objects)
+    {
+        struct object *object = container_of(node, struct object, all);
+
+        if (__atomic_load_n(&object->holds, __ATOMIC_RELAXED) != 0)
+            visit(object, context);
+    }
+    lock_drop(&directory_lock);
+}
+
+/* ------------------------------------------------------------------ taking pages from those who map them */
+
+/* What an entry that maps a page of an object becomes when the page leaves: the mark that it came from. */
+static struct pt_entry page_to_mark(struct pt_entry page, const struct frame *frame)
+{
+    enum mark_kind kind = page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE;
+
+    return mark_make(kind, page_access(page), page_traits(page),
+                     object_payload(frame->page.object->id, frame->page.index));
+}
+
+static bool unmap_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
+{
+    pt_entry_store(entry, page_to_mark(pt_entry_load(entry), frame));
+    return true;
+}
+
+bool object_unmap_frame(struct frame *frame, unsigned *dropped)
+{
+    *dropped += rmap_walk(frame, unmap_visit, NULL);
+    return __atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE) == 0;
+}
+
+static bool protect_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
+{
+    __atomic_fetch_and(&entry->bits, ~(PT_WRITE | PT_DIRTY), __ATOMIC_RELAXED);
+    return false;
+}
+
+void object_protect_frame(struct frame *frame)
+{
+    if (__atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE) != 0)
+        rmap_walk(frame, protect_visit, NULL);
+}
+
+/* ------------------------------------------------------------------ growing and shrinking */
+
+/* The first page at or above *index leaves the object; NULL: there is none. Waits while it is in use by a
+ * store. */
+static struct frame *take_page_above(struct object *object, uint64_t *index, unsigned *dropped)
+{
+    struct frame *frame;
+
+    lock_take(&object->lock);
+    for (;;) {
+        frame = radix_next(&object->pages, index);
+        if (!frame || !(frame->flags & (FRAME_BUSY | FRAME_WRITING)))
+            break;
+        host_sleep(frame, &object->lock);
+    }
+    if (frame) {
+        while (!object_unmap_frame(frame, dropped))
+            ;
+        radix_remove(&object->pages, *index);
+        object->resident--;
+        if (frame->flags & FRAME_LISTED)
+            reclaim_remove(frame);
+        frame->page.object = NULL;
+    }
+    lock_drop(&object->lock);
+    return frame;
+}
+
+static void zero_tail(struct object *object, uint64_t size_bytes)
+{
+    uint64_t offset = size_bytes & PAGE_MASK;
+    struct frame *frame;
+
+    if (offset == 0)
+        return;
+    lock_take(&object->lock);
+    while ((frame = object_find(object, size_bytes >> PAGE_SHIFT)) != NULL && (frame->flags & FRAME_BUSY))
+        host_sleep(frame, &object->lock);
+    if (frame)
+        memset((char *)frame_data(frame) + offset, 0, PAGE_SIZE - offset);
+    lock_drop(&object->lock);
+}
+
+enum status object_resize(struct object *object, uint64_t size_bytes)
+{
+    uint64_t first_out = (size_bytes + PAGE_MASK) >> PAGE_SHIFT;
+    uint64_t index = first_out;
+    uint64_t old;
+
+    if (first_out >> MARK_INDEX_BITS)
+        return ST_LIMIT;
+    lock_take(&object->lock);
+    old = object->size;
+    __atomic_store_n(&object->size, size_bytes, __ATOMIC_RELAXED);
+    lock_drop(&object->lock);
+    if (size_bytes >= old)
+        return ST_OK;
+    for (;;) {
+        unsigned dropped = 0;
+        struct frame *frame = take_page_above(object, &index, &dropped);
+
+        if (!frame)
+            break;
+        if (dropped > 0) {
+            STAT(flush_all);
+            host_flush_all();
+        }
+        while (dropped-- > 0)
+            frame_unref(frame);
+        frame_unref(frame);
+    }
+    zero_tail(object, size_bytes);
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ the walker */
+
+void object_check(struct object *object)
+{
+    uint64_t index = 0;
+    uint64_t count = 0;
+    struct frame *frame;
+
+    lock_take(&object->lock);
+    for (; (frame = radix_next(&object->pages, &index)) != NULL; index++) {
+        count++;
+        CHECK_ALWAYS(frame->page.object == object && frame->page.index == index);
+        CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
+        CHECK_ALWAYS((frame->use == FRAME_FILE) == (object->pager != NULL));
+        CHECK_ALWAYS(frame->refs >= 1 + frame->mapcount);
+        CHECK_ALWAYS(!(frame->flags & (FRAME_BUSY | FRAME_FAILED)) || frame->mapcount == 0);
+        CHECK_ALWAYS(((frame->flags & FRAME_RMAP_CHAIN) != 0) == (frame->mapcount > 1));
+    }
+    CHECK_ALWAYS(count == object->resident);
+    CHECK_ALWAYS(object->holds >= object->mapped);
+    lock_drop(&object->lock);
+}

@@ -1,0 +1,73 @@
+/*
+ * The inside of a memory object.
+ *
+ * Letters: o  object->lock;  a  atomic;  c  constant;  d  the directory's lock.
+ */
+#ifndef VM_OBJECT_INTERNAL_H
+#define VM_OBJECT_INTERNAL_H
+
+#include "quire/object.h"
+#include "vm/radix.h"
+
+struct object {
+    struct spinlock lock;          /* RANK_OBJECT */
+    uint32_t id;                   /* c: its number in marks */
+    uint64_t holds;                /* a: references + pages that entries refer to; 0: dying */
+    uint64_t mapped;               /* a: of these, pages that entries refer to */
+    uint64_t size;                 /* o: bytes */
+    uint64_t resident;             /* o: pages in `pages` */
+    struct radix pages;            /* o: index -> struct frame */
+    const struct pager_ops *pager; /* c */
+    void *data;                    /* c */
+    uint64_t next_sequential;      /* o: where a sequential reader would come next */
+    uint32_t window;               /* o: pages to read at once */
+    struct list all;               /* d: of living objects */
+    struct object *next_dying;     /* d */
+    bool queued;                   /* d: among the dying */
+};
+
+/* The object with this number; it lives because an entry refers to it. */
+struct object *object_by_id(uint32_t id);
+
+static inline void object_hold_pages(struct object *object, uint64_t pages)
+{
+    __atomic_fetch_add(&object->holds, pages, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&object->mapped, pages, __ATOMIC_RELAXED);
+}
+/* The last one makes the object dying: objects_reap() ends it. Any locks may be held. */
+void object_release_pages(struct object *object, uint64_t pages);
+
+extern struct object *objects_dying;
+void objects_reap_now(void);
+/* End the dying objects, writing their dirty pages first. No locks held; may sleep. */
+static inline void objects_reap(void)
+{
+    if (__atomic_load_n(&objects_dying, __ATOMIC_RELAXED))
+        objects_reap_now();
+}
+
+void objects_init(void);
+
+/* The resident page, which may be busy; NULL when it is not resident. object->lock held. */
+static inline struct frame *object_find(struct object *object, uint64_t index)
+{
+    return radix_get(&object->pages, index);
+}
+
+static inline uint64_t object_pages(const struct object *object)
+{
+    return (object->size + PAGE_MASK) >> PAGE_SHIFT;
+}
+
+/* Take every entry that maps the frame away, leaving the marks they came from; true when nothing maps it any
+ * more. No flush: the caller flushes all spaces, then drops `*dropped` references. */
+bool object_unmap_frame(struct frame *frame, unsigned *dropped);
+/* Take W from every entry of shared mappings of the frame; the caller flushes. */
+void object_protect_frame(struct frame *frame);
+
+/* reclaim.c: the list of pages that can leave. */
+void reclaim_init(void);
+void reclaim_insert(struct frame *frame); /* FRAME_FILE, just made resident */
+void reclaim_remove(struct frame *frame);
+
+#endif

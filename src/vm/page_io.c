@@ -1,0 +1,458 @@
+/*
+ * Bringing an object's pages in from its store, and writing them back.
+ *
+ * A page that is being read is in the object already, BUSY: whoever wants it sleeps on its frame. A page that
+ * is being written is WRITING; it stays readable and writable, and a write meanwhile makes it dirty again.
+ * Reading ahead: a reader that comes where the last one stopped gets twice as many pages as before, up to
+ * WINDOW_MAX; any other gets WINDOW_FIRST, and pages in random order one at a time.
+ *
+ * Locking: the object's lock for the state of pages, never while the store works.
+ */
+#include <string.h>
+
+#include "vm/object_internal.h"
+#include "vm/rmap.h"
+#include "vm/space_internal.h"
+
+enum { WINDOW_FIRST = 4, WINDOW_MAX = 32, WRITE_CLUSTER = 32 };
+
+static void set_flags(struct frame *frame, uint16_t flags)
+{
+    __atomic_fetch_or(&frame->flags, flags, __ATOMIC_RELAXED);
+}
+
+static void clear_flags(struct frame *frame, uint16_t flags)
+{
+    __atomic_fetch_and(&frame->flags, (uint16_t)~flags, __ATOMIC_RELAXED);
+}
+
+/* An allocated frame becomes page `index`; its reference is the object's now. Locked. */
+static enum status insert_page(struct object *object, uint64_t index, struct frame *frame, uint16_t flags)
+{
+    enum status status = radix_insert(&object->pages, index, frame);
+
+    if (status != ST_OK)
+        return status;
+    frame->page.object = object;
+    frame->page.index = index;
+    frame->page.rmap = 0;
+    set_flags(frame, flags);
+    object->resident++;
+    return ST_OK;
+}
+
+static enum frame_use page_use(const struct object *object)
+{
+    return object->pager ? FRAME_FILE : FRAME_SHARED;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+struct page_in {
+    struct object *object;
+    uint64_t first;
+    unsigned count;
+    struct frame *frames[WINDOW_MAX];
+};
+
+/* How many pages to read from `index` on. Locked. */
+static unsigned choose_window(struct object *object, uint64_t index, unsigned wanted)
+{
+    uint64_t left = object_pages(object) - index;
+    unsigned window = wanted;
+
+    if (window == 0) {
+        if (index == object->next_sequential && index != 0)
+            object->window = object->window * 2 > WINDOW_MAX ? WINDOW_MAX : object->window * 2;
+        else
+            object->window = index == 0 || index == object->next_sequential ? WINDOW_FIRST : 1;
+        window = object->window;
+    }
+    if (window > WINDOW_MAX)
+        window = WINDOW_MAX;
+    return left < window ? (unsigned)left : window;
+}
+
+/* Put BUSY frames where pages are missing, from io->first on, up to the first that is there. At least one, or
+ * no memory. Locked. */
+static enum status begin_page_in(struct page_in *io, unsigned window)
+{
+    while (io->count < window && !object_find(io->object, io->first + io->count)) {
+        struct frame *frame = frame_alloc(0, FRAME_FILE, FRAME_ANY);
+
+        if (!frame)
+            break;
+        if (insert_page(io->object, io->first + io->count, frame, FRAME_BUSY) != ST_OK) {
+            frame_free(frame);
+            break;
+        }
+        io->frames[io->count++] = frame;
+    }
+    return io->count > 0 ? ST_OK : ST_NO_MEMORY;
+}
+
+static void end_page_in(struct page_in *io, enum status status)
+{
+    struct object *object = io->object;
+
+    lock_take(&object->lock);
+    for (unsigned i = 0; i < io->count; i++) {
+        struct frame *frame = io->frames[i];
+
+        clear_flags(frame, FRAME_BUSY);
+        if (status != ST_OK) {
+            radix_remove(&object->pages, io->first + i);
+            object->resident--;
+            frame->page.object = NULL;
+        } else {
+            reclaim_insert(frame);
+        }
+    }
+    if (status == ST_OK)
+        object->next_sequential = io->first + io->count;
+    lock_drop(&object->lock);
+    for (unsigned i = 0; i < io->count; i++) {
+        host_wake(io->frames[i]);
+        if (status != ST_OK)
+            frame_unref(io->frames[i]);
+    }
+}
+
+/* Page `index` is missing: read it, and some behind it. Called and left with the object locked; sleeps. */
+static enum status page_in(struct object *object, uint64_t index, unsigned wanted)
+{
+    struct page_in io = {.object = object, .first = index};
+    enum status status = begin_page_in(&io, choose_window(object, index, wanted));
+
+    if (status != ST_OK)
+        return status;
+    lock_drop(&object->lock);
+    status = object->pager->read(object, io.first, io.frames, io.count);
+    STAT_ADD(page_ins, io.count);
+    STAT(page_in_reads);
+    end_page_in(&io, status);
+    lock_take(&object->lock);
+    return status;
+}
+
+/* A missing page of an object without a store: zeroes. Locked. */
+static enum status page_zero(struct object *object, uint64_t index)
+{
+    struct frame *frame = frame_alloc(0, page_use(object), FRAME_ZERO);
+    enum status status;
+
+    if (!frame)
+        return ST_NO_MEMORY;
+    status = insert_page(object, index, frame, 0);
+    if (status != ST_OK)
+        frame_free(frame);
+    else if (object->pager)
+        reclaim_insert(frame);
+    return status;
+}
+
+/* One attempt; ST_RETRY: something was waited for. Locked. */
+static enum status find_or_bring(struct object *object, uint64_t index, enum object_get how,
+                                 struct frame **out)
+{
+    struct frame *frame;
+
+    if (index >= object_pages(object))
+        return ST_BEYOND_END;
+    frame = object_find(object, index);
+    if (!frame) {
+        enum status status =
+            object->pager && how != OBJECT_OVERWRITE ? page_in(object, index, 0) : page_zero(object, index);
+
+        return status == ST_OK ? ST_RETRY : status;
+    }
+    if (frame->flags & FRAME_BUSY) {
+        host_sleep(frame, &object->lock);
+        return ST_RETRY;
+    }
+    frame_ref(frame);
+    set_flags(frame, how != OBJECT_READ && object->pager ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
+    *out = frame;
+    return ST_OK;
+}
+
+enum status object_get_page(struct object *object, uint64_t index, enum object_get how, struct frame **out)
+{
+    enum status status;
+
+    do {
+        lock_take(&object->lock);
+        do {
+            status = find_or_bring(object, index, how, out);
+        } while (status == ST_RETRY);
+        lock_drop(&object->lock);
+    } while (status == ST_NO_MEMORY && vm_make_room());
+    return status;
+}
+
+enum status object_adopt(struct object *object, uint64_t index, struct frame *frame)
+{
+    enum status status;
+
+    lock_take(&object->lock);
+    if (object_find(object, index))
+        status = ST_MAPPED;
+    else
+        status = insert_page(object, index, frame, 0);
+    if (status == ST_OK)
+        frame_set_use(frame, page_use(object));
+    lock_drop(&object->lock);
+    return status;
+}
+
+void object_prefetch(struct object *object, uint64_t first, uint64_t count)
+{
+    uint64_t index = first;
+
+    if (!object->pager)
+        return;
+    lock_take(&object->lock);
+    while (index < first + count && index < object_pages(object)) {
+        uint64_t left = first + count - index;
+
+        if (object_find(object, index)) {
+            index++;
+            continue;
+        }
+        if (page_in(object, index, left < WINDOW_MAX ? (unsigned)left : WINDOW_MAX) != ST_OK)
+            break;
+    }
+    lock_drop(&object->lock);
+}
+
+/* ------------------------------------------------------------------ copying */
+
+/* What of [offset, offset+bytes) lies in the page of `offset`. */
+static size_t part_of_page(uint64_t offset, size_t bytes)
+{
+    uint64_t room = PAGE_SIZE - (offset & PAGE_MASK);
+
+    return bytes < room ? bytes : (size_t)room;
+}
+
+enum status object_read(struct object *object, uint64_t offset, void *to, size_t bytes, size_t *done)
+{
+    uint64_t size = object_size(object);
+
+    *done = 0;
+    if (offset >= size)
+        return ST_OK;
+    if (bytes > size - offset)
+        bytes = (size_t)(size - offset);
+    while (*done < bytes) {
+        size_t part = part_of_page(offset + *done, bytes - *done);
+        struct frame *frame = NULL;
+        enum status status = object_get_page(object, (offset + *done) >> PAGE_SHIFT, OBJECT_READ, &frame);
+
+        if (status != ST_OK)
+            return status == ST_BEYOND_END ? ST_OK : status;
+        memcpy((char *)to + *done, (char *)frame_data(frame) + ((offset + *done) & PAGE_MASK), part);
+        frame_unref(frame);
+        *done += part;
+    }
+    return ST_OK;
+}
+
+enum status object_write(struct object *object, uint64_t offset, const void *from, size_t bytes, size_t *done)
+{
+    uint64_t size = object_size(object);
+
+    *done = 0;
+    if (offset > size || bytes > size - offset)
+        return ST_BEYOND_END;
+    while (*done < bytes) {
+        size_t part = part_of_page(offset + *done, bytes - *done);
+        struct frame *frame = NULL;
+        enum status status = object_get_page(object, (offset + *done) >> PAGE_SHIFT,
+                                             part == PAGE_SIZE ? OBJECT_OVERWRITE : OBJECT_WRITE, &frame);
+
+        if (status != ST_OK)
+            return status;
+        memcpy((char *)frame_data(frame) + ((offset + *done) & PAGE_MASK), (const char *)from + *done, part);
+        frame_unref(frame);
+        *done += part;
+    }
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ writing back */
+
+struct write_back {
+    struct object *object;
+    uint64_t first;
+    uint64_t bytes;
+    unsigned count;
+    bool mapped;
+    struct frame *frames[WRITE_CLUSTER];
+};
+
+/* The next run of dirty pages at or above *index, below `end`, clean from now on and WRITING. False: there is
+ * none. Locked; may wait. */
+static bool begin_write_back(struct write_back *io, uint64_t *index, uint64_t end)
+{
+    struct object *object = io->object;
+
+    io->count = 0;
+    io->mapped = false;
+    while (io->count < WRITE_CLUSTER) {
+        uint64_t at = *index;
+        struct frame *frame = radix_next(&object->pages, &at);
+
+        if (!frame || at >= end || (io->count > 0 && at != *index))
+            break;
+        if (frame->flags & FRAME_WRITING) {
+            if (io->count > 0)
+                break;
+            host_sleep(frame, &object->lock);
+            continue;
+        }
+        *index = at + 1;
+        if (!(frame->flags & FRAME_DIRTY) || (frame->flags & FRAME_BUSY)) {
+            if (io->count > 0)
+                break;
+            continue;
+        }
+        if (io->count == 0)
+            io->first = at;
+        frame_ref(frame);
+        clear_flags(frame, FRAME_DIRTY);
+        set_flags(frame, FRAME_WRITING);
+        io->mapped |= frame->mapcount != 0;
+        object_protect_frame(frame);
+        io->frames[io->count++] = frame;
+    }
+    io->bytes = object->size > io->first << PAGE_SHIFT ? object->size - (io->first << PAGE_SHIFT) : 0;
+    if (io->bytes > io->count * PAGE_SIZE)
+        io->bytes = io->count * PAGE_SIZE;
+    return io->count > 0;
+}
+
+static void end_write_back(struct write_back *io, enum status status)
+{
+    lock_take(&io->object->lock);
+    for (unsigned i = 0; i < io->count; i++) {
+        clear_flags(io->frames[i], FRAME_WRITING);
+        if (status != ST_OK)
+            set_flags(io->frames[i], FRAME_DIRTY);
+    }
+    lock_drop(&io->object->lock);
+    for (unsigned i = 0; i < io->count; i++) {
+        host_wake(io->frames[i]);
+        frame_unref(io->frames[i]);
+    }
+}
+
+static enum status write_back(struct write_back *io)
+{
+    enum status status = ST_OK;
+
+    if (io->mapped) {
+        STAT(flush_all);
+        host_flush_all();
+    }
+    if (io->bytes > 0)
+        status = io->object->pager->write(io->object, io->first, io->frames, io->count, io->bytes);
+    if (status == ST_OK)
+        STAT_ADD(write_backs, io->count);
+    STAT(write_back_writes);
+    end_write_back(io, status);
+    return status;
+}
+
+enum status object_sync(struct object *object, uint64_t first, uint64_t count)
+{
+    struct write_back io = {.object = object};
+    uint64_t end = first + count < first ? UINT64_MAX : first + count;
+    uint64_t index = first;
+    enum status status = ST_OK;
+
+    if (!object->pager)
+        return ST_OK;
+    for (;;) {
+        bool more;
+        enum status one;
+
+        lock_take(&object->lock);
+        more = begin_write_back(&io, &index, end);
+        lock_drop(&object->lock);
+        if (!more)
+            return status;
+        one = write_back(&io);
+        if (status == ST_OK)
+            status = one;
+    }
+}
+
+struct next_object {
+    uint32_t above;
+    struct object *found;
+};
+
+static void visit_next(struct object *object, void *context)
+{
+    struct next_object *next = context;
+
+    if (object->pager && object->id > next->above && (!next->found || object->id < next->found->id))
+        next->found = object;
+}
+
+/* Takes a reference under the directory's lock, so that the object cannot die in between. */
+static void visit_hold(struct object *object, void *context)
+{
+    struct next_object *next = context;
+
+    if (object == next->found)
+        object_ref(object);
+}
+
+enum status objects_sync_all(void)
+{
+    struct next_object next = {0};
+    enum status status = ST_OK;
+
+    for (;;) {
+        enum status one;
+
+        next.found = NULL;
+        object_for_each(visit_next, &next);
+        if (!next.found)
+            return status;
+        next.above = next.found->id;
+        object_for_each(visit_hold, &next);
+        one = object_sync(next.found, 0, UINT64_MAX);
+        object_unref(next.found);
+        if (status == ST_OK)
+            status = one;
+    }
+}
+
+/* ------------------------------------------------------------------ dropping */
+
+uint64_t object_drop(struct object *object, uint64_t first, uint64_t count)
+{
+    uint64_t end = first + count < first ? UINT64_MAX : first + count;
+    uint64_t index = first;
+    uint64_t dropped = 0;
+    struct frame *frame;
+
+    if (!object->pager)
+        return 0;
+    lock_take(&object->lock);
+    for (; (frame = radix_next(&object->pages, &index)) != NULL && index < end; index++) {
+        if (frame->refs != 1 || frame->flags & (FRAME_BUSY | FRAME_WRITING | FRAME_DIRTY))
+            continue;
+        radix_remove(&object->pages, index);
+        object->resident--;
+        reclaim_remove(frame);
+        frame->page.object = NULL;
+        frame_unref(frame);
+        dropped++;
+    }
+    lock_drop(&object->lock);
+    return dropped;
+}

@@ -1,0 +1,232 @@
+/*
+ * Reclaim: frames of files leave memory, so that others can come in.
+ *
+ * Mechanism: the list of resident file pages, oldest first, walked as second chance does: a page that was
+ * used since we came by goes to the end; one that was not is unmapped from every table that has it (its marks
+ * stay behind), flushed from the TLBs, written if it is dirty, and freed. Pages that somebody holds (a copy
+ * in progress, I/O) are passed over.
+ *
+ * A round takes a batch of victims, so that one flush and one write serve several. Marks are left before the
+ * flush and frames are freed after it; a page that is touched in between is faulted in again, finds itself in
+ * the object, and is kept.
+ *
+ * Locking: list_lock (RANK_RECLAIM) for the list only; a victim is judged under its object's lock, which is
+ * tried, since it comes first in the order.
+ */
+#include "quire/slab.h"
+#include "vm/object_internal.h"
+#include "vm/rmap.h"
+#include "vm/space_internal.h"
+
+enum { RECLAIM_BATCH = 32 };
+
+static struct spinlock list_lock;
+static struct list pages = LIST_INIT(pages);
+static uint64_t page_count;
+
+void reclaim_init(void)
+{
+    lock_init(&list_lock, RANK_RECLAIM);
+}
+
+static void listed(struct frame *frame, bool on)
+{
+    if (on)
+        __atomic_fetch_or(&frame->flags, FRAME_LISTED, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_LISTED, __ATOMIC_RELAXED);
+}
+
+void reclaim_insert(struct frame *frame)
+{
+    lock_take(&list_lock);
+    list_push_back(&pages, &frame->node);
+    listed(frame, true);
+    page_count++;
+    lock_drop(&list_lock);
+}
+
+void reclaim_remove(struct frame *frame)
+{
+    lock_take(&list_lock);
+    if (frame->flags & FRAME_LISTED) {
+        list_remove(&frame->node);
+        listed(frame, false);
+        page_count--;
+    }
+    lock_drop(&list_lock);
+}
+
+/* ------------------------------------------------------------------ judging */
+
+static bool harvest_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
+{
+    bool *used = context;
+
+    if (__atomic_fetch_and(&entry->bits, ~PT_ACCESSED, __ATOMIC_RELAXED) & PT_ACCESSED)
+        *used = true;
+    return false;
+}
+
+/* Was the page used since the last look? Its marks of use are taken away. TLBs may go on without setting A
+ * again until they forget the page: a page in constant use can be taken for an unused one once, and then
+ * comes back by a minor fault or a read. */
+static bool test_and_clear_used(struct frame *frame)
+{
+    bool used =
+        __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_REFERENCED, __ATOMIC_RELAXED) & FRAME_REFERENCED;
+
+    if (frame->mapcount != 0)
+        rmap_walk(frame, harvest_visit, &used);
+    return used;
+}
+
+struct victims {
+    unsigned count;
+    unsigned dropped[RECLAIM_BATCH]; /* references of mappings that ended */
+    struct frame *frames[RECLAIM_BATCH];
+    bool unmapped; /* some were mapped: flush */
+    bool dirty;    /* some are dirty: write */
+};
+
+static bool may_leave(const struct frame *frame)
+{
+    return !(frame->flags & (FRAME_BUSY | FRAME_WRITING)) && frame->refs == 1 + frame->mapcount;
+}
+
+/* Take the page from its tables and hold it; its object is locked. */
+static void choose(struct victims *victims, struct frame *frame)
+{
+    unsigned n = victims->count;
+
+    victims->dropped[n] = 0;
+    frame_ref(frame);
+    if (frame->mapcount != 0) {
+        victims->unmapped = true;
+        (void)object_unmap_frame(frame, &victims->dropped[n]);
+    }
+    victims->dirty |= (frame->flags & FRAME_DIRTY) != 0;
+    victims->frames[n] = frame;
+    victims->count++;
+}
+
+/* The oldest page, moved to the end of the list, with its object locked; NULL: none, or its object is in use
+ * just now. */
+static struct frame *next_candidate(struct object **object)
+{
+    struct frame *frame = NULL;
+
+    lock_take(&list_lock);
+    if (!list_empty(&pages)) {
+        struct list *node = pages.next;
+
+        list_remove(node);
+        list_push_back(&pages, node);
+        frame = container_of(node, struct frame, node);
+        *object = frame->page.object;
+        if (!*object || !lock_try(&(*object)->lock))
+            frame = NULL;
+    }
+    lock_drop(&list_lock);
+    return frame;
+}
+
+static void choose_victims(struct victims *victims, uint64_t wanted, uint64_t *scans)
+{
+    while (victims->count < wanted && victims->count<RECLAIM_BATCH && * scans> 0) {
+        struct object *object = NULL;
+        struct frame *frame = next_candidate(&object);
+
+        (*scans)--;
+        STAT(reclaim_scans);
+        if (!frame)
+            continue;
+        if (may_leave(frame) && !test_and_clear_used(frame))
+            choose(victims, frame);
+        lock_drop(&object->lock);
+    }
+}
+
+/* ------------------------------------------------------------------ taking */
+
+/* Write the dirty ones, with their neighbours. A failure leaves them dirty, and so in memory. */
+static void write_victims(const struct victims *victims)
+{
+    for (unsigned i = 0; i < victims->count; i++) {
+        struct frame *frame = victims->frames[i];
+        struct object *object = frame->page.object;
+
+        if (!object || !(frame->flags & FRAME_DIRTY))
+            continue;
+        object_ref(object);
+        (void)!object_sync(object, frame->page.index, RECLAIM_BATCH);
+        object_unref(object);
+    }
+}
+
+/* Free the page if nobody wanted it meanwhile: only the object and we hold it. */
+static bool take(struct frame *frame)
+{
+    struct object *object = frame->page.object;
+    bool taken = false;
+
+    if (object) {
+        lock_take(&object->lock);
+        if (frame->page.object == object && frame->refs == 2 && frame->mapcount == 0 &&
+            !(frame->flags & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY))) {
+            radix_remove(&object->pages, frame->page.index);
+            object->resident--;
+            reclaim_remove(frame);
+            frame->page.object = NULL;
+            taken = true;
+        }
+        lock_drop(&object->lock);
+    }
+    if (taken)
+        frame_unref(frame); /* the object's */
+    frame_unref(frame);     /* ours */
+    return taken;
+}
+
+static uint64_t take_victims(struct victims *victims)
+{
+    uint64_t freed = 0;
+
+    if (victims->unmapped) {
+        STAT(flush_all);
+        host_flush_all();
+    }
+    for (unsigned i = 0; i < victims->count; i++)
+        while (victims->dropped[i]-- > 0)
+            frame_unref(victims->frames[i]);
+    if (victims->dirty)
+        write_victims(victims);
+    for (unsigned i = 0; i < victims->count; i++)
+        freed += take(victims->frames[i]);
+    STAT_ADD(drops, freed);
+    return freed;
+}
+
+uint64_t reclaim(uint64_t wanted)
+{
+    uint64_t freed = 0;
+    uint64_t scans =
+        2 * page_count + 1; /* each page's mark of use is cleared at most once, then it is taken */
+
+    while (freed < wanted && scans > 0) {
+        struct victims victims = {0};
+
+        choose_victims(&victims, wanted - freed, &scans);
+        if (victims.count == 0)
+            break;
+        freed += take_victims(&victims);
+    }
+    if (freed == 0)
+        freed = slab_trim();
+    return freed;
+}
+
+bool vm_make_room(void)
+{
+    return reclaim(RECLAIM_BATCH) > 0;
+}

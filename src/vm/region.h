@@ -1,0 +1,17 @@
+/*
+ * Regions, for the operations of src/vm that go from one to the next and sleep in between.
+ */
+#ifndef VM_REGION_H
+#define VM_REGION_H
+
+#include "quire/space.h"
+#include "vm/entry.h"
+
+/* space_next_region() cut at `from`, with a reference to its object, which region_release() ends. */
+bool region_next_held(struct space *space, uint64_t from, struct space_region *out);
+void region_release(struct space_region *region);
+
+/* The traits of a page or a mark. */
+unsigned entry_traits(struct pt_entry entry);
+
+#endif

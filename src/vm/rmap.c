@@ -1,0 +1,235 @@
+/*
+ * The reverse map. See rmap.h.
+ *
+ * Invariant: the number of places is frame->mapcount; FRAME_RMAP_CHAIN is set exactly when page.rmap points
+ * to a chain.
+ */
+#include "vm/rmap.h"
+
+#include "quire/slab.h"
+
+enum { NODE_PLACES = 6, RMAP_LOCKS = 64 };
+
+struct rmap_node {
+    struct rmap_node *next;
+    uint64_t used;
+    uint64_t places[NODE_PLACES];
+};
+_Static_assert(sizeof(struct rmap_node) == 64, "one cache line a node");
+
+static struct spinlock locks[RMAP_LOCKS];
+
+static struct spinlock *lock_of(const struct frame *frame)
+{
+    return &locks[frame_pfn(frame).v % RMAP_LOCKS];
+}
+
+void rmap_init(void)
+{
+    for (unsigned i = 0; i < RMAP_LOCKS; i++)
+        lock_init(&locks[i], RANK_RMAP);
+}
+
+enum status rmap_reserve(struct rmap_reserve *reserve, unsigned count)
+{
+    while (reserve->count < count) {
+        struct rmap_node *node = slab_alloc(sizeof *node);
+
+        if (!node)
+            return ST_NO_MEMORY;
+        node->next = reserve->nodes;
+        reserve->nodes = node;
+        reserve->count++;
+    }
+    return ST_OK;
+}
+
+void rmap_reserve_end(struct rmap_reserve *reserve)
+{
+    while (reserve->nodes) {
+        struct rmap_node *node = reserve->nodes;
+
+        reserve->nodes = node->next;
+        slab_free(node);
+    }
+    reserve->count = 0;
+}
+
+static struct rmap_node *chain_of(const struct frame *frame)
+{
+    return (struct rmap_node *)frame->page.rmap;
+}
+
+static void set_flag(struct frame *frame, uint16_t flag)
+{
+    __atomic_fetch_or(&frame->flags, flag, __ATOMIC_RELAXED);
+}
+
+static void clear_flag(struct frame *frame, uint16_t flag)
+{
+    __atomic_fetch_and(&frame->flags, (uint16_t)~flag, __ATOMIC_RELAXED);
+}
+
+static void chain_push(struct frame *frame, uint64_t place, struct rmap_reserve *reserve)
+{
+    struct rmap_node *node = frame->flags & FRAME_RMAP_CHAIN ? chain_of(frame) : NULL;
+
+    if (!node || node->used == NODE_PLACES) {
+        struct rmap_node *fresh = reserve->nodes;
+
+        CHECK_ALWAYS(fresh != NULL);
+        reserve->nodes = fresh->next;
+        reserve->count--;
+        fresh->next = node;
+        fresh->used = 0;
+        if (!node)
+            fresh->places[fresh->used++] = frame->page.rmap;
+        frame->page.rmap = (uint64_t)fresh;
+        set_flag(frame, FRAME_RMAP_CHAIN);
+        node = fresh;
+    }
+    node->places[node->used++] = place;
+}
+
+void rmap_add(struct frame *frame, uint64_t place, struct rmap_reserve *reserve)
+{
+    struct spinlock *lock = lock_of(frame);
+
+    frame_ref(frame);
+    lock_take(lock);
+    if (frame->mapcount == 0)
+        frame->page.rmap = place;
+    else
+        chain_push(frame, place, reserve);
+    __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
+    lock_drop(lock);
+}
+
+/* Where in the chain `place` is; NULL when it is not there. */
+static uint64_t *chain_find(struct frame *frame, uint64_t place)
+{
+    for (struct rmap_node *node = chain_of(frame); node; node = node->next)
+        for (uint64_t i = 0; i < node->used; i++)
+            if (node->places[i] == place)
+                return &node->places[i];
+    return NULL;
+}
+
+/* Fill the gap with the newest place; a chain of one place becomes an inline one again. */
+static void chain_remove(struct frame *frame, uint64_t *gap)
+{
+    struct rmap_node *node = chain_of(frame);
+
+    *gap = node->places[--node->used];
+    if (node->used == 0) {
+        frame->page.rmap = (uint64_t)node->next;
+        slab_free(node);
+        node = chain_of(frame);
+    }
+    if (node->used == 1 && !node->next) {
+        frame->page.rmap = node->places[0];
+        clear_flag(frame, FRAME_RMAP_CHAIN);
+        slab_free(node);
+    }
+}
+
+static void remove_locked(struct frame *frame, uint64_t place)
+{
+    if (frame->flags & FRAME_RMAP_CHAIN) {
+        uint64_t *gap = chain_find(frame, place);
+
+        CHECK_ALWAYS(gap != NULL);
+        chain_remove(frame, gap);
+    } else {
+        CHECK(frame->page.rmap == place);
+        frame->page.rmap = 0;
+    }
+    __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
+}
+
+void rmap_remove(struct frame *frame, uint64_t place)
+{
+    struct spinlock *lock = lock_of(frame);
+
+    lock_take(lock);
+    remove_locked(frame, place);
+    lock_drop(lock);
+}
+
+void rmap_move(struct frame *frame, uint64_t from, uint64_t to)
+{
+    struct spinlock *lock = lock_of(frame);
+
+    lock_take(lock);
+    if (frame->flags & FRAME_RMAP_CHAIN) {
+        uint64_t *place = chain_find(frame, from);
+
+        CHECK_ALWAYS(place != NULL);
+        *place = to;
+    } else {
+        CHECK(frame->page.rmap == from);
+        frame->page.rmap = to;
+    }
+    lock_drop(lock);
+}
+
+bool rmap_has(struct frame *frame, uint64_t place)
+{
+    struct spinlock *lock = lock_of(frame);
+    bool found;
+
+    lock_take(lock);
+    found = frame->flags & FRAME_RMAP_CHAIN ? chain_find(frame, place) != NULL
+                                            : frame->mapcount == 1 && frame->page.rmap == place;
+    lock_drop(lock);
+    return found;
+}
+
+/* The n-th place in an order that removing an earlier one keeps for those not yet visited: from the last to
+ * the first. */
+static uint64_t place_at(const struct frame *frame, unsigned n)
+{
+    const struct rmap_node *node;
+
+    if (!(frame->flags & FRAME_RMAP_CHAIN))
+        return frame->page.rmap;
+    node = chain_of(frame);
+    while (n >= node->used) {
+        n -= (unsigned)node->used;
+        node = node->next;
+    }
+    return node->places[n];
+}
+
+/*
+ * The table's lock comes before ours, so it is only tried; when that fails we let go of ours and begin with
+ * this place again. Whoever holds the table's lock does not sleep, so this ends.
+ */
+unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context)
+{
+    struct spinlock *lock = lock_of(frame);
+    unsigned removed = 0;
+    unsigned kept = 0;
+
+    lock_take(lock);
+    while (kept < frame->mapcount) {
+        uint64_t place = place_at(frame, frame->mapcount - 1 - kept);
+        struct frame *table = place_table(place);
+
+        if (!lock_try(&table->table.lock)) {
+            lock_drop(lock);
+            host_relax();
+            lock_take(lock);
+            continue;
+        }
+        if (visit(frame, table, place_entry(place), context)) {
+            remove_locked(frame, place);
+            removed++;
+        } else {
+            kept++;
+        }
+        lock_drop(&table->table.lock);
+    }
+    lock_drop(lock);
+    return removed;
+}

@@ -1,0 +1,67 @@
+/*
+ * The reverse map: which entries of which tables map a frame.
+ *
+ * A place is the physical address of an entry. A frame that one entry maps keeps the place in
+ * frame->page.rmap; one that several map keeps a chain of small arrays. A shared table (see table.c) counts
+ * as one place, however many spaces reach it.
+ *
+ * Locking: one of a set of hashed locks (RANK_RMAP) by frame number. Who changes an entry holds its table's
+ * lock, then takes this one. Who comes the other way, from the frame to its entries, may only try the table's
+ * lock.
+ */
+#ifndef VM_RMAP_H
+#define VM_RMAP_H
+
+#include "quire/frame.h"
+#include "vm/entry.h"
+
+struct rmap_node;
+
+/* Chain nodes taken ahead, so that adding a place cannot fail in the middle of a change. */
+struct rmap_reserve {
+    struct rmap_node *nodes;
+    unsigned count;
+};
+
+void rmap_init(void);
+
+/* At least `count` nodes; ST_NO_MEMORY leaves what it had. rmap_reserve_end() frees what was not used. */
+MUST_USE enum status rmap_reserve(struct rmap_reserve *reserve, unsigned count);
+void rmap_reserve_end(struct rmap_reserve *reserve);
+
+/* Counts one mapping more (mapcount and refs). Takes a node from `reserve` when the frame was mapped before.
+ */
+void rmap_add(struct frame *frame, uint64_t place, struct rmap_reserve *reserve);
+/* The first mapping of a frame that nobody else can see yet; its mapping takes over the caller's reference.
+ */
+static inline void rmap_first(struct frame *frame, uint64_t place)
+{
+    frame->mapcount = 1;
+    frame->page.rmap = place;
+}
+/* Counts one mapping fewer. The reference stays: the caller drops it when no TLB holds the page any more. */
+void rmap_remove(struct frame *frame, uint64_t place);
+/* The entry has moved. */
+void rmap_move(struct frame *frame, uint64_t from, uint64_t to);
+
+/* Calls visit(table, entry, level, context) for every entry that maps the frame, with the table's lock held;
+ * the visit may replace the entry, and returns true when it no longer maps the frame (the place is then
+ * removed and mapcount counted down). May spin for a table, never sleeps. Returns how many places were
+ * removed: so many references the caller drops after the flush. */
+typedef bool rmap_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context);
+unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context);
+
+/* True when `place` is one of the frame's places (for checks). */
+bool rmap_has(struct frame *frame, uint64_t place);
+
+static inline struct frame *place_table(uint64_t place)
+{
+    return frame_at(paddr(place));
+}
+
+static inline struct pt_entry *place_entry(uint64_t place)
+{
+    return host_at(paddr(place));
+}
+
+#endif

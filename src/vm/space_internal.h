@@ -1,0 +1,77 @@
+/*
+ * The inside of an address space, shared by the files of src/vm.
+ *
+ * Letters: r  the root table's lock;  s  space->lock;  a  atomic;  c  constant after creation.
+ */
+#ifndef VM_SPACE_INTERNAL_H
+#define VM_SPACE_INTERNAL_H
+
+#include "quire/space.h"
+#include "vm/entry.h"
+
+enum { USER_ROOT_ENTRIES = PT_ENTRIES / 2 };
+
+struct space {
+    struct frame *root;    /* c */
+    struct host_mmu mmu;   /* the port's */
+    uint32_t refs;         /* a */
+    struct spinlock lock;  /* s */
+    uint64_t mapped_pages; /* a: entries that are not empty, in pages */
+    uint64_t limit_pages;  /* s */
+    uint64_t mmap_top;     /* s: where the search for a free range begins */
+    uint64_t map_hint;     /* s: the lowest mapping so far: below it is probably free */
+    uint64_t hole_start;   /* s: the range that was unmapped last */
+    uint64_t hole_end;
+    uint64_t break_start; /* s */
+    uint64_t break_end;   /* s */
+    uint64_t stack_start; /* s */
+    uint64_t stack_end;
+    uint64_t stack_limit;
+};
+
+/* The frame of zeroes that every read of untouched private memory sees. Entries that map it are not counted.
+ */
+extern struct frame *zero_frame;
+/* The kernel's root, whose upper half every space gets. */
+extern struct paddr vm_kernel_root;
+
+static inline void space_add_pages(struct space *space, uint64_t pages)
+{
+    __atomic_fetch_add(&space->mapped_pages, pages, __ATOMIC_RELAXED);
+}
+
+static inline void space_sub_pages(struct space *space, uint64_t pages)
+{
+    __atomic_fetch_sub(&space->mapped_pages, pages, __ATOMIC_RELAXED);
+}
+
+/* Counters are exact on one CPU and nearly so on several. */
+#define STAT_ADD(name, n) ((void)__atomic_fetch_add(&vm_stats.name, (n), __ATOMIC_RELAXED))
+#define STAT(name) STAT_ADD(name, 1)
+
+/* range.c: is anything mapped in [start, end)? The address of the first byte above the highest entry that is
+ * not empty goes to `*above`, where that entry begins to `*below`. */
+bool range_last_used(struct space *space, uint64_t start, uint64_t end, uint64_t *below, uint64_t *above);
+bool range_first_used(struct space *space, uint64_t start, uint64_t end, uint64_t *below);
+/* A free range of `bytes`, aligned to `align`; 0 when there is none. */
+uint64_t range_find_free(struct space *space, uint64_t hint, uint64_t bytes, uint64_t align,
+                         uint64_t congruent, bool low);
+
+/* Try `operation` until it does not run out of memory, or nothing can be reclaimed any more. */
+#define WITH_RECLAIM(status, operation)                                                                      \
+    do {                                                                                                     \
+        (status) = (operation);                                                                              \
+    } while ((status) == ST_NO_MEMORY && vm_make_room())
+
+/* Frees some frames for an operation that ran out of them; false when there is nothing left to free. May
+ * sleep. */
+bool vm_make_room(void);
+
+/* [start, start+length) as whole pages of user memory. */
+MUST_USE enum status space_range(struct vaddr start, uint64_t length_bytes, uint64_t *end);
+
+/* map.c */
+MUST_USE enum status space_unmap_once(struct space *space, uint64_t start, uint64_t end);
+void space_populate(struct space *space, uint64_t start, uint64_t end);
+
+#endif

@@ -1,0 +1,437 @@
+/*
+ * The tables of user spaces. See table.h.
+ *
+ * Invariants (space_check() walks them): live is the number of entries that are not empty, all between low
+ * and high; a table with shares > 1 is pointed to only by entries without W; level and start say where it
+ * stands; a table that a parent points to is never without entries outside of an operation (empty ones are
+ * pruned).
+ *
+ * Locking: the parent's lock is held; the child's is taken inside.
+ */
+#include "vm/table.h"
+
+#include "quire/slab.h"
+#include "vm/object_internal.h"
+
+struct frame *table_create(unsigned level, uint64_t start, enum table_zero contents)
+{
+    struct frame *table = frame_alloc(0, FRAME_TABLE, contents == TABLE_EMPTY ? FRAME_ZERO : FRAME_ANY);
+
+    if (!table)
+        return NULL;
+    table->table.start = start;
+    table->table.shares = 1;
+    table->table.live = 0;
+    table->table.low = PT_ENTRIES;
+    table->table.high = 0;
+    table->table.level = (uint8_t)level;
+    lock_init(&table->table.lock, RANK_TABLE);
+    if (__atomic_add_fetch(&vm_stats.table_frames, 1, __ATOMIC_RELAXED) > vm_stats.table_frames_peak)
+        vm_stats.table_frames_peak = vm_stats.table_frames;
+    return table;
+}
+
+static void table_uncount(void)
+{
+    __atomic_fetch_sub(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
+}
+
+void table_free(struct frame *table)
+{
+    table_uncount();
+    frame_free(table);
+}
+
+/* The object that an entry refers to, NULL for plain anonymous memory. The entry's own hold keeps it alive.
+ */
+static struct object *entry_object(struct pt_entry entry)
+{
+    const struct frame *frame;
+
+    if (!pt_entry_present(entry)) {
+        if (mark_has_object(entry))
+            return object_by_id(mark_object_id(entry));
+        if (mark_kind(entry) != MARK_HELD)
+            return NULL;
+        frame = frame_at(held_paddr(entry));
+    } else {
+        frame = frame_at(pt_entry_paddr(entry));
+        if (frame == zero_frame)
+            return NULL;
+        if (frame->use != FRAME_ANON)
+            return frame->page.object;
+    }
+    return frame->page.index & ORIGIN_OBJECT ? object_by_id(origin_object_id(frame->page.index)) : NULL;
+}
+
+void entry_hold(struct pt_entry entry, uint64_t pages)
+{
+    struct object *object = entry_object(entry);
+
+    if (object)
+        object_hold_pages(object, pages);
+}
+
+/* ------------------------------------------------------------------ owning a shared table */
+
+static bool entry_counts_frame(struct pt_entry entry)
+{
+    if (pt_entry_present(entry))
+        return frame_at(pt_entry_paddr(entry)) != zero_frame;
+    return mark_is_held(entry);
+}
+
+static struct frame *counted_frame(struct pt_entry entry)
+{
+    return frame_at(pt_entry_present(entry) ? pt_entry_paddr(entry) : held_paddr(entry));
+}
+
+/* How many frames the pages of a table map: so many chain nodes a copy may need. */
+static unsigned count_frames(const struct frame *table)
+{
+    const struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level;
+    unsigned count = 0;
+
+    if (level > 2)
+        return 0;
+    for (unsigned i = table->table.low; i <= table->table.high; i++) {
+        struct pt_entry entry = pt_entry_load(&entries[i]);
+
+        if (entry.bits != 0 && !pt_entry_is_table(entry, level) && entry_counts_frame(entry))
+            count++;
+    }
+    return count;
+}
+
+/* W of one entry, cleared where the MMU may be setting A. */
+static void clear_write(struct pt_entry *entry)
+{
+    __atomic_fetch_and(&entry->bits, ~PT_WRITE, __ATOMIC_RELAXED);
+}
+
+void table_share(struct pt_entry *entry)
+{
+    struct frame *child = entry_table(*entry);
+
+    lock_take(&child->table.lock);
+    child->table.shares++;
+    lock_drop(&child->table.lock);
+    clear_write(entry);
+    STAT(table_shares);
+}
+
+/* One entry of a shared table for its copy: what it refers to is counted once more. */
+static struct pt_entry copy_entry(struct pt_entry *from, struct pt_entry *to, unsigned level,
+                                  struct rmap_reserve *reserve)
+{
+    struct pt_entry entry = pt_entry_load(from);
+
+    if (pt_entry_is_table(entry, level)) {
+        table_share(from);
+        return pt_entry(entry.bits & ~PT_WRITE);
+    }
+    if (pt_entry_present(entry) && !(entry.bits & PAGE_SHARED) && (entry.bits & PT_WRITE)) {
+        clear_write(from);
+        entry.bits &= ~PT_WRITE;
+    }
+    entry_hold(entry, level_pages(level));
+    if (entry_counts_frame(entry))
+        rmap_add(counted_frame(entry), entry_place(to), reserve);
+    return entry;
+}
+
+static void copy_table(struct frame *from, struct frame *to, struct rmap_reserve *reserve)
+{
+    struct pt_entry *source = table_entries(from);
+    struct pt_entry *target = table_entries(to);
+    unsigned level = from->table.level;
+
+    for (unsigned i = from->table.low; i <= from->table.high; i++)
+        if (source[i].bits != 0)
+            pt_entry_store(&target[i], copy_entry(&source[i], &target[i], level, reserve));
+    to->table.live = from->table.live;
+    to->table.low = from->table.low;
+    to->table.high = from->table.high;
+}
+
+static enum status copy_shared(struct frame *shared, struct frame **out)
+{
+    struct rmap_reserve reserve = {0};
+    struct frame *copy = table_create(shared->table.level, shared->table.start, TABLE_EMPTY);
+
+    if (!copy)
+        return ST_NO_MEMORY;
+    if (rmap_reserve(&reserve, count_frames(shared)) != ST_OK) {
+        rmap_reserve_end(&reserve);
+        table_free(copy);
+        return ST_NO_MEMORY;
+    }
+    copy_table(shared, copy, &reserve);
+    rmap_reserve_end(&reserve);
+    shared->table.shares--;
+    STAT(table_copies);
+    *out = copy;
+    return ST_OK;
+}
+
+/* The table behind an entry without W becomes this space's own. */
+static enum status own(struct flush_batch *batch, struct pt_entry *entry, uint64_t start, struct frame **out)
+{
+    struct frame *table = entry_table(*entry);
+    enum status status = ST_OK;
+
+    lock_take(&table->table.lock);
+    if (table->table.shares > 1) {
+        struct frame *copy = NULL;
+
+        status = copy_shared(table, &copy);
+        if (status == ST_OK) {
+            lock_drop(&table->table.lock);
+            pt_entry_store(entry, pt_entry_table(frame_paddr(copy)));
+            batch_page(batch, start); /* the paging-structure caches may know the old table */
+            *out = copy;
+            return ST_OK;
+        }
+    } else {
+        pt_entry_store(entry, pt_entry(entry->bits | PT_WRITE));
+        *out = table;
+    }
+    lock_drop(&table->table.lock);
+    return status;
+}
+
+/* ------------------------------------------------------------------ splitting */
+
+static void fill_marks(struct frame *table, struct pt_entry mark)
+{
+    struct pt_entry *entries = table_entries(table);
+    uint64_t step = mark_has_object(mark) ? level_pages(table->table.level) << MARK_PAYLOAD_SHIFT : 0;
+    uint64_t bits = mark.bits;
+
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        entries[i].bits = bits;
+        bits -= step;
+    }
+    table->table.live = PT_ENTRIES;
+    table->table.low = 0;
+    table->table.high = PT_ENTRIES - 1;
+}
+
+static enum status split_mark(struct pt_entry *entry, unsigned level, uint64_t start, struct frame **out)
+{
+    struct frame *table = table_create(level - 1, start, TABLE_UNDEFINED);
+
+    if (!table)
+        return ST_NO_MEMORY;
+    fill_marks(table, *entry);
+    pt_entry_store(entry, pt_entry_table(frame_paddr(table)));
+    *out = table;
+    return ST_OK;
+}
+
+/* The 512 single frames of a block take the place of the block in `table`, each with what the huge entry
+ * said. */
+static void fill_pages(struct frame *table, struct pt_entry huge, struct frame *head)
+{
+    struct pt_entry *entries = table_entries(table);
+    bool held = !pt_entry_present(huge);
+
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        struct frame *frame = head + i;
+
+        entries[i] = held ? mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v)
+                          : pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+        frame->flags = 0;
+        frame->page.object = NULL;
+        frame->page.index = 0;
+        rmap_first(frame, entry_place(&entries[i]));
+    }
+    table->table.live = PT_ENTRIES;
+    table->table.low = 0;
+    table->table.high = PT_ENTRIES - 1;
+}
+
+/* A copy of a block that others map too, in single frames. The block loses this mapping. */
+static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *entry, struct frame *head,
+                                 struct frame *table, uint64_t start)
+{
+    struct pt_entry *entries = table_entries(table);
+    struct pt_entry huge = *entry;
+    bool held = !pt_entry_present(huge);
+
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ANY);
+
+        if (!frame) {
+            while (i-- > 0)
+                frame_free(frame_at(held ? held_paddr(entries[i]) : pt_entry_paddr(entries[i])));
+            return ST_NO_MEMORY;
+        }
+        host_copy_page(frame_data(frame), (char *)frame_data(head) + i * PAGE_SIZE);
+        frame->page.object = NULL;
+        frame->page.index = 0;
+        entries[i] = held ? mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v)
+                          : pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+    }
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        struct frame *frame = frame_at(held ? held_paddr(entries[i]) : pt_entry_paddr(entries[i]));
+
+        rmap_first(frame, entry_place(&entries[i]));
+    }
+    table->table.live = PT_ENTRIES;
+    table->table.low = 0;
+    table->table.high = PT_ENTRIES - 1;
+    rmap_remove(head, entry_place(entry));
+    batch_drop_frame(batch, head);
+    batch_page(batch, start);
+    return ST_OK;
+}
+
+static enum status split_huge(struct flush_batch *batch, struct pt_entry *entry, unsigned level,
+                              uint64_t start, struct frame **out)
+{
+    struct frame *head = counted_frame(*entry);
+    struct frame *table = table_create(level - 1, start, TABLE_UNDEFINED);
+
+    CHECK(level == 2);
+    if (!table)
+        return ST_NO_MEMORY;
+    if (head->mapcount == 1 && __atomic_load_n(&head->refs, __ATOMIC_ACQUIRE) == 1) {
+        rmap_remove(head, entry_place(entry));
+        frame_split(head);
+        fill_pages(table, *entry, head);
+        batch_page(batch, start);
+    } else {
+        enum status status = copy_to_pages(batch, entry, head, table, start);
+
+        if (status != ST_OK) {
+            table_free(table);
+            return status;
+        }
+    }
+    STAT(huge_splits);
+    pt_entry_store(entry, pt_entry_table(frame_paddr(table)));
+    *out = table;
+    return ST_OK;
+}
+
+static enum status add_empty(struct frame *parent, struct pt_entry *entry, unsigned level, uint64_t start,
+                             struct frame **out)
+{
+    struct frame *table = table_create(level - 1, start, TABLE_EMPTY);
+
+    if (!table)
+        return ST_NO_MEMORY;
+    pt_entry_store(entry, pt_entry_table(frame_paddr(table)));
+    table_count_in(parent, (unsigned)(entry - table_entries(parent)));
+    *out = table;
+    return ST_OK;
+}
+
+enum status table_refine(struct flush_batch *batch, struct frame *parent, struct pt_entry *entry,
+                         unsigned level, uint64_t start, enum table_create create, struct frame **out)
+{
+    struct pt_entry now = pt_entry_load(entry);
+
+    if (pt_entry_is_table(now, level)) {
+        if (!(now.bits & PT_WRITE))
+            return own(batch, entry, start, out);
+        *out = entry_table(now);
+        return ST_OK;
+    }
+    if (pt_entry_empty(now))
+        return create == TABLE_CREATE ? add_empty(parent, entry, level, start, out) : ST_NOT_MAPPED;
+    if (pt_entry_present(now) || mark_is_held(now))
+        return split_huge(batch, entry, level, start, out);
+    return split_mark(entry, level, start, out);
+}
+
+/* ------------------------------------------------------------------ taking out */
+
+/* A page or a mark leaves its entry, which is empty already. */
+static void zap_leaf(struct flush_batch *batch, struct pt_entry entry, uint64_t place, unsigned level,
+                     uint64_t start)
+{
+    struct object *object = entry_object(entry);
+
+    if (object)
+        batch_drop_object(batch, object, level_pages(level));
+    if (pt_entry_present(entry))
+        batch_page(batch, start);
+    if (entry_counts_frame(entry)) {
+        struct frame *frame = counted_frame(entry);
+
+        rmap_remove(frame, place);
+        batch_drop_frame(batch, frame);
+    }
+}
+
+/* Pages that the entries of a shared table stand for: the other sharers keep them, this space loses them. */
+static uint64_t count_pages(const struct frame *table)
+{
+    const struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level;
+    uint64_t pages = 0;
+
+    if (level == 1)
+        return table->table.live;
+    for (unsigned i = table->table.low; i <= table->table.high; i++) {
+        struct pt_entry entry = pt_entry_load(&entries[i]);
+
+        if (pt_entry_is_table(entry, level))
+            pages += count_pages(entry_table(entry));
+        else if (!pt_entry_empty(entry))
+            pages += level_pages(level);
+    }
+    return pages;
+}
+
+static uint64_t drop_table(struct flush_batch *batch, struct frame *table)
+{
+    uint64_t pages;
+
+    lock_take(&table->table.lock);
+    if (table->table.shares > 1) {
+        pages = batch->space ? count_pages(table) : 0;
+        table->table.shares--;
+        lock_drop(&table->table.lock);
+        batch_space(batch);
+        return pages;
+    }
+    pages = table_empty(batch, table);
+    lock_drop(&table->table.lock);
+    table_uncount();
+    batch_free_frame(batch, table);
+    return pages;
+}
+
+uint64_t table_empty(struct flush_batch *batch, struct frame *table)
+{
+    struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level;
+    uint64_t span = pt_level_span(level);
+    unsigned live = table->table.live;
+    uint64_t pages = 0;
+
+    for (unsigned i = table->table.low; live > 0; i++) {
+        if (entries[i].bits == 0)
+            continue;
+        pages += table_zap(batch, &entries[i], level, table->table.start + i * span);
+        live--;
+    }
+    table_count_out(table, table->table.live);
+    return pages;
+}
+
+uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned level, uint64_t start)
+{
+    struct pt_entry was = pt_entry_swap(entry, pt_entry(0));
+
+    if (pt_entry_is_table(was, level)) {
+        batch_page(batch, start); /* and the paging-structure caches */
+        return drop_table(batch, entry_table(was));
+    }
+    zap_leaf(batch, was, entry_place(entry), level, start);
+    return level_pages(level);
+}

@@ -1,0 +1,94 @@
+/*
+ * The tables of user spaces: making, sharing, refining them.
+ *
+ * Sharing. fork does not copy tables: both roots point to the same level-3 tables, with W clear in the entry
+ * that points there, so that the MMU lets nobody write below. table->shares counts the entries that point to
+ * a table. A space that wants to change something below such an entry first makes the table its own
+ * (table_own): the last sharer sets W again; otherwise it gets a copy, whose private pages lose W in both and
+ * are counted as mapped twice, and whose child tables are shared in turn. So a fork costs the non-empty
+ * entries of the root, and each table is copied at most once, when it is touched. (On-demand-fork, EuroSys
+ * 2021, shares leaf tables; here every level does.)
+ *
+ * Refining. Owning a table, splitting a mark or a huge page, and adding an empty table do not change what the
+ * space means. Operations do all of it first (it can fail); what is left then is only stores, and cannot
+ * fail.
+ */
+#ifndef VM_TABLE_H
+#define VM_TABLE_H
+
+#include "vm/batch.h"
+#include "vm/rmap.h"
+#include "vm/space_internal.h"
+
+static inline struct pt_entry *table_entries(const struct frame *table)
+{
+    return frame_data(table);
+}
+
+static inline struct frame *entry_table(struct pt_entry entry)
+{
+    return frame_at(pt_entry_paddr(entry));
+}
+
+static inline uint64_t entry_place(const struct pt_entry *entry)
+{
+    return host_paddr(entry).v;
+}
+
+/* An entry that was empty is being filled. */
+static inline void table_count_in(struct frame *table, unsigned index)
+{
+    table->table.live++;
+    if (index < table->table.low)
+        table->table.low = (uint16_t)index;
+    if (index > table->table.high)
+        table->table.high = (uint16_t)index;
+}
+
+/* `count` entries have become empty. */
+static inline void table_count_out(struct frame *table, unsigned count)
+{
+    table->table.live = (uint16_t)(table->table.live - count);
+    if (table->table.live == 0) {
+        table->table.low = PT_ENTRIES;
+        table->table.high = 0;
+    }
+}
+
+/* Pages that one entry of this level stands for. */
+static inline uint64_t level_pages(unsigned level)
+{
+    return (uint64_t)1 << (PT_INDEX_BITS * (level - 1));
+}
+
+enum table_zero { TABLE_EMPTY, TABLE_UNDEFINED };
+/* NULL without memory. */
+struct frame *table_create(unsigned level, uint64_t start, enum table_zero contents);
+void table_free(struct frame *table);
+
+/*
+ * `entry` of `parent` (locked, level `level`, its span begins at `start`) points to a table, is empty, a mark
+ * or a huge page. Make it point to a table that only this space reaches, whose lock is free. ST_NO_MEMORY:
+ * nothing has changed. ST_NOT_MAPPED: it is empty and `create` is false.
+ */
+enum table_create { TABLE_KEEP_EMPTY, TABLE_CREATE };
+MUST_USE enum status table_refine(struct flush_batch *batch, struct frame *parent, struct pt_entry *entry,
+                                  unsigned level, uint64_t start, enum table_create create,
+                                  struct frame **out);
+
+/* One more space reaches the table that `entry` points to: W is cleared in it. The caller flushes. */
+void table_share(struct pt_entry *entry);
+
+/* Take everything out of `entry` (of level `level`, span from `start`): what it was about is released through
+ * the batch, and the entry is empty. Returns how many pages of the space that were. The parent's counts are
+ * the caller's. */
+uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned level, uint64_t start);
+
+/* table_zap() of every entry of `table` (locked). */
+uint64_t table_empty(struct flush_batch *batch, struct frame *table);
+
+/* What the frame of a private page, an object page or a mark of `pages` pages holds of an object, one more or
+ * fewer time. */
+void entry_hold(struct pt_entry entry, uint64_t pages);
+
+#endif
