@@ -99,8 +99,8 @@ struct task {
     void *fpu;
     int tid;
     enum task_state state;
-    unsigned work;      /* WORK_* */
-    bool interruptible; /* sleeping in a way that a signal may end */
+    unsigned work; /* WORK_* */
+    uint8_t sleep; /* how it sleeps: enum sleep_kind of task_internal.h */
     bool woken;
     bool killed;          /* the process ends: leave at the next return to user mode */
     struct list run;      /* run queue */
@@ -118,6 +118,7 @@ struct task {
     int sigalt_flags;
     uint64_t restart_ns;      /* nanosleep begun again: the deadline; 0: none */
     uint64_t clear_child_tid; /* CLONE_CHILD_CLEARTID */
+    uint64_t set_child_tid;   /* CLONE_CHILD_SETTID: written by the thread itself when it starts */
     uint64_t robust_list;
     struct waitq *vfork_done;
     uint64_t user_ns, system_ns, since_ns;
@@ -164,7 +165,7 @@ struct process {
     int exit_code;               /* as wait status */
     int exit_signal;             /* to the parent at the end; 0: none */
     int stop_signal;             /* why it stopped */
-    bool exiting, zombie, stopped, continued, stop_reported, execed, dumpable, keeps_space;
+    bool exiting, zombie, stopped, continued, stop_reported, execed, dumpable, keeps_space, counts_cpu;
     bool aslr;
     uint32_t personality;
     int nice;
@@ -177,8 +178,8 @@ struct process {
     uint64_t user_ns, system_ns, switches;
     uint64_t children_user_ns, children_system_ns, children_faults_minor, children_faults_major;
     uint64_t resident_peak;
-    char *args; /* /proc/PID/cmdline: NUL-separated */
-    size_t args_bytes;
+    /* Where its first stack has the arguments (/proc/PID/cmdline), and behind them the environment. */
+    uint64_t args_start, args_end, environment_end;
     uint64_t start_ns;
 };
 
