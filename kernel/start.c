@@ -4,9 +4,7 @@
 #include "kernel/task/task.h"
 #include "quire/space.h"
 
-#pragma weak vm_init
 #pragma weak sched_init
-#pragma weak vm_stats
 
 static uint64_t usable_bytes(const struct memory_map *map)
 {
@@ -28,15 +26,11 @@ void kernel_start(const struct boot_info *info)
     if (frames_init(&boot_frames) != ST_OK)
         boot_give_up("too little memory: %lu KiB are usable beside the kernel and its files", usable >> 10);
     kernel_map_use_frames();
-    if (vm_init == NULL || sched_init == NULL) {
-        time_init();
-        host_log("quire: memory and time are up, the rest is not linked yet");
-        return;
-    }
     if (vm_init(kernel_root) != ST_OK)
         boot_give_up("too little memory: %lu KiB are free", frames_free() << PAGE_SHIFT >> 10);
     time_init();
-    sched_init();
+    if (sched_init != NULL)
+        sched_init();
     host_log("quire: %s, %lu MiB usable, %lu KiB free, kernel %lu KiB", info->loader, usable >> 20,
              frames_free() << PAGE_SHIFT >> 10, (info->kernel_end.v - info->kernel_start.v) >> 10);
 }

@@ -91,7 +91,7 @@ static bool restore_faults(const struct fpu_area *area)
     if (cpu_features.xsave)
         __asm__ volatile("1: xrstor64 (%1)\n"
                          "2:\n"
-                         ".pushsection .text\n"
+                         ".pushsection .text.fixup, \"ax\"\n"
                          "3: movl $1, %0\n"
                          "   jmp 2b\n"
                          ".popsection\n"
@@ -104,7 +104,7 @@ static bool restore_faults(const struct fpu_area *area)
     else
         __asm__ volatile("1: fxrstor64 (%1)\n"
                          "2:\n"
-                         ".pushsection .text\n"
+                         ".pushsection .text.fixup, \"ax\"\n"
                          "3: movl $1, %0\n"
                          "   jmp 2b\n"
                          ".popsection\n"

@@ -306,6 +306,19 @@ void trap_user(struct trap_frame *frame)
         exception_of_program(frame);
 }
 
+/* The frame, and on an IST stack everything else on it, is given up. */
+static _Noreturn void resume_expected(const struct trap_frame *frame)
+{
+    struct trap_expect *expect = trap_expected;
+
+    trap_expected = NULL;
+    expect->vector = frame->vector;
+    expect->error = frame->error;
+    expect->address = cr2_read();
+    __asm__ volatile("movq %0, %%rsp; jmp *%1" ::"r"(expect->stack), "r"(expect->resume));
+    __builtin_unreachable();
+}
+
 void trap_kernel(struct trap_frame *frame)
 {
     uint64_t address = frame->vector == TRAP_PAGE_FAULT ? cr2_read() : 0;
@@ -318,14 +331,8 @@ void trap_kernel(struct trap_frame *frame)
         return;
     if (trap_fixup(frame))
         return;
-    if (trap_expected != NULL) {
-        trap_expected->vector = frame->vector;
-        trap_expected->error = frame->error;
-        trap_expected->address = address;
-        frame->rip = trap_expected->resume;
-        trap_expected = NULL;
-        return;
-    }
+    if (trap_expected != NULL)
+        resume_expected(frame);
     if (frame->vector == TRAP_PAGE_FAULT)
         panic_at(frame, "page fault: %s at %#lx (error %#lx)",
                  frame->error & FAULT_FETCH   ? "execution"
@@ -339,6 +346,8 @@ void trap_kernel(struct trap_frame *frame)
  * the page fault's frame faults again. */
 void trap_fatal(struct trap_frame *frame)
 {
+    if (trap_expected != NULL)
+        resume_expected(frame);
     if (frame->vector == TRAP_DOUBLE_FAULT && kstack_is_guard(cr2_read()))
         panic_at(frame, "kernel stack overflow: the guard page at %#lx was touched", cr2_read());
     panic_at(frame, "%s (error %#lx)", name_of(frame->vector), frame->error);

@@ -15,7 +15,7 @@ _Noreturn void trap_fatal(struct trap_frame *frame);
 /* irq.c: calls the handler of a vector from 32 on and ends the interrupt. */
 void irq_dispatch(unsigned vector);
 
-/* lapic.c and time.c */
+/* time.c */
 enum {
     VECTOR_FIRST = 32,
     VECTOR_MSI_FIRST = 0x40,
@@ -25,12 +25,12 @@ enum {
 };
 void lapic_end_of_interrupt(void);
 
-/* Like int3 in a test: where a kernel fault at an address of the exception table goes on. False: none. */
+/* Continue where the exception table says for this instruction of the kernel. False: it says nothing. */
 bool trap_fixup(struct trap_frame *frame);
 
-/* Kernel tests: the next fault in the kernel that would panic jumps to `resume` instead (once). */
+/* Kernel tests: the next fault that would be a panic is noted here, and goes on at `resume` (once). */
 struct trap_expect {
-    uint64_t resume;
+    uint64_t resume, stack;          /* offsets 0 and 8: kernel/test/trap_try.S */
     uint64_t vector, error, address; /* what came */
 };
 extern struct trap_expect *trap_expected;
