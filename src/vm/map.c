@@ -94,7 +94,34 @@ static enum status map_anywhere(struct space *space, const struct space_map *req
     return status;
 }
 
-static enum status check_request(const struct space *space, const struct space_map *request, uint64_t bytes)
+/* Pages of [start, end) that something is mapped at. */
+static uint64_t pages_mapped(struct space *space, uint64_t start, uint64_t end)
+{
+    struct space_region region;
+    uint64_t pages = 0;
+
+    while (start < end && space_next_region(space, vaddr(start), &region) && region.start.v < end) {
+        uint64_t from = region.start.v > start ? region.start.v : start;
+
+        start = region.end.v;
+        pages += ((start < end ? start : end) - from) >> PAGE_SHIFT;
+    }
+    return pages;
+}
+
+/* What a fixed mapping replaces does not count. */
+static bool within_limit(struct space *space, const struct space_map *request, uint64_t pages)
+{
+    uint64_t mapped = __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED);
+
+    if (mapped + pages <= space->limit_pages)
+        return true;
+    return request->flags & SPACE_FIXED &&
+           mapped + pages - pages_mapped(space, request->hint.v, request->hint.v + (pages << PAGE_SHIFT)) <=
+               space->limit_pages;
+}
+
+static enum status check_request(struct space *space, const struct space_map *request, uint64_t bytes)
 {
     if (request->length_bytes == 0)
         return ST_INVALID;
@@ -103,9 +130,7 @@ static enum status check_request(const struct space *space, const struct space_m
     if (request->object && (request->first_page >> MARK_INDEX_BITS ||
                             (request->first_page + (bytes >> PAGE_SHIFT)) >> MARK_INDEX_BITS))
         return ST_LIMIT;
-    if (__atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) + (bytes >> PAGE_SHIFT) > space->limit_pages)
-        return ST_NO_SPACE;
-    return ST_OK;
+    return within_limit(space, request, bytes >> PAGE_SHIFT) ? ST_OK : ST_NO_MEMORY;
 }
 
 static enum status place(struct space *space, const struct space_map *request, struct pt_entry mark,

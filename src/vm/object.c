@@ -26,8 +26,13 @@ static uint32_t next_id = 1; /* 0 is no object's number */
 static struct list all_objects = LIST_INIT(all_objects);
 struct object *objects_dying;
 
+/* A hosted test begins with a new machine, hence everything. */
 void objects_init(void)
 {
+    memset(directory, 0, sizeof directory);
+    next_id = 1;
+    list_init(&all_objects);
+    objects_dying = NULL;
     lock_init(&directory_lock, RANK_DIRECTORY);
 }
 

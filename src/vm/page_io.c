@@ -118,6 +118,8 @@ static void end_page_in(struct page_in *io, enum status status)
     }
 }
 
+static enum status page_in_alone(struct object *object, uint64_t index);
+
 /* Page `index` is missing: read it, and some behind it. Called and left with the object locked; sleeps. */
 static enum status page_in(struct object *object, uint64_t index, unsigned wanted)
 {
@@ -132,7 +134,16 @@ static enum status page_in(struct object *object, uint64_t index, unsigned wante
     STAT(page_in_reads);
     end_page_in(&io, status);
     lock_take(&object->lock);
+    if (status != ST_OK && io.count > 1) /* perhaps a page that nobody asked for: read this one alone */
+        return page_in_alone(object, index);
     return status;
+}
+
+static enum status page_in_alone(struct object *object, uint64_t index)
+{
+    if (index >= object_pages(object) || object_find(object, index)) /* meanwhile; the caller looks again */
+        return ST_OK;
+    return page_in(object, index, 1);
 }
 
 /* A missing page of an object without a store: zeroes. Locked. */

@@ -26,6 +26,8 @@ static uint64_t page_count;
 
 void reclaim_init(void)
 {
+    list_init(&pages);
+    page_count = 0;
     lock_init(&list_lock, RANK_RECLAIM);
 }
 

@@ -40,6 +40,7 @@ enum status vm_init(struct paddr kernel_root)
 {
     const struct pt_entry *entries = host_at(kernel_root);
 
+    vm_stats = (struct vm_stats){0};
     vm_kernel_root = kernel_root;
     kernel_half.count = 0;
     for (unsigned i = USER_ROOT_ENTRIES; i < PT_ENTRIES; i++) {
