@@ -1,0 +1,197 @@
+#!/usr/bin/python3
+"""What is wrong: programs that are none, shares that fail, too little memory, a panic, time that runs out."""
+
+import os
+import shutil
+import struct
+import time
+
+import harness
+from harness import boot, case, expect, expect_equal, expect_run
+
+# A program that ends with status 42: mov edi, 42; mov eax, 60 (exit); syscall.
+CODE = bytes.fromhex("bf2a000000b83c0000000f05")
+BASE = 0x400000
+
+
+def elf(machine=62, kind=2, bits=2, entry=BASE + 0x1000, segments=None, phentsize=56, phnum=None):
+    """An ELF file with the given segments: (type, flags, offset, address, file size, memory size)."""
+    if segments is None:
+        segments = [(1, 5, 0x1000, BASE + 0x1000, len(CODE), len(CODE))]
+    head = b"\x7fELF" + bytes([bits, 1, 1, 0]) + bytes(8)
+    head += struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, entry, 64, 0, 0, 64, phentsize,
+                        len(segments) if phnum is None else phnum, 64, 0, 0)
+    for kind_of, flags, offset, address, file_size, memory_size in segments:
+        head += struct.pack("<IIQQQQQQ", kind_of, flags, offset, address, address, file_size, memory_size, 0x1000)
+    return head.ljust(0x1000, b"\0") + CODE.ljust(0x1000, b"\x90")
+
+
+BAD = {
+    "empty": b"",
+    "text_without_interpreter": b"#!/no/such/interpreter\n",
+    "zeroes": bytes(8192),
+    "truncated_header": elf()[:40],
+    "truncated_program_headers": elf()[:90],
+    "truncated_segment": elf(segments=[(1, 5, 0x1000, BASE + 0x1000, 0x10000000, 0x10000000)]),
+    "wrong_machine": elf(machine=183),
+    "thirty_two_bits": elf(bits=1),
+    "no_executable": elf(kind=1),
+    "no_segments": elf(segments=[]),
+    "odd_header_size": elf(phentsize=40),
+    "too_many_headers": elf(phnum=65535),
+    "overlapping": elf(segments=[(1, 5, 0x1000, BASE + 0x1000, 0x1000, 0x3000), (1, 6, 0x1000, BASE + 0x2000, 0x1000, 0x1000)]),
+    "kernel_space": elf(segments=[(1, 5, 0x1000, 0xFFFFFFFF80001000, len(CODE), len(CODE))], entry=0xFFFFFFFF80001000),
+    "kernel_direct_map": elf(segments=[(1, 6, 0x1000, 0xFFFF888000001000, 0x1000, 0x1000)]),
+    "wraps_around": elf(segments=[(1, 5, 0x1000, BASE + 0x1000, 0x1000, 0xFFFFFFFFFFFFF000)]),
+    "not_canonical": elf(segments=[(1, 5, 0x1000, 0x800000001000, 0x1000, 0x1000)]),
+    "unaligned": elf(segments=[(1, 5, 0x1001, BASE + 0x1000, 0x100, 0x100)]),
+    "page_zero": elf(segments=[(1, 5, 0x1000, 0, len(CODE), len(CODE))], entry=0),
+    "file_larger_than_memory": elf(segments=[(1, 5, 0x1000, BASE + 0x1000, 0x1000, 0x10)]),
+}
+
+
+def share_with(name, data):
+    folder = harness.scratch()
+    path = os.path.join(folder, name)
+    with open(path, "wb") as file:
+        file.write(data)
+    os.chmod(path, 0o755)
+    return folder
+
+
+@case(timeout=90)
+def good_program_runs():
+    folder = share_with("good", elf())
+    expect_run(boot("--share", folder, "--", "/share/good", limit=60), 42, b"", b"")
+    expect_run(boot("--", os.path.join(folder, "good"), limit=60), 42, b"", b"")
+
+
+@case(timeout=120)
+def first_program_that_is_none():
+    """The machine says what is wrong and ends with 126."""
+    for name in ("empty", "wrong_machine", "overlapping", "kernel_space"):
+        result = boot("--share", share_with(name, BAD[name]), "--", "/share/" + name, limit=60)
+        expect_equal(result.status, 126, f"status for {name}: {result!r}")
+        expect(name.encode() in result.err, f"no message that names {name}: {result!r}")
+
+
+@case(timeout=120)
+def first_program_that_is_missing():
+    result = boot("--share", harness.scratch(), "--", "/share/nonexistent", limit=60)
+    expect_equal(result.status, 127, f"status: {result!r}")
+    expect(b"/share/nonexistent" in result.err, repr(result))
+
+
+@case(timeout=150)
+def bad_programs_do_not_run():
+    """bash tries each of them; the machine lives on, and every one fails as it does on Linux."""
+    folder = harness.scratch()
+    for name, data in BAD.items():
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, 0o755)
+    script = "cd /share; for f in *; do busybox env ./$f >/dev/null 2>&1; echo $f $?; done; echo alive"
+    result = boot("--share", folder, "--", "bash", "-c", script, limit=140)
+    expect_equal(result.status, 0, f"status: {result!r}")
+    lines = dict(line.split() for line in result.out.decode().splitlines() if " " in line)
+    expect(result.out.endswith(b"alive\n"), repr(result))
+    for name in BAD:
+        # Linux ends a program whose exec fails late with a signal (137, 139).
+        expect(lines.get(name) in ("126", "127", "137", "139"), f"{name} ended with {lines.get(name)}: {result!r}")
+
+
+@case(timeout=60)
+def too_little_memory():
+    result = boot("--memory", "5M", "--", "busybox", "true", limit=50)
+    expect(result.status in (2, 125), repr(result))
+    expect(b"too little" in result.err, repr(result))
+    result = boot("--memory", "8M", "--", "bash", "-c", "true", limit=50)
+    expect(result.status == 0 or b"too little" in result.err or b"out of memory" in result.err.lower(), repr(result))
+
+
+@case(timeout=60)
+def too_little_memory_for_the_kernel():
+    """Without files the kernel itself is the one to say it."""
+    folder = share_with("good", elf())
+    tools = harness.scratch()
+    result = boot("--memory", "4M", "--", os.path.join(folder, "good"), limit=50, env={"PATH": tools, "QUIRE_QEMU": shutil.which("qemu-system-x86_64")})
+    expect(result.status == 42 or b"too little" in result.err, repr(result))
+
+
+@case(timeout=60)
+def share_that_is_missing():
+    result = boot("--share", "/nonexistent/folder", "--", "busybox", "true")
+    expect_run(result, 2, b"")
+    expect(b"--share: /nonexistent/folder" in result.err, repr(result))
+
+
+@case(timeout=120)
+def file_of_the_share_that_shrinks():
+    """Another program of the host cuts the file while it is mapped or read."""
+    folder = harness.scratch()
+    path = os.path.join(folder, "file")
+    with open(path, "wb") as file:
+        file.write(b"x" * (8 << 20))
+    script = """exec 3</share/file; head -c 1000 <&3 | wc -c; echo cut > /share/ready
+                while [ ! -e /share/done ]; do sleep 0.1; done; cat <&3 | wc -c; echo alive"""
+    process = harness.subprocess.Popen([harness.QUIRE, "boot", "--timeout", "100", "--share", folder, "--", "sh", "-c", script],
+                                       stdin=harness.subprocess.DEVNULL, stdout=harness.subprocess.PIPE)
+    while not os.path.exists(os.path.join(folder, "ready")):
+        expect(process.poll() is None, "the machine has ended")
+        time.sleep(0.05)
+    os.truncate(path, 500000)
+    with open(os.path.join(folder, "done"), "wb"):
+        pass
+    out, _ = process.communicate(timeout=100)
+    expect(out.startswith(b"1000\n") and out.endswith(b"alive\n"), f"output {out!r}")
+
+
+@case(timeout=120)
+def missing_and_forbidden_files_of_the_share():
+    folder = harness.scratch()
+    os.mkdir(os.path.join(folder, "folder"))
+    os.symlink("nowhere", os.path.join(folder, "dangling"))
+    script = """cd /share; for f in nothing folder dangling folder/x; do cat $f; echo $?; done 2>/dev/null; mkdir folder 2>/dev/null; echo $?
+                rmdir nothing 2>/dev/null; echo $?; touch folder/a; rmdir folder 2>/dev/null; echo $?; echo x > no/file 2>/dev/null; echo $?"""
+    result = boot("--share", folder, "--", "sh", "-c", script, limit=100)
+    expect_run(result, 0, b"1\n1\n1\n1\n1\n1\n1\n1\n")
+
+
+@case(timeout=60)
+def timeout_ends_a_program_that_does_not():
+    began = time.monotonic()
+    result = boot("--", "sh", "-c", "while :; do :; done", limit=3)
+    expect_run(result, 124, b"")
+    expect(time.monotonic() - began < 20, "it took too long")
+    expect_run(boot("--", "busybox", "sleep", "1000", limit=2), 124, b"")
+
+
+@case(timeout=60)
+def signals_reach_the_program():
+    for number, status in ((harness.signal.SIGTERM, 7), (harness.signal.SIGINT, 9)):
+        process = harness.subprocess.Popen([harness.QUIRE, "boot", "--timeout", "50", "--", "sh", "-c",
+                                            "trap 'exit 7' TERM; trap 'exit 9' INT; echo ready; while :; do sleep 0.1; done"],
+                                           stdin=harness.subprocess.DEVNULL, stdout=harness.subprocess.PIPE)
+        expect_equal(process.stdout.read(6), b"ready\n", "output")
+        process.send_signal(number)
+        expect_equal(process.wait(20), status, "status")
+
+
+@case(timeout=60)
+def panic_has_a_backtrace():
+    result = boot("--append", "panic=1", "--", "busybox", "true", limit=50)
+    expect_run(result, 125)
+    text = result.err.decode()
+    for word in ("kernel panic", "rip ", "cr3", "backtrace", "kernel_main+0x"):
+        expect(word in text, f"no {word!r} in {text}")
+
+
+@case(timeout=60)
+def wrong_processor():
+    """A processor without what the kernel needs: a message, not a hang."""
+    result = boot("--cpu", "qemu32", "--", "busybox", "true", limit=40)
+    expect(result.status == 125 and result.err, repr(result))
+
+
+harness.main()

@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+"""Memory: files larger than the machine, dirty pages that reach the host, the report, and the end of memory."""
+
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+
+import harness
+from harness import boot, case, expect, expect_equal, expect_run
+
+GUEST = os.path.join(harness.BUILD, "tests", "guest")
+
+
+def tool(name):
+    path = os.path.join(GUEST, "guest-" + name)
+    if not os.path.exists(path):
+        raise harness.Skip(f"{path} is not built")
+    return path
+
+
+def report_of(result):
+    """The JSON at the end of standard error."""
+    text = result.err.decode()
+    start = text.index("{")
+    return json.loads(text[start:])
+
+
+def numbers_file(path, mebibytes):
+    """64-bit numbers; gives their sum."""
+    block = 1 << 20
+    pattern = random.Random(5).randbytes(block)
+    total = 0
+    base = sum(struct.unpack(f"<{block // 8}Q", pattern))
+    with open(path, "wb") as file:
+        for i in range(mebibytes):
+            file.write(struct.pack("<Q", i) + pattern[8:])
+            total += base - struct.unpack_from("<Q", pattern)[0] + i
+    return total % (1 << 64)
+
+
+@case(timeout=280)
+def file_larger_than_memory_is_summed():
+    folder = harness.scratch()
+    total = numbers_file(os.path.join(folder, "big"), 300)
+    result = boot("--memory", "64M", "--share", folder, "--json", "--", tool("mapsum"), "/share/big", limit=270)
+    expect_run(result, 0, f"{total}\n".encode())
+    report = report_of(result)
+    expect(report["paging"]["page_ins"] >= 300 * 256, f"page-ins: {report['paging']}")
+    expect(report["paging"]["drops"] >= 200 * 256, f"drops: {report['paging']}")
+
+
+@case(timeout=280)
+def dirty_pages_reach_the_host():
+    folder = harness.scratch()
+    path = os.path.join(folder, "data")
+    with open(path, "wb") as file:
+        file.truncate(100 << 20)
+    result = boot("--memory", "32M", "--share", folder, "--json", "--", tool("mapfill"), "/share/data", limit=270)
+    expect_run(result, 0)
+    report = report_of(result)
+    expect(report["paging"]["write_backs"] >= 100 * 256, f"write-backs: {report['paging']}")
+    with open(path, "rb") as file:
+        for page in range(100 * 256):
+            number = struct.unpack("<Q", file.read(4096)[:8])[0]
+            expect(number == page + 1, f"page {page} holds {number}")
+
+
+@case(timeout=120)
+def report_is_plausible():
+    result = boot("--memory", "64M", "--json", "--", "sh", "-c", "for i in 1 2 3 4 5; do busybox true; done", limit=100)
+    expect_run(result, 0, b"")
+    report = report_of(result)
+    frames, faults, tables = report["frames"], report["faults"], report["tables"]
+    expect(10000 < frames["total"] <= 16384, f"frames of 64 MB: {frames}")
+    parts = sum(value for name, value in frames.items() if name not in ("total", "zeroed", "reserve"))
+    expect(parts <= frames["total"], f"more frames by use than there are: {frames}")
+    expect(0 < frames["free"] < frames["total"], f"free frames: {frames}")
+    expect(faults["all"] >= faults["zero"] + faults["copy"] > 0, f"faults: {faults}")
+    expect(faults["minor"] > 0, f"pages of the program are there from the start: {faults}")
+    expect(0 < tables["frames"] <= tables["frames_peak"] < 2000, f"tables: {tables}")
+    expect(report["tlb"]["switches_kept"] + report["tlb"]["switches_flushed"] > 0, f"{report['tlb']}")
+
+
+@case(timeout=120)
+def report_as_a_table():
+    path = os.path.join(harness.scratch(), "report")
+    expect_run(boot("--report", path, "--", "busybox", "true", limit=100), 0, b"", b"")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    for word in ("frames", "faults", "page ins", "write backs", "copies", "reuses", "tables", "flush"):
+        expect(word in text, f"no {word} in {text}")
+
+
+@case(timeout=200)
+def out_of_memory_ends_the_largest():
+    """A shell lives on when the program that it started has taken all memory."""
+    script = "/share/hog; echo status $?; seq 1 1000 | sort -n | tail -n 1"
+    folder = harness.scratch()
+    shutil.copy(tool("hog"), os.path.join(folder, "hog"))
+    result = boot("--memory", "32M", "--share", folder, "--", "sh", "-c", script, limit=190)
+    expect_equal(result.status, 0, f"status of {result!r}")
+    expect(b"status 137\n1000\n" in result.out, repr(result))
+    expect(b"out of memory" in result.err.lower(), f"no message in {result!r}")
+
+
+@case(timeout=200)
+def out_of_memory_of_the_first_program():
+    result = boot("--memory", "32M", "--", tool("hog"), limit=190)
+    expect_equal(result.status, 137, f"status of {result!r}")
+    expect(b"out of memory" in result.err.lower(), f"no message in {result!r}")
+
+
+@case(timeout=120)
+def no_aslr_repeats():
+    script = "cat /proc/self/maps"
+    first = boot("--no-aslr", "--", "sh", "-c", script, limit=100)
+    second = boot("--no-aslr", "--", "sh", "-c", script, limit=100)
+    expect_run(first, 0, second.out)
+    expect(b"[stack]" in first.out and b"[heap]" in first.out and b"/bin/busybox" in first.out, f"maps: {first.out!r}")
+    stack = lambda text: [line for line in text.splitlines() if b"[stack]" in line]
+    places = {stack(boot("--", "sh", "-c", script, limit=100).out)[0] for _ in range(3)}
+    expect(len(places) > 1, "the stack is at the same place each time")
+
+
+@case(timeout=120)
+def dump_of_a_running_machine():
+    runtime = harness.scratch()
+    process = subprocess.Popen([harness.QUIRE, "boot", "--timeout", "110", "--", "sh", "-c", "echo ready; sleep 100"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=dict(os.environ, XDG_RUNTIME_DIR=runtime))
+    expect_equal(process.stdout.read(6), b"ready\n", "output")
+    try:
+        quire = lambda *words: harness.run([harness.QUIRE, "dump", *words], timeout=60, env={"XDG_RUNTIME_DIR": runtime})
+        kernel, first, listed, none = quire("kernel"), quire("1"), quire(), quire("9999")
+    finally:
+        process.terminate()
+        process.wait(20)
+    expect_run(kernel, 0)
+    expect(len(kernel.out.splitlines()) > 5, f"the kernel's tree: {kernel!r}")
+    expect_run(first, 0)
+    expect(len(first.out.splitlines()) > 5 and first.out != kernel.out, f"the tree of process 1: {first!r}")
+    expect_run(listed, 0)
+    expect(b"sh" in listed.out, f"the processes: {listed!r}")
+    expect(b"9999" in none.out + none.err or none.status != 0, f"a process that is not there: {none!r}")
+
+
+@case(timeout=120)
+def meminfo_and_statm():
+    result = boot("--memory", "64M", "--", "sh", "-c", "grep -E '^(MemTotal|MemFree):' /proc/meminfo; free -k | head -n 2; cat /proc/self/statm", limit=100)
+    expect_run(result, 0)
+    total = int(result.out.split()[1])
+    expect(50000 < total <= 65536, f"MemTotal: {result.out!r}")
+
+
+harness.main()
