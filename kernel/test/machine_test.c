@@ -169,7 +169,7 @@ static void test_other_faults(void)
 
     EXPECT(trap_try(divide, NULL, &fault) && fault.vector == 0);
     EXPECT(trap_try(read_byte, (void *)NOT_CANONICAL, &fault) && fault.vector == PROTECTION);
-    EXPECT(faults_with(read_byte, 0, 0));
+    EXPECT(faults_with(read_byte, PAGE_SIZE, 0));
 }
 
 /* ------------------------------------------------------------------------------- user memory */

@@ -65,10 +65,9 @@ static bool on_stack(uint64_t at)
            !kstack_is_guard(at + 8) && kernel_is_mapped(vaddr(at));
 }
 
-static void print_backtrace(uint64_t rip, uint64_t rbp)
+/* The callers of the function whose frame pointer this is. */
+static void print_callers(uint64_t rbp)
 {
-    print("backtrace:\n");
-    print_place(rip);
     for (int depth = 0; depth < BACKTRACE_MAX && on_stack(rbp); depth++) {
         const uint64_t *link = (const uint64_t *)rbp;
 
@@ -107,12 +106,12 @@ static _Noreturn void die(const struct trap_frame *frame, const char *format, va
     serial_write(line, strlen(line));
     print("\n");
     print_task();
-    if (frame != NULL) {
+    if (frame != NULL)
         print_registers(frame);
-        print_backtrace(frame->rip, frame->rbp);
-    } else {
-        print_backtrace((uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0));
-    }
+    print("backtrace:\n");
+    if (frame != NULL)
+        print_place(frame->rip);
+    print_callers(frame != NULL ? frame->rbp : (uint64_t)__builtin_frame_address(0));
     print("quire: end of the panic\n");
     machine_exit(MACHINE_PANIC);
 }

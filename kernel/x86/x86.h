@@ -226,8 +226,8 @@ static inline void invlpg(uint64_t a)
 }
 
 /* ---- end */
-/* What the kernel tells QEMU's isa-debug-exit device; QEMU's own exit status is 2 * value + 1. Not 0: status 1
- * is what QEMU itself fails with. */
+/* What the kernel tells QEMU's isa-debug-exit device; QEMU's own exit status is 2 * value + 1. Not 0: status
+ * 1 is what QEMU itself fails with. */
 enum machine_status {
     MACHINE_DONE = 1,   /* the program has ended (its status went over the link), or every test passed */
     MACHINE_FAILED = 2, /* a kernel test failed */
