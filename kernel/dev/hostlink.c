@@ -337,7 +337,7 @@ long link_send(enum link_kind kind, unsigned stream, const void *bytes, size_t c
     error = virtq_submit(link_port.send, &request); /* the queue is longer than what all senders have */
     if (error == 0) {
         virtq_notify(link_port.send);
-        error = virtq_wait(link_port.send, &request, host_now_ns() + LAST_WORDS_NS);
+        error = virtq_wait(link_port.send, &request, virtio_deadline(LAST_WORDS_NS));
     }
     slab_free(frame);
     return error == 0 ? (long)count : error;
@@ -380,5 +380,5 @@ void hostlink_exit(int status)
     if (virtq_submit(link_port.send, &exit_frame.request) != 0)
         return;
     virtq_notify(link_port.send);
-    (void)virtq_wait(link_port.send, &exit_frame.request, host_now_ns() + limit);
+    (void)virtq_wait(link_port.send, &exit_frame.request, virtio_deadline(limit));
 }

@@ -310,11 +310,11 @@ static int submit(struct p9_client *client, struct p9_request *request)
     int error;
 
     while ((error = virtq_submit(client->queue, &request->queued)) == -EAGAIN)
-        (void)virtq_wait_on(client->queue, &client->room, host_now_ns() + ANSWER_NS, false);
+        (void)virtq_wait_on(client->queue, &client->room, virtio_deadline(ANSWER_NS), false);
     if (error != 0)
         return -EIO;
     virtq_notify(client->queue);
-    return virtq_wait(client->queue, &request->queued, host_now_ns() + ANSWER_NS);
+    return virtq_wait(client->queue, &request->queued, virtio_deadline(ANSWER_NS));
 }
 
 /* What the reply's header says. */

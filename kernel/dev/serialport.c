@@ -68,7 +68,7 @@ static int control_send(struct serialport *port, uint32_t id, uint16_t event, ui
     if (error != 0)
         return error;
     virtq_notify(port->control_send);
-    return virtq_wait(port->control_send, &control_out.request, host_now_ns() + HANDSHAKE_NS);
+    return virtq_wait(port->control_send, &control_out.request, virtio_deadline(HANDSHAKE_NS));
 }
 
 static int control_start(struct serialport *port)
@@ -145,7 +145,7 @@ static int choose_port(struct serialport *port)
     virtq_notify(port->control_receive);
     error = control_send(port, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
     if (error == 0)
-        error = await_port(port, false, host_now_ns() + HANDSHAKE_NS);
+        error = await_port(port, false, virtio_deadline(HANDSHAKE_NS));
     for (unsigned i = 0; i < port_count && error == 0; i++)
         error = control_send(port, ports[i], VIRTIO_CONSOLE_PORT_READY, 1);
     if (error != 0)

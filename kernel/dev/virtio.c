@@ -23,11 +23,13 @@
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 
+#include "kernel/boot/boot_info.h"
 #include "quire/slab.h"
 
 enum { DEVICE_MODERN = 0x1040, DEVICE_LAST = 0x107f, DEVICE_LEGACY = 0x1000 };
 enum { ENTRY_CONFIG = 0, ENTRY_QUEUES = 1 }; /* of the MSI-X table */
-#define RESET_NS ((uint64_t)1000000000)      /* for a device to answer a reset */
+#define GRACE_NS ((uint64_t)2000000000)
+#define RESET_NS ((uint64_t)1000000000) /* for a device to answer a reset */
 
 static unsigned interrupt_depth;
 static bool poll_only;
@@ -471,15 +473,36 @@ int virtq_wait_on(struct virtq *queue, struct waitq *waiters, uint64_t deadline_
     return result;
 }
 
+uint64_t virtio_deadline(uint64_t ns)
+{
+    static enum { UNKNOWN, RUNS, JUMPS } clock;
+    char value[2];
+
+    if (clock == UNKNOWN)
+        clock = boot_option("icount", value, sizeof(value)) ? JUMPS : RUNS;
+    return clock == JUMPS && virtio_may_sleep() ? UINT64_MAX : host_now_ns() + ns;
+}
+
+/* Looks on for a moment after the time is up: when the whole machine was stopped, the device was too. */
+static void last_chance(struct virtq *queue, const struct virtq_request *request)
+{
+    uint64_t deadline = host_now_ns() + GRACE_NS;
+
+    while (request->state == VIRTQ_SUBMITTED && host_now_ns() < deadline) {
+        virtq_reap(queue);
+        __builtin_ia32_pause();
+    }
+}
+
 int virtq_wait(struct virtq *queue, struct virtq_request *request, uint64_t deadline_ns)
 {
     virtq_reap(queue);
     while (request->state == VIRTQ_SUBMITTED) {
-        if (virtq_wait_on(queue, &request->waiters, deadline_ns, false) == -ETIMEDOUT) {
-            virtq_reap(queue);
-            if (request->state == VIRTQ_SUBMITTED)
-                virtio_fail(queue->device, "a request was not answered in time");
-        }
+        if (virtq_wait_on(queue, &request->waiters, deadline_ns, false) != -ETIMEDOUT)
+            continue;
+        last_chance(queue, request);
+        if (request->state == VIRTQ_SUBMITTED)
+            virtio_fail(queue->device, "a request was not answered in time");
     }
     return request->state == VIRTQ_DONE ? 0 : -EIO;
 }

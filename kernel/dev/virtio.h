@@ -94,6 +94,9 @@ void virtq_reap(struct virtq *queue);
 /* How many pieces a request may have. */
 unsigned virtq_pieces_max(const struct virtq *queue);
 
+/* In so much time. When instructions are counted ("icount" on the command line) there is no deadline: the
+ * clock then jumps to it as soon as the CPU is idle, which says nothing about the device. */
+uint64_t virtio_deadline(uint64_t ns);
 /* Waits until the request is no longer with the device: 0, or -EIO. When nothing comes until `deadline_ns`
  * the device is failed. */
 int virtq_wait(struct virtq *queue, struct virtq_request *request, uint64_t deadline_ns);
