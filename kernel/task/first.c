@@ -15,6 +15,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
 #include "kernel/linux/syscalls.h"
+#include "kernel/mm/report.h"
 #include "kernel/task/exec_internal.h"
 #include "quire/slab.h"
 
@@ -181,6 +182,7 @@ static void first_main(void *context)
     path_buffer_free(buffer);
     if (error)
         process_exit((error == -ENOENT || error == -ENOTDIR ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN) << 8);
+    report_first_user();
     trap_return(task_current()->frame);
 }
 
