@@ -65,6 +65,7 @@ static struct tmpfs_node *node_of(struct vnode *vnode)
 static struct tmpfs_node *node_create(uint32_t mode)
 {
     struct tmpfs_node *node = fs_alloc(sizeof *node);
+    struct process *process = process_current();
 
     if (node == NULL)
         return NULL;
@@ -74,6 +75,10 @@ static struct tmpfs_node *node_create(uint32_t mode)
     node->mode = mode & 07777;
     node->atime_ns = node->mtime_ns = node->ctime_ns = fs_now_ns();
     list_init(&node->dir.order);
+    if (process != NULL) {
+        node->uid = process->uid[CREDENTIAL_EFFECTIVE];
+        node->gid = process->gid[CREDENTIAL_EFFECTIVE];
+    }
     if (node->vnode.type == S_IFREG) {
         node->vnode.object = object_create(NULL, NULL, 0);
         if (node->vnode.object == NULL) {
