@@ -150,15 +150,30 @@ static void fault_signal(enum status status, uint64_t address, const struct trap
     }
 }
 
+/* Counts a fault for getrusage(2): it waited for a store when the count of those has grown. */
+static inline void count_fault(struct process *process)
+{
+    static uint64_t majors;
+
+    process->faults_minor++;
+    if (__builtin_expect(vm_stats.fault_major != majors, 0)) {
+        majors = vm_stats.fault_major;
+        process->faults_minor--;
+        process->faults_major++;
+    }
+}
+
 void trap_page_fault_user(struct trap_frame *frame)
 {
+    struct process *process = process_current();
     uint64_t address = cr2_read();
     enum status status = ST_NOT_MAPPED;
 
     if (__builtin_expect(frame->error & FAULT_RESERVED, 0))
         panic_at(frame, "a page table entry has reserved bits, at %#lx", address);
     if (__builtin_expect(address < SPACE_END, 1))
-        status = space_fault(process_current()->space, vaddr(address), access_of(frame->error));
+        status = space_fault(process->space, vaddr(address), access_of(frame->error));
+    count_fault(process);
     if (__builtin_expect(status != ST_OK, 0))
         fault_signal(status, address, frame);
 }
