@@ -195,13 +195,12 @@ void frame_unref(struct frame *frame);
 void frame_set_use(struct frame *frame, enum frame_use use);
 
 /*
- * Memory that the boot code kept out of the buddy's hands (FRAME_RESERVED: the initramfs).
- * frame_claim() makes one such frame an allocated one, contents unchanged, refs = 1, mapcount = 0; NULL when
- * it is not reserved or has no descriptor. frames_release_reserved() gives every frame of [start, end) that
- * is still reserved to the buddy; returns how many.
+ * The modules' memory (the initramfs), whose frames are FRAME_KERNEL after frames_init(). frame_claim() gives
+ * one of them another use, contents unchanged, refs = 1, mapcount = 0; NULL when it is none.
+ * frames_release_kept() frees those of [start, end) that are still FRAME_KERNEL; returns how many.
  */
-struct frame *frame_claim(struct pfn frame, enum frame_use use);
-uint64_t frames_release_reserved(struct pfn start, struct pfn end);
+struct frame *frame_claim(struct pfn number, enum frame_use use);
+uint64_t frames_release_kept(struct pfn start, struct pfn end);
 
 /* Called by the idle loop: zero at most `count` free frames; returns how many it did. */
 unsigned frames_zero_ahead(unsigned count);

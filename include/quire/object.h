@@ -38,6 +38,10 @@ void object_ref(struct object *object);
 void object_unref(struct object *object);
 
 void *object_data(const struct object *object);
+/* What the object shows as in /proc/PID/maps: a slab cell that the object frees when it dies; set once. NULL:
+ * it has none. */
+void object_set_label(struct object *object, void *label);
+const void *object_label(const struct object *object);
 uint64_t object_size(const struct object *object);
 /* Resident pages; pages that entries refer to. */
 uint64_t object_resident(const struct object *object);

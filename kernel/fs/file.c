@@ -128,6 +128,26 @@ static int open_create(struct walk *walk, unsigned mode)
     return error;
 }
 
+/* The object keeps the name by which its file was first opened: a mapping outlives the file. */
+static void open_label(struct vnode *node, const char *path)
+{
+    size_t bytes = strlen(path) + 1;
+    struct object_label *label;
+    struct vattr attr;
+
+    if (vnode_getattr(node, &attr) != 0)
+        return;
+    label = fs_alloc(sizeof *label + bytes);
+    if (label == NULL || object_label(node->object) != NULL) {
+        slab_free(label);
+        return;
+    }
+    label->dev = attr.dev;
+    label->ino = attr.ino;
+    memcpy(label->path, path, bytes);
+    object_set_label(node->object, label);
+}
+
 static int open_walked(struct walk *walk, unsigned flags, unsigned mode, struct file **out)
 {
     bool created = false;
@@ -153,8 +173,11 @@ static int open_walked(struct walk *walk, unsigned flags, unsigned mode, struct 
     if (error != 0)
         return error;
     error = file_open_vnode(walk->node, flags, out);
-    if (error == 0 && walk->resolved[0] != '\0')
+    if (error == 0 && walk->resolved[0] != '\0') {
         (*out)->path = fs_strdup(walk->resolved);
+        if (walk->node->object != NULL && object_label(walk->node->object) == NULL)
+            open_label(walk->node, walk->resolved);
+    }
     return error;
 }
 

@@ -304,6 +304,6 @@ int initramfs_unpack(struct vnode *root, struct paddr start, struct paddr end)
     links_free();
     if (more < 0)
         host_log("initramfs: the archive is broken at byte %lu", (unsigned long)(cpio.at - first));
-    frames_release_reserved(pfn_of(start), pfn(align_up(end.v, PAGE_SIZE) >> PAGE_SHIFT));
+    frames_release_kept(pfn_of(start), pfn(align_up(end.v, PAGE_SIZE) >> PAGE_SHIFT));
     return more < 0 ? -EINVAL : error;
 }

@@ -99,6 +99,12 @@ static inline bool file_writable(const struct file *file)
 size_t file_describe(struct file *file, char *to, size_t size);
 extern const struct file_ops path_file_ops; /* O_PATH: nothing can be done with it */
 
+/* What /proc/PID/maps says of a file's object: object_label(). */
+struct object_label {
+    uint64_t dev, ino;
+    char path[];
+};
+
 /* ---------------------------------------------------------------- devices */
 
 static inline uint64_t dev_make(unsigned major, unsigned minor)

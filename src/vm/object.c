@@ -148,6 +148,7 @@ static void destroy(struct object *object)
     free_pages(object);
     if (object->pager && object->pager->release)
         object->pager->release(object);
+    slab_free(object->label);
     slab_free(object);
 }
 
@@ -173,6 +174,16 @@ void objects_reap_now(void)
 void *object_data(const struct object *object)
 {
     return object->data;
+}
+
+void object_set_label(struct object *object, void *label)
+{
+    object->label = label;
+}
+
+const void *object_label(const struct object *object)
+{
+    return object->label;
 }
 
 uint64_t object_size(const struct object *object)

@@ -19,6 +19,7 @@ struct object {
     struct radix pages;            /* o: index -> struct frame */
     const struct pager_ops *pager; /* c */
     void *data;                    /* c */
+    void *label;                   /* set once */
     uint64_t next_sequential;      /* o: where a sequential reader would come next */
     uint32_t window;               /* o: pages to read at once */
     struct list all;               /* d: of living objects */
