@@ -266,6 +266,32 @@ static void test_partial_copy(void)
     EXPECT(right);
 }
 
+/* Every length and alignment, up to the end of the page; nothing behind the string's buffer is touched. */
+static void test_strings_of_users(void)
+{
+    static char text[64], copy[64];
+    struct space *space = user_page(0, ACCESS_READ | ACCESS_WRITE);
+    bool right = true;
+
+    EXPECT(space != NULL);
+    for (size_t length = 0; length < 40; length++) {
+        for (size_t gap = 0; gap < 10; gap++) {
+            uint64_t at = USER_PAGE + PAGE_SIZE - length - 1 - gap;
+
+            memset(text, 'a' + (char)gap, length);
+            text[length] = '\0';
+            memset(copy, '#', sizeof copy);
+            right = right && user_write(at, text, length + 1) == 0;
+            right = right && user_read_string(copy, at, length + 1) == (long)length;
+            right = right && strcmp(copy, text) == 0 && copy[length + 1] == '#';
+            right = right && user_read_string(copy, at, sizeof copy) == (long)length;
+            right = right && (length == 0 || user_read_string(copy, at, length) == -ENAMETOOLONG);
+        }
+    }
+    user_page_done(space);
+    EXPECT(right);
+}
+
 /* ------------------------------------------------------------------------------- the rest */
 
 static void test_fpu_garbage(void)
@@ -351,6 +377,7 @@ const struct kernel_test machine_tests[] = {
     {"SMEP: a call into user memory faults", test_smep},
     {"bad user pointers give EFAULT", test_bad_pointers},
     {"a copy that meets a bad page says how far it came", test_partial_copy},
+    {"strings of users", test_strings_of_users},
     {"FPU: any state can be restored", test_fpu_garbage},
     {"time goes on", test_time},
     {"the timer interrupts at its deadline", test_timer_interrupt},

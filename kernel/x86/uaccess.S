@@ -71,18 +71,43 @@ uaccess_clear:
 uaccess_string:
     SMAP_SITE stac
     xorl %eax, %eax
-1:  cmpq %rdx, %rax
-    je 4f
-2:  movzbl (%rsi, %rax), %ecx
+    movabsq $0x0101010101010101, %r8
+    movabsq $0x8080808080808080, %r9
+    /* A word at a time, where the buffer has room for one and it does not cross into the next page. */
+1:  leaq 8(%rax), %rcx
+    cmpq %rdx, %rcx
+    ja 4f
+    leal (%rsi, %rax), %ecx
+    andl $4095, %ecx
+    cmpl $4088, %ecx
+    ja 4f
+2:  movq (%rsi, %rax), %rcx
+    movq %rcx, (%rdi, %rax)
+    movq %rcx, %r10
+    subq %r8, %r10
+    notq %rcx
+    andq %rcx, %r10
+    andq %r9, %r10 /* the lowest bit that is set is in the first byte that is 0 */
+    jnz 3f
+    addq $8, %rax
+    jmp 1b
+3:  bsfq %r10, %r10
+    shrl $3, %r10d
+    addq %r10, %rax
+    jmp 7f
+    /* A byte. */
+4:  cmpq %rdx, %rax
+    je 7f
+5:  movzbl (%rsi, %rax), %ecx
     movb %cl, (%rdi, %rax)
-    incq %rax
     testl %ecx, %ecx
-    jnz 1b
-    decq %rax
-    jmp 4f
-3:  movq $-1, %rax
-4:  SMAP_SITE clac
+    jz 7f
+    incq %rax
+    jmp 1b
+6:  movq $-1, %rax
+7:  SMAP_SITE clac
     ret
-    ON_FAULT 2b, 3b
+    ON_FAULT 2b, 6b
+    ON_FAULT 5b, 6b
 
     .section .note.GNU-stack, "", @progbits
