@@ -177,13 +177,14 @@ static void print(const struct options *options, const struct row *row, double r
 
 int main(int count, char **words)
 {
-    uint64_t start = ticks_now();
     struct options options;
+    uint64_t start;
     bool first = true;
     int number = 0;
 
     if (count > 1 && strcmp(words[1], "--exit") == 0)
         _exit(0);
+    start = ticks_now();
     options = parse(count, words);
     calibrate();
     for (size_t group = 0; group < GROUPS; group++) {
