@@ -186,6 +186,13 @@ static void at_exit_2(void)
     printf("last registered, %d words\n", ++exit_words);
 }
 
+static void exits_17(void)
+{
+    atexit(at_exit_1);
+    atexit(at_exit_2);
+    exit(17);
+}
+
 int main(void)
 {
     statuses();
@@ -205,7 +212,6 @@ int main(void)
     }
     printf("sum %u\n", sum);
     part("exit");
-    atexit(at_exit_1);
-    atexit(at_exit_2);
-    exit(17);
+    show_status("functions at exit", in_child(exits_17));
+    return 0;
 }
