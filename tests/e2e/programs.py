@@ -233,14 +233,4 @@ def environment_and_place():
     expect_run(result, 0, b"good day /root /bin:/sbin:/usr/bin:/usr/sbin\n/\nLinux x86_64\n0\nsh 1\n".replace(b"\nsh 1", b"\n/bin/sh 1"), b"")
 
 
-@case(timeout=240)
-def thousand_lives_leave_no_frame():
-    """Free frames before and after: the report of a machine with many processes against one with few."""
-    script = "i=0; while [ $i -lt {n} ]; do busybox true; i=$((i+1)); done; cat /proc/meminfo | grep MemFree"
-    few = boot("--no-aslr", "--", "sh", "-c", script.replace("{n}", "20"), limit=200)
-    many = boot("--no-aslr", "--", "sh", "-c", script.replace("{n}", "1000"), limit=200)
-    expect_equal((few.status, many.status), (0, 0), "statuses")
-    expect_equal(many.out, few.out, "free memory")
-
-
 harness.main()
