@@ -38,6 +38,8 @@ char *locate_kernel(const char *wanted);
 char *locate_qemu(void);
 /* A program in PATH, NULL: none. The caller frees it. */
 char *locate_in_path(const char *name);
+/* The loader that a dynamically linked program asks for; NULL: it is static, or no ELF file. */
+char *locate_interpreter(const char *program);
 
 /* ------------------------------------------------------------------ guest_files.c */
 

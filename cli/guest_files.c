@@ -147,6 +147,14 @@ static int find_program(struct guest *guest)
             S_ISREG(info.st_mode) ? strerror(errno) : "not a file");
         return EXIT_NOT_RUNNABLE;
     }
+    char *interpreter = locate_interpreter(guest->program_host);
+
+    if (interpreter) {
+        say("boot: %s: cannot be run: expected a static program, this one needs %s", guest->program_host,
+            interpreter);
+        free(interpreter);
+        return EXIT_NOT_RUNNABLE;
+    }
     const char *slash = strrchr(name, '/');
 
     guest->program_guest = must_format("/bin/%s", slash ? slash + 1 : name);

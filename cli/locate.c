@@ -1,7 +1,9 @@
 /*
  * Finds the parts of a machine on the host: the kernel image, QEMU, programs.
  */
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,4 +94,32 @@ char *locate_in_path(const char *name)
         }
         at += length + 1;
     }
+}
+
+char *locate_interpreter(const char *program)
+{
+    enum { HEADERS_MOST = 64 };
+    Elf64_Ehdr head;
+    Elf64_Phdr segments[HEADERS_MOST];
+    char name[PATH_MAX];
+    ssize_t length = 0;
+    int fd = open(program, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+        memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_phentsize != sizeof(segments[0])) {
+        head.e_phnum = 0; /* the kernel says what is wrong with it */
+    }
+    size_t count = head.e_phnum < HEADERS_MOST ? head.e_phnum : HEADERS_MOST;
+    ssize_t got = pread(fd, segments, count * sizeof(segments[0]), (off_t)head.e_phoff);
+
+    for (size_t i = 0; got == (ssize_t)(count * sizeof(segments[0])) && i < count; i++) {
+        if (segments[i].p_type == PT_INTERP && segments[i].p_filesz < sizeof(name)) {
+            length = pread(fd, name, segments[i].p_filesz, (off_t)segments[i].p_offset);
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    name[length > 0 ? length : 0] = '\0';
+    return length > 0 ? must_copy(name) : NULL;
 }

@@ -406,7 +406,7 @@ def wrong_options_name_themselves():
 @case()
 def programs_that_cannot_run():
     folder = harness.scratch()
-    for words, status in ((["nonexistent-program"], 127), (["./nonexistent"], 127), ([folder], 126), (["/share/x"], 127)):
+    for words, status in ((["nonexistent-program"], 127), (["./nonexistent"], 127), ([folder], 126), (["/share/x"], 127), (["/lib/x86_64-linux-gnu/libc.so.6"], 126)):
         result = harness.boot("--", *words, env=ENVIRONMENT)
         expect_run(result, status, b"")
         expect(words[0].encode() in result.err, repr(result))
