@@ -3,7 +3,8 @@
  *
  * entry.S calls syscall_table[number] with the six argument registers moved to where the C convention wants
  * them, so a function sees the user's registers as its arguments; all are long, as Linux passes them. They
- * give a result, or -errno. None trusts a pointer: user memory is reached through user_read() and its like only.
+ * give a result, or -errno. None trusts a pointer: user memory is reached through user_read() and its like
+ * only.
  */
 #ifndef KERNEL_LINUX_SYSCALLS_H
 #define KERNEL_LINUX_SYSCALLS_H
@@ -16,7 +17,9 @@
 
 struct rlimit64;
 
-enum { SYSCALL_LIMIT = 512 }; /* entries of the table; entry.S gives -ENOSYS beyond through syscall_unknown() */
+enum {
+    SYSCALL_LIMIT = 512
+}; /* entries of the table; entry.S gives -ENOSYS beyond through syscall_unknown() */
 
 typedef void syscall_entry(void); /* any of the functions below */
 extern syscall_entry *const syscall_table[SYSCALL_LIMIT];
@@ -39,7 +42,8 @@ enum restart {
     RESTART_SA_RESTART,    /* begins again unless a handler without SA_RESTART ran */
     RESTART_WITH_DEADLINE, /* as RESTART_NO_HANDLER, and task->restart_ns stays set */
 };
-enum restart restart_of(uint64_t number);
+struct trap_frame;
+enum restart restart_of(const struct trap_frame *frame);
 
 /* ---- sys_process.c */
 long sys_fork(void);

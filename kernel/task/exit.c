@@ -196,6 +196,8 @@ static void give_children_away(struct process *process)
     while ((node = list_pop_front(&process->children)) != NULL) {
         struct process *child = container_of(node, struct process, sibling);
 
+        if (child->parent_death_signal)
+            (void)signal_send_process(child, child->parent_death_signal, NULL);
         child->parent = first_process;
         child->exit_signal = SIGCHLD;
         list_push_back(&first_process->children, &child->sibling);

@@ -501,7 +501,7 @@ static void restart_or_not(struct trap_frame *frame, const struct sigaction *han
     frame->vector = 0; /* once: the next signal finds no call to begin again */
     if (frame->rax != (uint64_t)-EINTR)
         return;
-    restart = restart_of(frame->error);
+    restart = restart_of(frame);
     if (restart == RESTART_NEVER ||
         (handler && !(restart == RESTART_SA_RESTART && (handler->sa_flags & SA_RESTART)))) {
         task_current()->restart_ns = 0;

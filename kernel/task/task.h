@@ -165,6 +165,8 @@ struct process {
     int exit_code;               /* as wait status */
     int exit_signal;             /* to the parent at the end; 0: none */
     int stop_signal;             /* why it stopped */
+    int parent_death_signal;     /* PR_SET_PDEATHSIG */
+    bool no_new_privileges;
     bool exiting, zombie, stopped, continued, stop_reported, execed, dumpable, keeps_space, counts_cpu;
     bool aslr;
     uint32_t personality;
