@@ -16,6 +16,7 @@ static const struct kernel_test *const suites[] = {
 #if QUIRE_MAP_PHYSICAL
     machine_tests,
     memory_tests,
+    paging_tests,
 #endif
 };
 static unsigned passed, failed;

@@ -18,6 +18,7 @@ struct kernel_test {
 extern const struct kernel_test klib_tests[];
 extern const struct kernel_test machine_tests[];
 extern const struct kernel_test memory_tests[];
+extern const struct kernel_test paging_tests[];
 
 /* What the image was booted with. */
 extern const struct boot_info *test_boot_info;
