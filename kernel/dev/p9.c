@@ -92,6 +92,7 @@ struct p9_client {
     char tag[TAG_BYTES];
     uint32_t msize;
     uint32_t next_fid;
+    unsigned fids; /* that the server keeps */
     uint32_t tags; /* bit: in use */
     unsigned requests;
     struct list spare;
@@ -503,7 +504,19 @@ int p9_attach(struct p9_client *client, uint32_t *root_fid)
     put_string(request, "root");
     put_string(request, "");
     put32(request, 0);
-    return finish(client, request);
+    error = finish(client, request);
+    client->fids += error == 0;
+    return error;
+}
+
+unsigned p9_fids(const struct p9_client *client)
+{
+    return client->fids;
+}
+
+struct virtio_device *p9_device(struct p9_client *client)
+{
+    return &client->device;
 }
 
 /* ---------------------------------------------------------------- the messages */
@@ -528,7 +541,9 @@ int p9_walk(struct p9_client *client, uint32_t from, uint32_t to, const char *na
         error = -ENOENT;
     if (error == 0 && name != NULL)
         *qid = get_qid(request);
-    return checked(client, request, error);
+    error = checked(client, request, error);
+    client->fids += error == 0;
+    return error;
 }
 
 void p9_clunk(struct p9_client *client, uint32_t fid)
@@ -537,6 +552,7 @@ void p9_clunk(struct p9_client *client, uint32_t fid)
 
     put32(request, fid);
     (void)finish(client, request); /* the fid is gone either way */
+    client->fids--;
 }
 
 int p9_getattr(struct p9_client *client, uint32_t fid, struct p9_attr *out)

@@ -15,6 +15,7 @@
 #include "quire/frame.h"
 
 struct p9_client;
+struct virtio_device;
 
 #define P9_NO_FID UINT32_MAX
 enum { P9_FRAMES_MAX = 64 };
@@ -56,6 +57,11 @@ int p9_start(const struct pci_device *pci);
 struct p9_client *p9_find(const char *tag);
 /* Agrees on the protocol and on the size of messages, and gives the root of the share a fid. */
 int p9_attach(struct p9_client *client, uint32_t *root_fid);
+
+/* Fids that the server keeps for us now: for checks. */
+unsigned p9_fids(const struct p9_client *client);
+/* For tests of what happens when it fails. */
+struct virtio_device *p9_device(struct p9_client *client);
 
 uint32_t p9_new_fid(struct p9_client *client);
 /* `to` becomes the file `name` in directory `from`; with NULL another fid of the same file. */

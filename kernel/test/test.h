@@ -19,6 +19,7 @@ extern const struct kernel_test klib_tests[];
 extern const struct kernel_test machine_tests[];
 extern const struct kernel_test memory_tests[];
 extern const struct kernel_test paging_tests[];
+extern const struct kernel_test device_tests[]; /* only with share=1 */
 
 /* What the image was booted with. */
 extern const struct boot_info *test_boot_info;
