@@ -264,3 +264,8 @@ void files_set_flag(struct files *files, int fd, bool close_on_exec)
     if ((unsigned)fd < files->capacity && files->slots[fd] != NULL)
         bit_put(files->close_on_exec, (unsigned)fd, close_on_exec);
 }
+
+unsigned files_capacity(const struct files *files)
+{
+    return files->capacity;
+}

@@ -80,6 +80,8 @@ int vfs_open_at(struct vnode *base, const char *base_path, const char *path, uns
                 struct file **out);
 /* At exactly this descriptor, in place of what is there; takes the reference. fd, -EBADF or -ENOMEM. */
 int files_install_at(struct files *files, struct file *file, int fd, bool close_on_exec);
+/* How many descriptors there is room for now. */
+unsigned files_capacity(const struct files *files);
 /* FD_CLOEXEC of an open descriptor. */
 bool files_flag(const struct files *files, int fd);
 void files_set_flag(struct files *files, int fd, bool close_on_exec);
@@ -118,6 +120,8 @@ int dev_open(uint64_t rdev, struct file *file);
 void tty_opened(unsigned flags);
 /* The terminal takes the host's input: let it send. */
 void tty_grant_first(void);
+/* The foreground group, 0: none. */
+int tty_foreground(void);
 /* The host's input, typed at the terminal, has ended. */
 void tty_end(void);
 

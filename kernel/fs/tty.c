@@ -105,6 +105,11 @@ static void tty_adopt(struct process *process)
     tty.pgrp = process->pgid;
 }
 
+int tty_foreground(void)
+{
+    return tty.pgrp;
+}
+
 struct session_end {
     int sid;
 };

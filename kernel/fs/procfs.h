@@ -1,0 +1,63 @@
+/*
+ * What the files of procfs share: a tree of entries, written down as tables.
+ *
+ * An entry is a folder of further entries, a text that is made anew for each reader, or a link. Below
+ * /proc/PID every entry is about a process (and a thread).
+ */
+#ifndef KERNEL_FS_PROCFS_H
+#define KERNEL_FS_PROCFS_H
+
+#include "kernel/fs/internal.h"
+#include "kernel/fs/text.h"
+
+/* What an entry is about; both NULL outside of /proc/PID. Good until the caller sleeps, but for `space`,
+ * which is held. */
+struct proc_subject {
+    struct process *process;
+    struct task *task;
+    struct space *space; /* NULL: none (any more) */
+};
+
+/* Folders whose names are made on the fly. */
+enum proc_folder { PROC_PLAIN, PROC_ROOT, PROC_FDS, PROC_TASKS };
+
+struct proc_entry {
+    const char *name; /* NULL ends a table */
+    uint32_t mode;
+    void (*text)(struct text *text, const struct proc_subject *subject);
+    long (*link)(char *to, size_t size, const struct proc_subject *subject);
+    const struct proc_entry *entries;
+    enum proc_folder folder;
+};
+
+#define PROC_TEXT(name_, text_)                                                                              \
+    {                                                                                                        \
+        .name = (name_), .mode = S_IFREG | 0444, .text = (text_)                                             \
+    }
+#define PROC_LINK(name_, link_)                                                                              \
+    {                                                                                                        \
+        .name = (name_), .mode = S_IFLNK | 0777, .link = (link_)                                             \
+    }
+#define PROC_FOLDER(name_, entries_)                                                                         \
+    {                                                                                                        \
+        .name = (name_), .mode = S_IFDIR | 0555, .entries = (entries_)                                       \
+    }
+
+extern const struct proc_entry proc_system_entries[];  /* procfs_system.c */
+extern const struct proc_entry proc_process_entries[]; /* procfs_process.c */
+extern const struct proc_entry proc_task_entries[];    /* the same without task/ */
+
+/* procfs_maps.c */
+void proc_maps(struct text *text, const struct proc_subject *subject);
+void proc_smaps(struct text *text, const struct proc_subject *subject);
+/* procfs_system.c */
+void proc_mounts(struct text *text, const struct proc_subject *subject);
+void proc_mountinfo(struct text *text, const struct proc_subject *subject);
+
+/* Nanoseconds as ticks of 1/100 s, which is what times(2) and /proc count in. */
+static inline uint64_t proc_ticks(uint64_t ns)
+{
+    return ns / 10000000;
+}
+
+#endif

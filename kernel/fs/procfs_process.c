@@ -1,0 +1,312 @@
+/*
+ * procfs: what is about one process or one thread of it.
+ */
+#include <linux/errno.h>
+#include <linux/resource.h>
+
+#include "kernel/fs/procfs.h"
+#include "kernel/klib.h"
+#include "quire/slab.h"
+
+static uint64_t kib(uint64_t pages)
+{
+    return pages << (PAGE_SHIFT - 10);
+}
+
+static const char *name_of(const struct proc_subject *subject)
+{
+    const struct process *process = subject->process;
+
+    if (subject->task != NULL)
+        return subject->task->name;
+    if (process->leader != NULL)
+        return process->leader->name;
+    return list_empty(&process->threads) ? "-"
+                                         : container_of(process->threads.next, struct task, thread)->name;
+}
+
+static int id_of(const struct proc_subject *subject)
+{
+    return subject->task != NULL ? subject->task->tid : subject->process->pid;
+}
+
+static void counts_of(const struct proc_subject *subject, struct space_counts *counts)
+{
+    memset(counts, 0, sizeof *counts);
+    if (subject->space != NULL)
+        space_count(subject->space, counts);
+}
+
+static const char *state_name(char state)
+{
+    switch (state) {
+    case 'R':
+        return "running";
+    case 'S':
+        return "sleeping";
+    case 'D':
+        return "disk sleep";
+    case 'T':
+        return "stopped";
+    case 'Z':
+        return "zombie";
+    default:
+        return "dead";
+    }
+}
+
+static int parent_of(const struct process *process)
+{
+    return process->parent != NULL ? process->parent->pid : 0;
+}
+
+/* ---------------------------------------------------------------- stat, statm */
+
+static int foreground_of(const struct process *process)
+{
+    return process->tty != NULL ? tty_foreground() : -1;
+}
+
+static void stat(struct text *text, const struct proc_subject *subject)
+{
+    const struct process *process = subject->process;
+    const sigset_t pending = process->pending.set | (subject->task != NULL ? subject->task->pending.set : 0);
+    struct space_counts counts;
+    uint64_t user_ns, system_ns;
+
+    counts_of(subject, &counts);
+    process_times(process, &user_ns, &system_ns);
+    text_printf(text, "%d (%s) %c %d %d %d %d %d 0 ", id_of(subject), name_of(subject),
+                process_state(process), parent_of(process), process->pgid, process->sid,
+                process->tty != NULL ? (int)dev_make(5, 1) : 0, foreground_of(process));
+    text_printf(text, "%lu %lu %lu %lu ", process->faults_minor, process->children_faults_minor,
+                process->faults_major, process->children_faults_major);
+    text_printf(text, "%lu %lu %lu %lu ", proc_ticks(user_ns), proc_ticks(system_ns),
+                proc_ticks(process->children_user_ns), proc_ticks(process->children_system_ns));
+    text_printf(text, "%d %d %u 0 %lu ", 20 + process->nice, process->nice, process->thread_count,
+                proc_ticks(process->start_ns));
+    text_printf(text, "%lu %lu %lu ", counts.mapped_bytes, counts.resident_pages,
+                process->limits[RLIMIT_RSS][0]);
+    text_printf(text, "0 0 %lu 0 0 %lu %lu %lu %lu ", counts.stack_end, pending & 0x7fffffff,
+                subject->task != NULL ? subject->task->blocked & 0x7fffffff : 0,
+                process->actions->ignored & 0x7fffffff, process->actions->caught & 0x7fffffff);
+    text_printf(text, "0 0 0 %d 0 0 0 0 0 0 0 0 ", process->exit_signal);
+    text_printf(text, "%lu %lu %lu %lu %lu %d\n", counts.break_start, process->args_start, process->args_end,
+                process->args_end, process->environment_end, process->zombie ? process->exit_code : 0);
+}
+
+static void statm(struct text *text, const struct proc_subject *subject)
+{
+    struct space_counts counts;
+    uint64_t data;
+
+    counts_of(subject, &counts);
+    data = counts.anon_pages;
+    text_printf(text, "%lu %lu %lu 0 0 %lu 0\n", counts.mapped_bytes >> PAGE_SHIFT, counts.resident_pages,
+                counts.file_pages, data);
+}
+
+/* ---------------------------------------------------------------- status */
+
+static void status_memory(struct text *text, const struct proc_subject *subject)
+{
+    struct space_counts counts;
+    uint64_t peak = subject->process->resident_peak;
+
+    if (subject->space == NULL)
+        return;
+    counts_of(subject, &counts);
+    if (peak < counts.resident_pages)
+        peak = counts.resident_pages;
+    text_printf(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\n", counts.mapped_bytes >> 10,
+                counts.mapped_bytes >> 10);
+    text_printf(text, "VmLck:\t%8lu kB\nVmPin:\t%8lu kB\n", 0ul, 0ul);
+    text_printf(text, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", kib(peak), kib(counts.resident_pages));
+    text_printf(text, "RssAnon:\t%8lu kB\nRssFile:\t%8lu kB\nRssShmem:\t%8lu kB\n", kib(counts.anon_pages),
+                kib(counts.file_pages), 0ul);
+    text_printf(text, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\n", (counts.break_end - counts.break_start) >> 10,
+                (counts.stack_end - counts.stack_start) >> 10);
+    text_printf(text, "VmExe:\t%8lu kB\nVmLib:\t%8lu kB\n", 0ul, 0ul);
+    text_printf(text, "VmPTE:\t%8lu kB\nVmSwap:\t%8lu kB\n", kib(counts.table_frames), 0ul);
+    text_printf(text, "HugetlbPages:\t%8lu kB\nCoreDumping:\t0\nTHP_enabled:\t1\n", 0ul);
+}
+
+static void status_signals(struct text *text, const struct proc_subject *subject)
+{
+    const struct process *process = subject->process;
+    const struct task *task = subject->task;
+
+    text_printf(text, "SigQ:\t0/1024\nSigPnd:\t%016lx\nShdPnd:\t%016lx\n",
+                task != NULL ? task->pending.set : 0, process->pending.set);
+    text_printf(text, "SigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n", task != NULL ? task->blocked : 0,
+                process->actions->ignored, process->actions->caught);
+}
+
+static void status_users(struct text *text, const struct process *process)
+{
+    const uint32_t *uid = process->uid, *gid = process->gid;
+
+    text_printf(text, "Uid:\t%u\t%u\t%u\t%u\n", uid[CREDENTIAL_REAL], uid[CREDENTIAL_EFFECTIVE],
+                uid[CREDENTIAL_SAVED], uid[CREDENTIAL_EFFECTIVE]);
+    text_printf(text, "Gid:\t%u\t%u\t%u\t%u\n", gid[CREDENTIAL_REAL], gid[CREDENTIAL_EFFECTIVE],
+                gid[CREDENTIAL_SAVED], gid[CREDENTIAL_EFFECTIVE]);
+}
+
+static void status(struct text *text, const struct proc_subject *subject)
+{
+    const struct process *process = subject->process;
+    char state = process_state(process);
+    const char *capabilities =
+        process->uid[CREDENTIAL_EFFECTIVE] == 0 ? "000001ffffffffff" : "0000000000000000";
+
+    text_printf(text, "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\n", name_of(subject), process->umask, state,
+                state_name(state));
+    text_printf(text, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", process->pid,
+                id_of(subject), parent_of(process));
+    status_users(text, process);
+    text_printf(text, "FDSize:\t%u\nGroups:\t \n",
+                process->files != NULL ? files_capacity(process->files) : 0);
+    text_printf(text, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", process->pid, id_of(subject),
+                process->pgid, process->sid);
+    status_memory(text, subject);
+    text_printf(text, "Threads:\t%u\n", process->thread_count);
+    status_signals(text, subject);
+    text_printf(text,
+                "CapInh:\t0000000000000000\nCapPrm:\t%s\nCapEff:\t%s\nCapBnd:\t000001ffffffffff\n"
+                "CapAmb:\t0000000000000000\n",
+                capabilities, capabilities);
+    text_printf(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+    text_printf(text, "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
+    text_printf(text, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t0\n", process->switches);
+}
+
+/* ---------------------------------------------------------------- strings of the process */
+
+/* Bytes of the process's own memory; what cannot be read is left out. */
+static void add_memory(struct text *text, const struct proc_subject *subject, uint64_t start, uint64_t end)
+{
+    char *page = subject->space != NULL && start < end ? path_buffer() : NULL;
+
+    while (page != NULL && start < end) {
+        size_t done, chunk = end - start < PAGE_SIZE ? end - start : PAGE_SIZE;
+        enum status result = space_read(subject->space, vaddr(start), page, chunk, &done);
+
+        text_add(text, page, done);
+        start += done;
+        if (result != ST_OK || done == 0)
+            break;
+    }
+    path_buffer_free(page);
+}
+
+static void cmdline(struct text *text, const struct proc_subject *subject)
+{
+    add_memory(text, subject, subject->process->args_start, subject->process->args_end);
+}
+
+static void environ(struct text *text, const struct proc_subject *subject)
+{
+    add_memory(text, subject, subject->process->args_end, subject->process->environment_end);
+}
+
+static void comm(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "%s\n", name_of(subject));
+}
+
+/* ---------------------------------------------------------------- limits */
+
+static const struct {
+    const char *name, *unit;
+} limits_names[] = {
+    [RLIMIT_CPU] = {"Max cpu time", "seconds"},
+    [RLIMIT_FSIZE] = {"Max file size", "bytes"},
+    [RLIMIT_DATA] = {"Max data size", "bytes"},
+    [RLIMIT_STACK] = {"Max stack size", "bytes"},
+    [RLIMIT_CORE] = {"Max core file size", "bytes"},
+    [RLIMIT_RSS] = {"Max resident set", "bytes"},
+    [RLIMIT_NPROC] = {"Max processes", "processes"},
+    [RLIMIT_NOFILE] = {"Max open files", "files"},
+    [RLIMIT_MEMLOCK] = {"Max locked memory", "bytes"},
+    [RLIMIT_AS] = {"Max address space", "bytes"},
+    [RLIMIT_LOCKS] = {"Max file locks", "locks"},
+    [RLIMIT_SIGPENDING] = {"Max pending signals", "signals"},
+    [RLIMIT_MSGQUEUE] = {"Max msgqueue size", "bytes"},
+    [RLIMIT_NICE] = {"Max nice priority", ""},
+    [RLIMIT_RTPRIO] = {"Max realtime priority", ""},
+    [RLIMIT_RTTIME] = {"Max realtime timeout", "us"},
+};
+
+static void limit_print(struct text *text, uint64_t limit)
+{
+    if (limit == UINT64_MAX)
+        text_printf(text, "%-20s ", "unlimited");
+    else
+        text_printf(text, "%-20lu ", limit);
+}
+
+static void limits(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (size_t i = 0; i < sizeof limits_names / sizeof limits_names[0]; i++) {
+        text_printf(text, "%-25s ", limits_names[i].name);
+        limit_print(text, subject->process->limits[i][0]);
+        limit_print(text, subject->process->limits[i][1]);
+        text_printf(text, "%-10s\n", limits_names[i].unit);
+    }
+}
+
+/* ---------------------------------------------------------------- small ones */
+
+static void zero(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "0\n");
+}
+
+static void io(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "read_bytes: %lu\nwrite_bytes: 0\n", subject->process->faults_major << PAGE_SHIFT);
+}
+
+/* ---------------------------------------------------------------- links */
+
+static long exe_link(char *to, size_t size, const struct proc_subject *subject)
+{
+    const char *path = subject->process->exe_path;
+
+    return path == NULL ? -ENOENT : (long)strlcpy(to, path, size);
+}
+
+static long cwd_link(char *to, size_t size, const struct proc_subject *subject)
+{
+    const char *path = subject->process->cwd_path;
+
+    return subject->process->zombie ? -ENOENT : (long)strlcpy(to, path != NULL ? path : "/", size);
+}
+
+static long root_link(char *to, size_t size, const struct proc_subject *subject)
+{
+    return subject->process->zombie ? -ENOENT : (long)strlcpy(to, "/", size);
+}
+
+#define PROC_PRIVATE(name_, text_)                                                                           \
+    {                                                                                                        \
+        .name = (name_), .mode = S_IFREG | 0400, .text = (text_)                                             \
+    }
+
+#define PROC_OF_TASKS                                                                                        \
+    PROC_TEXT("cmdline", cmdline), PROC_TEXT("comm", comm), PROC_LINK("cwd", cwd_link),                      \
+        PROC_PRIVATE("environ", environ), PROC_LINK("exe", exe_link),                                        \
+        {.name = "fd", .mode = S_IFDIR | 0500, .folder = PROC_FDS}, PROC_PRIVATE("io", io),                  \
+        PROC_TEXT("limits", limits), PROC_TEXT("maps", proc_maps), PROC_TEXT("mountinfo", proc_mountinfo),   \
+        PROC_TEXT("mounts", proc_mounts), PROC_TEXT("oom_score", zero), PROC_TEXT("oom_score_adj", zero),    \
+        PROC_LINK("root", root_link), PROC_TEXT("smaps", proc_smaps), PROC_TEXT("stat", stat),               \
+        PROC_TEXT("statm", statm), PROC_TEXT("status", status), PROC_TEXT("wchan", zero)
+
+const struct proc_entry proc_task_entries[] = {PROC_OF_TASKS, {.name = NULL}};
+
+const struct proc_entry proc_process_entries[] = {
+    PROC_OF_TASKS,
+    {.name = "task", .mode = S_IFDIR | 0555, .folder = PROC_TASKS},
+    {.name = NULL},
+};
