@@ -228,6 +228,19 @@ size_t strlcpy(char *to, const char *from, size_t size)
     return length;
 }
 
+/* What __builtin_popcountll() becomes, where the CPU need not have POPCNT. Bits are added up in pairs, fours
+ * and bytes; the multiplication adds the bytes. */
+int __popcountdi2(int64_t value);
+int __popcountdi2(int64_t value)
+{
+    uint64_t v = (uint64_t)value;
+
+    v -= v >> 1 & 0x5555555555555555;
+    v = (v & 0x3333333333333333) + (v >> 2 & 0x3333333333333333);
+    v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return (int)(v * 0x0101010101010101 >> 56);
+}
+
 /* ------------------------------------------------------------------------------- formatted output */
 
 enum { FLAG_LEFT = 1, FLAG_ZERO = 2, FLAG_PLUS = 4, FLAG_SPACE = 8, FLAG_ALTERNATE = 16 };

@@ -80,6 +80,16 @@ static void print_callers(uint64_t rbp)
     }
 }
 
+/* A leaf function keeps no frame pointer: its return address may be the word that rsp is at. */
+static void print_maybe_caller(uint64_t rsp)
+{
+    uint64_t offset = 0;
+    const char *name = on_stack(rsp) ? symbol_of(*(const uint64_t *)rsp, &offset) : NULL;
+
+    if (name != NULL)
+        print("  0x%016lx  %s+%#lx ?\n", *(const uint64_t *)rsp, name, offset);
+}
+
 static void print_task(void)
 {
     const struct task *task = cpu_here() == NULL ? NULL : task_current();
@@ -109,8 +119,10 @@ static _Noreturn void die(const struct trap_frame *frame, const char *format, va
     if (frame != NULL)
         print_registers(frame);
     print("backtrace:\n");
-    if (frame != NULL)
+    if (frame != NULL) {
         print_place(frame->rip);
+        print_maybe_caller(frame->rsp);
+    }
     print_callers(frame != NULL ? frame->rbp : (uint64_t)__builtin_frame_address(0));
     print("quire: end of the panic\n");
     machine_exit(MACHINE_PANIC);
