@@ -10,11 +10,11 @@
 #include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/sysinfo.h>
-#include <linux/utsname.h>
 
 #include "kernel/dev/hostlink.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
+#include "kernel/linux/names.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/linux/timespec.h"
 #include "kernel/task/task_internal.h"
@@ -22,18 +22,9 @@
 
 /* ---------------------------------------------------------------- the system */
 
-static struct new_utsname names = {
-    .sysname = "Linux",
-    .nodename = "quire",
-    .release = "6.1.0-quire",
-    .version = "#1 Quire",
-    .machine = "x86_64",
-    .domainname = "(none)",
-};
-
 long sys_uname(long out)
 {
-    return user_write((uint64_t)out, &names, sizeof(names)) ? -EFAULT : 0;
+    return user_write((uint64_t)out, &system_names, sizeof(system_names)) ? -EFAULT : 0;
 }
 
 static long set_name(char *name, long from, long bytes)
@@ -50,12 +41,12 @@ static long set_name(char *name, long from, long bytes)
 
 long sys_sethostname(long name, long bytes)
 {
-    return set_name(names.nodename, name, bytes);
+    return set_name(system_names.nodename, name, bytes);
 }
 
 long sys_setdomainname(long name, long bytes)
 {
-    return set_name(names.domainname, name, bytes);
+    return set_name(system_names.domainname, name, bytes);
 }
 
 long sys_sysinfo(long out)
