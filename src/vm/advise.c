@@ -126,10 +126,10 @@ static void will_need(struct space *space, uint64_t start, uint64_t end)
 {
     struct space_region region;
 
-    while (start < end && region_next_held(space, start, &region) && region.start.v < end) {
+    while (start < end && region_next_held(space, start, &region)) {
         uint64_t stop = region.end.v < end ? region.end.v : end;
 
-        if (region.object)
+        if (region.object && region.start.v < end)
             object_prefetch(region.object, region.first_page, (stop - region.start.v) >> PAGE_SHIFT);
         region_release(&region);
         start = stop;

@@ -143,6 +143,19 @@ static bool leaf_exists(const struct cursor *cursor, uint64_t address)
     return true;
 }
 
+/* The cursor's own table is locked already. */
+static void lock_leaf(const struct cursor *cursor, struct frame *leaf)
+{
+    if (leaf != cursor->table)
+        lock_take(&leaf->table.lock);
+}
+
+static void unlock_leaf(const struct cursor *cursor, struct frame *leaf)
+{
+    if (leaf != cursor->table)
+        lock_drop(&leaf->table.lock);
+}
+
 static void commit_move(struct cursor *cursor, uint64_t from, uint64_t to, uint64_t bytes)
 {
     for (uint64_t done = 0; done < bytes;) {
@@ -152,14 +165,14 @@ static void commit_move(struct cursor *cursor, uint64_t from, uint64_t to, uint6
             struct frame *source = leaf_of(cursor, from + done);
             struct frame *sink = leaf_of(cursor, to + done);
 
-            lock_take(&source->table.lock);
+            lock_leaf(cursor, source);
             if (sink != source)
-                lock_take(&sink->table.lock);
+                lock_leaf(cursor, sink);
             move_entries(cursor, source, sink, pt_index(vaddr(from + done), 1), pt_index(vaddr(to + done), 1),
                          (unsigned)(step >> PAGE_SHIFT), from + done);
             if (sink != source)
-                lock_drop(&sink->table.lock);
-            lock_drop(&source->table.lock);
+                unlock_leaf(cursor, sink);
+            unlock_leaf(cursor, source);
         }
         done += step;
     }

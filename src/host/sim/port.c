@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "host/sim/sim.h"
 
-enum { SLEEP_LIMIT_S = 60 };
+enum { SLEEP_LIMIT_S = 60, SPIN_LIMIT_S = 20 };
 
 unsigned char *sim_arena;
 uint64_t sim_arena_bytes;
@@ -123,8 +123,17 @@ void sim_lock_rank_check(unsigned rank)
             host_panic("lock_take: rank %u wanted while a lock of rank %u is held", rank, held);
 }
 
+/* A wait without end is a deadlock, or a condition that nobody will ever make true. */
 void sim_spin(void)
 {
+    static _Thread_local uint64_t last, since;
+    uint64_t now = host_now_ns();
+
+    if (now - last > 100000000) /* a new wait */
+        since = now;
+    last = now;
+    if (now - since > (uint64_t)SPIN_LIMIT_S * 1000000000u)
+        host_panic("spinning for %d s: a deadlock?", SPIN_LIMIT_S);
     sched_yield();
 }
 
