@@ -30,15 +30,14 @@ struct waitq *hostlink_writable_queue(void);
  * Input arrives by stdin_input() and stdin_end() (kernel/fs/vfs.h), which pass it to the terminal or, when
  * descriptor 0 is no terminal, to host_stream_input() and host_stream_end(). The host sends no more than it
  * was granted: who takes input for good grants as much again. hostlink_grant() does not sleep: what cannot be
- * sent now is sent together later. The terminal and the stream each make the first grant when they start: as
- * much as they have room for, at most LINK_WINDOW.
+ * sent now is sent together later. The terminal makes the first grant when it starts, the stream when it is
+ * first read: as much as they have room for, at most LINK_WINDOW.
  */
 void hostlink_grant(uint32_t bytes);
 /* Standard input when it is no terminal: bytes that the host has sent. 0 is the end. Sleeps until there is
  * one, unless `wait` is false: -EAGAIN. -EINTR, -EFAULT. */
 long hostlink_input(struct uio *uio, bool wait);
 /* kernel/dev/stream.c: the buffer behind descriptor 0 of host_stream_file_ops. */
-void host_stream_start(void);
 void host_stream_input(const void *bytes, size_t count);
 void host_stream_end(void);
 

@@ -3,7 +3,8 @@
  *
  * Input lies in a ring until it is read. The host may send what it was granted, which is what the ring has
  * room for: granted + count <= RING_BYTES always, so nothing is ever lost. Consumed room is granted again a
- * quarter of the ring at a time, or when the ring is empty.
+ * quarter of the ring at a time, or when the ring is empty. The ring is there, and the first grant made, when
+ * somebody reads or polls: input that no program wants stays with whoever reads it next on the host.
  */
 #include <asm-generic/errno.h>
 #include <linux/poll.h>
@@ -25,9 +26,9 @@ static struct {
     struct mutex reader; /* one copies at a time: copying may sleep */
 } ring = {.queue = WAITQ_INIT(ring.queue), .reader = {.queue = WAITQ_INIT(ring.reader.queue)}};
 
-void host_stream_start(void)
+static void ring_start(void)
 {
-    if (ring.bytes != NULL)
+    if (ring.bytes != NULL || ring.ended)
         return;
     ring.bytes = slab_alloc(RING_BYTES);
     if (ring.bytes == NULL) {
@@ -98,6 +99,7 @@ long hostlink_input(struct uio *uio, bool wait)
 
     if (uio->left == 0)
         return 0;
+    ring_start();
     for (;;) {
         int error;
 
@@ -147,6 +149,7 @@ static long stream_write(struct file *file, struct uio *uio, uint64_t offset)
 static unsigned stream_poll(struct file *file, struct waitq_entry *entry)
 {
     if (stream_of(file) == 0) {
+        ring_start();
         if (entry != NULL)
             waitq_add(&ring.queue, entry);
         if (ring.count != 0)

@@ -65,8 +65,6 @@ static void streams_start(void)
     tty_init();
     if (stream_is_tty[0])
         tty_grant_first();
-    else
-        host_stream_start();
 }
 
 static int stream_open(unsigned number, struct file **out)
