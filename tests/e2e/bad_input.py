@@ -115,6 +115,24 @@ def file_of_the_share_that_shrinks():
 
 
 @case(timeout=120)
+def file_of_the_share_that_cannot_be_read():
+    """The share's host gives an error in the middle of a file: EIO for read, SIGBUS for a mapping."""
+    folder = harness.scratch()
+    with open(os.path.join(folder, "failing"), "wb") as file:
+        file.write(b"x" * (3 << 20))
+    shutil.copy(os.path.join(harness.BUILD, "tests", "guest", "guest-mapsum"), os.path.join(folder, "mapsum"))
+    script = """cat /share/failing > /tmp/got; echo $?; head -c 1000000 /share/failing | wc -c; wc -c < /tmp/got
+                /share/mapsum /share/failing; echo $?; dd if=/share/failing of=/dev/null bs=4k skip=700 count=1 2>/dev/null; echo $?; echo alive"""
+    env = {"LD_PRELOAD": os.path.join(harness.BUILD, "tests", "e2e", "libio_error.so")}
+    result = boot("--share", folder, "--", "sh", "-c", script, limit=100, env=env)
+    expect_equal(result.status, 0, f"status: {result!r}")
+    lines = result.out.decode().split()
+    expect_equal((lines[0], lines[1], lines[3:]), ("1", "1000000", ["135", "1", "alive"]), f"{result!r}")
+    expect(900000 < int(lines[2]) <= 1 << 20, f"bytes before the error: {lines[2]}")
+    expect(b"I/O error" in result.err or b"Input/output error" in result.err, repr(result))
+
+
+@case(timeout=120)
 def missing_and_forbidden_files_of_the_share():
     folder = harness.scratch()
     os.mkdir(os.path.join(folder, "folder"))

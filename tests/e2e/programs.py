@@ -111,16 +111,15 @@ PIPELINES = {
                cp $D/table.txt $T/edited; sed -i 's/name/NAME/' $T/edited; tail -n 2 $T/edited""",
     "sort_uniq_tr_cut": r"""cut -d: -f3 $D/table.txt | sort | uniq -c | sort -rn; tr a-z A-Z < $D/words.txt | sort -r | head -3
                             sort -t: -k2,2n -k1,1nr $D/table.txt | md5sum; cut -c2-3 $D/words.txt | sort | uniq -d | wc -l; tr -d aeiou < $D/words.txt | wc""",
-    "compare": r"""cd $D; sort words.txt > $T/a; sort -u words.txt > $T/b; comm -12 $T/a $T/b | wc -l; diff $T/a $T/b | wc -l; cmp $T/a $T/b; echo $?""",
+    "compare": r"""cd $T; sort $D/words.txt > a; sort -u $D/words.txt > b; diff a b | wc -l; diff -U 1 a b | tail -n 4; cmp a b; echo $?; patch --help >/dev/null 2>&1; echo $?""",
     "text": r"""cd $D; head -c 100 noise.bin | base64; od -c noise.bin | sed -n 3p; fold -w 3 words.txt | head -4; tac words.txt | head -2
                 nl table.txt | tail -1; seq 3 4 20 | paste - - ; expand -t 4 table.txt | md5sum; rev words.txt | head -2; printf '%5d|%-5s|%x\n' 42 ab 255""",
     "files": r"""cd $T; mkdir -p a/b/c; echo one > a/x; cp -r a z; mv z/x z/b/y; ln -s ../x a/b/l; cat a/b/l 2>&1; ln a/x hard; stat -c '%h %s %a' a/x
                  chmod 640 a/x; stat -c %A a/x; find . | sort; rm -r z; ls -R; touch -d '2020-02-02 02:02:02' a/x; TZ=UTC date -r a/x; du -a a | wc -l; test -L a/b/l && echo link""",
-    "split_and_join": r"""cd $T; split -l 5000 $D/words.txt part.; ls part.* | wc -l; cat part.* | cmp - $D/words.txt && echo same; rm part.*""",
     "xargs_and_tee": r"""seq 1 100 | xargs -n 7 echo | tail -2; seq 1 1000 | tee $T/one | tail -1; wc -l < $T/one; find $D/tree -type f | xargs -n 4 cat | wc""",
     "calculators": r"""echo '2 ^ 200' | bc; echo '10 k 2 v p' | dc; expr 17 \* 3 + 1; echo $((0x7fffffff * 3 % 1000)); factor 1234567890""",
     "pipes": r"""yes | head -n 100000 | wc -l; cat $D/noise.bin | cat | cat | cat | cat | md5sum; (echo a; sleep 0.2; echo b) | cat; mkfifo /tmp/p; echo through > /tmp/p & cat /tmp/p; rm /tmp/p""",
-    "statuses": r"""true && echo t; false || echo f; sh -c 'exit 41'; echo $?; (kill -9 $$) & wait $!; nonexistent 2>/dev/null; echo $?; sh -c 'kill -TERM $$'; echo $?""",
+    "statuses": r"""true && echo t; false || echo f; sh -c 'exit 41'; echo $?; sleep 100 & kill -9 $!; wait $!; echo $?; nonexistent 2>/dev/null; echo $?; sh -c 'kill -TERM $$'; echo $?; sh -c 'kill -SEGV $$' 2>/dev/null; echo $?""",
     "devices": r"""head -c 10 /dev/zero | od -An -tx1; echo x > /dev/null; head -c 100 /dev/urandom | wc -c; echo full 2>/dev/null > /dev/full || echo no; test -c /dev/null && echo char""",
     "append_and_seek": r"""cd $T; for i in 1 2 3; do echo line $i >> log; done; cat log; : > log; echo new > log; cat log; echo abcdef > f; exec 3<> f; head -c 2 <&3; exec 3>&-; truncate -s 3 f; od -c f""",
     "big_file": r"""cd $T; dd if=/dev/zero of=big bs=1M count=20 2>/dev/null; ls -l big | awk '{print $5}'; sha256sum big; rm big""",
