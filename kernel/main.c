@@ -4,9 +4,11 @@
 #include <asm-generic/errno.h>
 
 #include "kernel/boot/boot.h"
+#include "kernel/demo/demo.h"
 #include "kernel/dev/devices.h"
 #include "kernel/dev/hostlink.h"
 #include "kernel/fs/vfs.h"
+#include "kernel/klib.h"
 #include "kernel/mm/report.h"
 #include "kernel/start.h"
 
@@ -15,9 +17,23 @@
 #pragma weak sched_idle
 #pragma weak devices_init
 
+/* demo=NAME instead of a program. */
+static void run_demo(const struct boot_info *info)
+{
+    char name[16];
+
+    if (!boot_option("demo", name, sizeof name))
+        return;
+    if (strcmp(name, "paging") != 0)
+        boot_give_up("demo=%s: no such demonstration, expected paging", name);
+    demo_paging(info);
+    machine_exit(MACHINE_DONE);
+}
+
 static void kernel_main(const struct boot_info *info)
 {
     kernel_start(info);
+    run_demo(info);
     if (vfs_init == NULL || process_start_first == NULL || sched_idle == NULL || devices_init == NULL)
         machine_exit(MACHINE_DONE);
     devices_init();
