@@ -50,7 +50,7 @@ def font():
     rows = {
         "N": "0000c6e6f6fedecec6c6c6c600000000",
         "e": "00000000007cc6fec0c0c67c00000000",
-        "w": "0000000000c6c6d6d6d6fe6c00000000",
+        "w": "0000000000c3c3c3dbdbff6600000000",  # the BIOS's other form, for cells of 9 dots
         "!": "0000183c3c3c18181800181800000000",
     }
     return {letter: bytes.fromhex(text) for letter, text in rows.items()}
