@@ -128,14 +128,13 @@ static int open_create(struct walk *walk, unsigned mode)
     return error;
 }
 
-/* The object keeps the name by which its file was first opened: a mapping outlives the file. */
-static void open_label(struct vnode *node, const char *path)
+void vnode_name_object(struct vnode *node, const char *path)
 {
     size_t bytes = strlen(path) + 1;
     struct object_label *label;
     struct vattr attr;
 
-    if (vnode_getattr(node, &attr) != 0)
+    if (node->object == NULL || object_label(node->object) != NULL || vnode_getattr(node, &attr) != 0)
         return;
     label = fs_alloc(sizeof *label + bytes);
     if (label == NULL || object_label(node->object) != NULL) {
@@ -175,8 +174,7 @@ static int open_walked(struct walk *walk, unsigned flags, unsigned mode, struct 
     error = file_open_vnode(walk->node, flags, out);
     if (error == 0 && walk->resolved[0] != '\0') {
         (*out)->path = fs_strdup(walk->resolved);
-        if (walk->node->object != NULL && object_label(walk->node->object) == NULL)
-            open_label(walk->node, walk->resolved);
+        vnode_name_object(walk->node, walk->resolved);
     }
     return error;
 }
@@ -255,7 +253,8 @@ int file_getattr(struct file *file, struct vattr *out)
     memset(out, 0, sizeof *out);
     out->mode = file_is_pipe(file) || file->ops == &host_stream_file_ops ? S_IFIFO | 0600 : 0600;
     out->nlink = 1;
-    out->ino = ((uint64_t)file->data >> 4) & 0xffffffff;
+    out->ino = file->ops == &host_stream_file_ops ? (uint64_t)file->data + 1
+                                                  : ((uint64_t)file->data >> 4) & 0xffffffff;
     out->dev = 0xe; /* no mount's */
     out->atime_ns = out->mtime_ns = out->ctime_ns = fs_now_ns();
     return 0;

@@ -161,7 +161,7 @@ int vfs_init(const struct boot_info *info)
     int error = tmpfs_create(&root);
 
     if (error == 0)
-        error = vfs_mount(root, "/", "tmpfs", "rootfs");
+        error = vfs_mount(root, "/", "tmpfs", "tmpfs");
     if (error == 0 && info->initramfs_end.v > info->initramfs_start.v)
         error = initramfs_unpack(root, info->initramfs_start, info->initramfs_end);
     if (error == 0)

@@ -137,6 +137,10 @@ void vnode_clear(struct vnode *node);
 /* Attributes as stat shows them: the size of a regular file is its object's. */
 int vnode_getattr(struct vnode *node, struct vattr *out);
 
+/* The object of a file keeps the name by which the file was first opened or run, for /proc/PID/maps: a
+ * mapping outlives the open file. Best effort. */
+void vnode_name_object(struct vnode *node, const char *path);
+
 /* Mount; takes over the reference to `root`. */
 int vfs_mount(struct vnode *root, const char *path, const char *type, const char *source);
 void vfs_for_each_mount(void (*visit)(struct mount *mount, const char *path, void *context), void *context);

@@ -49,11 +49,13 @@ int exec_open(const struct exec_request *request, const char *path, struct vnode
     if (error)
         return error;
     error = node->type == S_IFLNK ? -ELOOP : may_run(node);
-    if (error)
+    if (error) {
         vnode_unref(node);
-    else
-        *out = node;
-    return error;
+        return error;
+    }
+    vnode_name_object(node, resolved);
+    *out = node;
+    return 0;
 }
 
 static const struct elf_limits user_limits = {SPACE_START, SPACE_END};
