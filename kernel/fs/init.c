@@ -78,7 +78,7 @@ static int stream_open(unsigned number, struct file **out)
     return 0;
 }
 
-int stdio_open(struct files *files)
+int stdio_open(struct process *process)
 {
     struct file *opened[STREAMS];
 
@@ -91,9 +91,11 @@ int stdio_open(struct files *files)
             error = stream_open(i, &opened[i]);
         if (error != 0)
             return error;
-        fd = files_install(files, opened[i], 0, false);
+        fd = files_install(process->files, opened[i], 0, false);
         if (fd < 0)
             return fd;
+        if (stream_is_tty[i])
+            tty_adopt(process);
     }
     return 0;
 }

@@ -120,6 +120,8 @@ int dev_open(uint64_t rdev, struct file *file);
 void tty_opened(unsigned flags);
 /* The terminal takes the host's input: let it send. */
 void tty_grant_first(void);
+/* It becomes the controlling terminal of the session leader, whose group is in front. */
+void tty_adopt(struct process *process);
 /* The foreground group, 0: none. */
 int tty_foreground(void);
 /* The host's input, typed at the terminal, has ended. */

@@ -98,7 +98,7 @@ static int foreground_check(int signo)
     return -EINTR;
 }
 
-static void tty_adopt(struct process *process)
+void tty_adopt(struct process *process)
 {
     process->tty = &tty;
     tty.session = process->sid;

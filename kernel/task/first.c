@@ -245,7 +245,7 @@ int process_start_first(const struct boot_info *info)
     fpu_init_area(task->fpu);
     task->function = first_main;
     task_attach(task, process, process->pid);
-    error = stdio_open(process->files);
+    error = stdio_open(process);
     if (error)
         return error;
     task_begin(task, kthread_enter);
