@@ -3,6 +3,7 @@
  */
 #include <asm-generic/errno.h>
 
+#include "base/check.h"
 #include "kernel/boot/boot.h"
 #include "kernel/demo/demo.h"
 #include "kernel/dev/devices.h"
@@ -34,6 +35,8 @@ static void kernel_main(const struct boot_info *info)
 {
     kernel_start(info);
     run_demo(info);
+    if (boot_option("panic", NULL, 0))
+        host_panic("panic: asked for on the command line");
     if (vfs_init == NULL || process_start_first == NULL || sched_idle == NULL || devices_init == NULL)
         machine_exit(MACHINE_DONE);
     devices_init();
