@@ -72,8 +72,9 @@ struct frame {
              * ANON: object is NULL and `origin` is the mark that the page came from. */
             struct object *object; /* o */
             uint64_t index;        /* o; ANON: origin */
-            uint64_t rmap;         /* r: physical address of the one entry that maps it, or a chain */
-            uint64_t policy;       /* l: the policy's word */
+            /* r: the physical addresses of up to two entries that map it (0: none); with FRAME_RMAP_CHAIN
+             * rmap[0] is a chain of more. */
+            uint64_t rmap[2];
         } page;
         struct {
             uint64_t start;       /* t: first virtual address that the table translates */
@@ -223,8 +224,8 @@ void frames_check(void);
 void frames_drain(void);
 
 /* Test hook: the n-th allocation from now fails (0: none does). Counts down in frame_alloc() and
- * slab_alloc(). */
-void frames_fail_after(uint64_t n);
+ * slab_alloc(). Returns what was left of the count before: 0 when it has struck. */
+uint64_t frames_fail_after(uint64_t n);
 
 /* ------------------------------------------------------------------ the frame table */
 

@@ -442,9 +442,9 @@ void frames_drain(void)
     lock_drop(&buddy.lock);
 }
 
-void frames_fail_after(uint64_t n)
+uint64_t frames_fail_after(uint64_t n)
 {
-    __atomic_store_n(&frames_fail_countdown, n, __ATOMIC_RELAXED);
+    return __atomic_exchange_n(&frames_fail_countdown, n, __ATOMIC_RELAXED);
 }
 
 /* ------------------------------------------------------------------ poison */

@@ -22,7 +22,7 @@ _Static_assert(2 * DIRECTORY_BITS == OBJECT_ID_BITS, "a two-level table of all n
 
 static struct spinlock directory_lock;
 static struct object **directory[DIRECTORY_SLOTS];
-static uint32_t next_id = 1; /* 0 is no object's number */
+static uint32_t lowest_free = 1; /* no number below is free; 0 is no object's number */
 static struct list all_objects = LIST_INIT(all_objects);
 struct object *objects_dying;
 
@@ -30,7 +30,7 @@ struct object *objects_dying;
 void objects_init(void)
 {
     memset(directory, 0, sizeof directory);
-    next_id = 1;
+    lowest_free = 1;
     list_init(&all_objects);
     objects_dying = NULL;
     lock_init(&directory_lock, RANK_DIRECTORY);
@@ -43,24 +43,29 @@ struct object *object_by_id(uint32_t id)
 
 /* ------------------------------------------------------------------ lives */
 
-/* Find a number that is free and make its place; 0 when there is none. The directory is locked. */
+/* Takes the lowest free number and makes its place, so that the directory stays as small as the most objects
+ * that ever lived at once; 0 when there is none. The directory is locked. */
 static uint32_t take_id(struct object *object)
 {
-    for (uint32_t tries = 0; tries < 1u << OBJECT_ID_BITS; tries++) {
-        uint32_t id = next_id;
+    for (uint32_t id = lowest_free; id < 1u << OBJECT_ID_BITS; id++) {
         struct object ***page = &directory[id >> DIRECTORY_BITS];
 
-        next_id = (next_id + 1) & ((1u << OBJECT_ID_BITS) - 1);
-        if (id == 0)
-            continue;
         if (!*page && !(*page = slab_alloc(DIRECTORY_SLOTS * sizeof **page)))
             return 0;
         if (!(*page)[id & (DIRECTORY_SLOTS - 1)]) {
             (*page)[id & (DIRECTORY_SLOTS - 1)] = object;
+            lowest_free = id + 1;
             return id;
         }
     }
     return 0;
+}
+
+static void give_id(uint32_t id)
+{
+    directory[id >> DIRECTORY_BITS][id & (DIRECTORY_SLOTS - 1)] = NULL;
+    if (id < lowest_free)
+        lowest_free = id;
 }
 
 struct object *object_create(const struct pager_ops *pager, void *data, uint64_t size_bytes)
@@ -142,7 +147,7 @@ static void destroy(struct object *object)
     if (__atomic_load_n(&object->holds, __ATOMIC_ACQUIRE) != 0)
         return; /* somebody took it up again while its pages were written */
     lock_take(&directory_lock);
-    directory[object->id >> DIRECTORY_BITS][object->id & (DIRECTORY_SLOTS - 1)] = NULL;
+    give_id(object->id);
     list_remove(&object->all);
     lock_drop(&directory_lock);
     free_pages(object);
@@ -341,7 +346,7 @@ void object_check(struct object *object)
         CHECK_ALWAYS((frame->use == FRAME_FILE) == (object->pager != NULL));
         CHECK_ALWAYS(frame->refs >= 1 + frame->mapcount);
         CHECK_ALWAYS(!(frame->flags & (FRAME_BUSY | FRAME_FAILED)) || frame->mapcount == 0);
-        CHECK_ALWAYS(((frame->flags & FRAME_RMAP_CHAIN) != 0) == (frame->mapcount > 1));
+        CHECK_ALWAYS(((frame->flags & FRAME_RMAP_CHAIN) != 0) == (frame->mapcount > 2));
     }
     CHECK_ALWAYS(count == object->resident);
     CHECK_ALWAYS(object->holds >= object->mapped);
