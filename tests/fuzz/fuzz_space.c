@@ -403,20 +403,23 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
         model_map(&model[at][first + i], kind, access, object, kind == ANON ? 0 : index + i);
     if ((request.flags & SPACE_POPULATE) == 0 || kind != PRIVATE || (access & ACCESS_WRITE) == 0)
         return;
-    /* Populating writable private pages may copy them now, or leave them to the first write: the words are
-     * the same as long as nobody writes to the object. Read the truth from the memory. */
-    for (unsigned i = 0; i < count; i++) {
+    /* Populating writable private pages may copy them now, or leave them to the first write. Write them. */
+    frames_fail_after(0);
+    for (unsigned i = 0; i < count && status == ST_OK; i++) {
         struct page *p = &model[at][first + i];
 
-        if (p->index < objects[p->object].pages) {
-            p->own = true;
-            p->word = objects[p->object].word[p->index];
-            p->ground = objects[p->object].ground[p->index];
-            status = sim_write(spaces[at], PAGE_AT(first + i), &p->word, 8, NULL);
-            if (status != ST_OK)
-                p->own = false;
-        }
+        if (p->index >= objects[p->object].pages)
+            continue;
+        p->own = true;
+        p->word = objects[p->object].word[p->index];
+        p->ground = objects[p->object].ground[p->index];
+        status = sim_write(spaces[at], PAGE_AT(first + i), &p->word, 8, NULL);
     }
+    if (status == ST_OK)
+        return;
+    status = space_unmap(spaces[at], vaddr(PAGE_AT(first)), (uint64_t)count * PAGE_SIZE);
+    EXPECT_STATUS(status, ST_OK);
+    memset(&model[at][first], 0, count * sizeof(model[at][0]));
 }
 
 static void op_unmap(struct input *input, unsigned at)
@@ -677,11 +680,11 @@ static void one_operation(struct input *input)
 
 /* ------------------------------------------------------------------ one input */
 
-static void begin(void)
+static void begin(uint64_t bytes)
 {
     enum status status;
 
-    sim_boot(32 * MIB);
+    sim_boot(bytes);
     status = vm_init(sim_kernel_root());
     EXPECT_STATUS(status, ST_OK);
     object_unref(object_create(NULL, NULL, 0)); /* the table of numbers stays */
@@ -723,7 +726,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     enum status status;
 
     tracing = getenv("QUIRE_FUZZ_TRACE") != NULL;
-    begin();
+    begin((uint64_t[]){8, 12, 20, 32}[take(&input) % 4] * MIB);
     free_before = frames_free();
     for (unsigned i = 0; i < OBJECTS; i++)
         make_object(i);
