@@ -125,6 +125,8 @@ int vector_begin(struct vector *vector, uint64_t pieces, unsigned count)
 
         if ((int64_t)piece->length < 0)
             error = -EINVAL;
+        else if (!user_range(piece->base, piece->length))
+            error = -EFAULT;
         else if (piece->length > RW_BYTES_MAX - total)
             piece->length = RW_BYTES_MAX - total;
         total += piece->length;

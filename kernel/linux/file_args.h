@@ -15,6 +15,12 @@
 /* The most that one read or write moves (MAX_RW_COUNT of Linux). */
 #define RW_BYTES_MAX ((uint64_t)0x7ffff000)
 
+/* May [address, address + bytes) be user memory? What lies there is found out when it is touched. */
+static inline bool user_range(uint64_t address, uint64_t bytes)
+{
+    return bytes <= SPACE_END && address <= SPACE_END - bytes;
+}
+
 /* A path and the open directory that it is relative to, as the ...at() calls take them. */
 struct at {
     char *path;        /* a path buffer */

@@ -19,8 +19,8 @@ long sys_read(int fd, uint64_t buffer, size_t count)
         return -EBADF;
     if (!file_readable(file)) {
         result = -EBADF;
-    } else if ((int64_t)count < 0) {
-        result = -EINVAL;
+    } else if (!user_range(buffer, count)) {
+        result = -EFAULT;
     } else {
         uio_init_user(&uio, &piece, buffer, count < RW_BYTES_MAX ? count : RW_BYTES_MAX);
         result = file_read(file, &uio);
@@ -40,8 +40,8 @@ long sys_write(int fd, uint64_t buffer, size_t count)
         return -EBADF;
     if (!file_writable(file)) {
         result = -EBADF;
-    } else if ((int64_t)count < 0) {
-        result = -EINVAL;
+    } else if (!user_range(buffer, count)) {
+        result = -EFAULT;
     } else {
         uio_init_user(&uio, &piece, buffer, count < RW_BYTES_MAX ? count : RW_BYTES_MAX);
         result = file_write(file, &uio);
@@ -85,7 +85,9 @@ static long move(int fd, struct uio *uio, int64_t offset, enum direction directi
     if (file == NULL)
         return -EBADF;
     if (direction == DIRECTION_READ ? file_readable(file) : file_writable(file))
-        result = move_at(file, uio, offset, direction);
+        result = uio->count != 0 && !user_range(uio->pieces->base, uio->pieces->length)
+                     ? -EFAULT
+                     : move_at(file, uio, offset, direction);
     file_unref(file);
     return result;
 }
@@ -95,9 +97,11 @@ static long move_buffer(int fd, uint64_t buffer, size_t count, int64_t offset, e
     struct iovec_piece piece;
     struct uio uio;
 
-    if ((int64_t)count < 0 || offset < 0)
+    if (offset < 0)
         return -EINVAL;
-    uio_init_user(&uio, &piece, buffer, count < RW_BYTES_MAX ? count : RW_BYTES_MAX);
+    uio_init_user(&uio, &piece, buffer, count);
+    if (uio.left > RW_BYTES_MAX)
+        uio.left = RW_BYTES_MAX;
     return move(fd, &uio, offset, direction);
 }
 

@@ -97,6 +97,10 @@ static long check_file(struct mapping *mapping, long protection)
     case MAP_PRIVATE:
         if (!readable(file))
             return -EACCES;
+        if (file_is_zero_device(file)) { /* anonymous memory under another name */
+            mapping->map.first_page = 0;
+            return 0;
+        }
         if (!file->vnode || file->vnode->type != S_IFREG || !file->vnode->object)
             return -ENODEV;
         if (mapping->flags & MAP_GROWSDOWN)
@@ -274,11 +278,25 @@ long sys_mprotect(long address, long length, long protection)
 
 long sys_pkey_mprotect(long address, long length, long protection, long key)
 {
-    return key == -1 ? protect((uint64_t)address, (uint64_t)length, protection) : -EINVAL;
+    return (int)key == -1 ? protect((uint64_t)address, (uint64_t)length, protection) : -EINVAL;
+}
+
+/* RLIMIT_DATA counts the heap. */
+static bool beyond_data_limit(uint64_t wanted)
+{
+    uint64_t limit = process_current()->limits[RLIMIT_DATA][0];
+    struct space_counts counts;
+
+    if (limit == RLIM_INFINITY)
+        return false;
+    space_count(space_here(), &counts);
+    return wanted > counts.break_start && wanted - counts.break_start > limit;
 }
 
 long sys_brk(long wanted)
 {
+    if (beyond_data_limit((uint64_t)wanted))
+        wanted = 0;
     return (long)space_set_break(space_here(), vaddr((uint64_t)wanted)).v;
 }
 
@@ -408,6 +426,7 @@ long sys_msync(long address, long length, long flags)
 {
     uint64_t start = (uint64_t)address, bytes = pages_of((uint64_t)length);
 
+    flags = (int)flags;
     if ((flags & ~(long)(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || !is_aligned(start, PAGE_SIZE) ||
         (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
         return -EINVAL;
@@ -515,6 +534,7 @@ long sys_mlock(long address, long length)
 
 long sys_mlock2(long address, long length, long flags)
 {
+    flags = (int)flags;
     if (flags & ~(long)MLOCK_ONFAULT)
         return -EINVAL;
     return lock_range((uint64_t)address, (uint64_t)length, !(flags & MLOCK_ONFAULT));
@@ -527,6 +547,7 @@ long sys_munlock(long address, long length)
 
 long sys_mlockall(long flags)
 {
+    flags = (int)flags;
     if (!flags || (flags & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT)
         return -EINVAL;
     return 0;
@@ -546,7 +567,7 @@ long sys_membarrier(long command, long flags, long cpu)
                    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED
     };
 
-    if (flags)
+    if ((int)flags)
         return -EINVAL;
     if ((int)command == MEMBARRIER_CMD_QUERY)
         return COMMANDS;
