@@ -12,10 +12,10 @@
 #include "cli/options.h"
 
 #define MEMORY_DEFAULT ((uint64_t)64 << 20)
-#define MEMORY_LEAST ((uint64_t)4 << 20) /* the firmware, the kernel and its tables */
+#define MEMORY_LEAST ((uint64_t)2 << 20) /* less than a kernel and its loader */
 #define MEMORY_MOST ((uint64_t)1 << 40)
-/* What the kernel needs beside the initial files: its image, tables, and a program's first pages. */
-#define MEMORY_FOR_KERNEL ((uint64_t)3 << 20)
+/* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
+#define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
 enum { OPTIONS = 18 };
 
@@ -148,7 +148,7 @@ static int boot_parts(const struct boot_options *options, const char *qemu_path,
         return -1 - initramfs;
     }
     if (options->memory_bytes < files_bytes + MEMORY_FOR_KERNEL) {
-        say("boot: --memory: %lluK is too little: the initial files take %lluK, the kernel about %lluK",
+        say("boot: --memory: %lluK is too little: the initial files take %lluK, the kernel %lluK",
             (unsigned long long)(options->memory_bytes >> 10), (unsigned long long)(files_bytes >> 10),
             (unsigned long long)(MEMORY_FOR_KERNEL >> 10));
         close(initramfs);

@@ -78,8 +78,10 @@ static const char *choose_machine(const char *wanted, const struct strings *name
 
 static int ask(const char *name, const char *what)
 {
-    char block[16384];
+    char block[16384 + 1] = "";
     uint64_t total = 0;
+    static const char error[] = "error: ";
+    const size_t error_length = sizeof(error) - 1;
     ssize_t got = -1;
     int fd = machine_connect(name);
 
@@ -87,7 +89,12 @@ static int ask(const char *name, const char *what)
         say("dump: %s: the machine does not answer: %s", name, strerror(errno));
         return EXIT_MACHINE;
     }
-    while ((got = read(fd, block, sizeof(block))) > 0) {
+    while ((got = read(fd, block, sizeof(block) - 1)) > 0) {
+        if (total == 0 && (size_t)got > error_length && memcmp(block, error, error_length) == 0) {
+            say("dump: %s: %.*s", what, (int)strcspn(block + error_length, "\n"), block + error_length);
+            close(fd);
+            return EXIT_USAGE;
+        }
         total += (uint64_t)got;
         if (fwrite(block, 1, (size_t)got, stdout) != (size_t)got) {
             break;

@@ -151,7 +151,7 @@ static void dump_process(struct text *text, const char *what)
         pid = pid * 10 + (*what - '0');
     process = *what == '\0' ? process_find(pid) : NULL;
     if (process == NULL || process->space == NULL) {
-        text_line(text, "no such process");
+        text_line(text, "error: no such process");
         return;
     }
     dump_tables(text, space_root(process->space));

@@ -395,7 +395,7 @@ def wrong_options_name_themselves():
         (["--kernel", "/nonexistent"], "--kernel: /nonexistent"),
         (["--nonsense"], "--nonsense"),
         (["-x"], "-x"),
-        (["--memory", "4M", "--", "bash"], "too little"),
+        (["--memory", "4M", "--", "bash"], "--memory: 4096K is too little"),
         (["--name", "a/b"], "--name: a/b"),
     ):
         result = harness.boot(*words, env=ENVIRONMENT)
