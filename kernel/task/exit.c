@@ -136,13 +136,9 @@ static void give_up_files(struct process *process)
 static void give_up_memory(struct process *process)
 {
     struct space *space = process->space;
-    struct space_counts counts;
 
     if (!space)
         return;
-    space_count(space, &counts);
-    if (counts.resident_pages > process->resident_peak)
-        process->resident_peak = counts.resident_pages;
     process->space = NULL;
     mmu_activate(NULL);
     space_unref(space);

@@ -58,18 +58,24 @@ static void forget_page(struct cursor *cursor, struct pt_entry *entry, struct pt
     forget_frame(cursor, entry, frame);
 }
 
-static bool forget_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                         void *context)
+static void forget_held(struct cursor *cursor, struct pt_entry *entry, struct pt_entry mark)
 {
-    struct pt_entry now = pt_entry_load(entry);
+    struct frame *frame = frame_at(held_paddr(mark));
 
-    if (pt_entry_present(now)) {
-        forget_page(cursor, entry, now, start);
-    } else if (mark_kind(now) == MARK_HELD) {
-        struct frame *frame = frame_at(held_paddr(now));
+    pt_entry_store(entry, origin_mark(frame, ACCESS_NONE, mark_traits(mark)));
+    forget_frame(cursor, entry, frame);
+}
 
-        pt_entry_store(entry, origin_mark(frame, ACCESS_NONE, mark_traits(now)));
-        forget_frame(cursor, entry, frame);
+static bool forget_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                         uint64_t start, void *context)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry now = pt_entry_load(&entries[i]);
+
+        if (pt_entry_present(now))
+            forget_page(cursor, &entries[i], now, start + i * PAGE_SIZE);
+        else if (mark_is_held(now))
+            forget_held(cursor, &entries[i], now);
     }
     return true;
 }
@@ -81,18 +87,21 @@ struct retrait {
     unsigned set;
 };
 
-static bool retrait_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                          void *context)
+static struct pt_entry retrait(struct pt_entry now, const struct retrait *change)
 {
-    const struct retrait *change = context;
-    struct pt_entry now = pt_entry_load(entry);
     unsigned traits = (entry_traits(now) & ~change->clear) | change->set;
 
     if (pt_entry_present(now))
-        now.bits = (now.bits & ~PAGE_TRAITS_MASK) | (uint64_t)traits << PAGE_TRAITS_SHIFT;
-    else
-        now.bits = (now.bits & ~MARK_TRAITS_MASK) | (uint64_t)traits << MARK_TRAITS_SHIFT;
-    pt_entry_store(entry, now);
+        return pt_entry((now.bits & ~PAGE_TRAITS_MASK) | (uint64_t)traits << PAGE_TRAITS_SHIFT);
+    return pt_entry((now.bits & ~MARK_TRAITS_MASK) | (uint64_t)traits << MARK_TRAITS_SHIFT);
+}
+
+static bool retrait_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                          uint64_t start, void *context)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!pt_entry_empty(entries[i]))
+            pt_entry_store(&entries[i], retrait(pt_entry_load(&entries[i]), context));
     return true;
 }
 
@@ -209,28 +218,44 @@ static bool resident(struct pt_entry entry, uint64_t pages_in)
     return there;
 }
 
+/* What stands for the range below one level-2 entry: a run of entries of a leaf table, or one larger entry.
+ */
+static const struct pt_entry *find_entries(const struct cursor *cursor, uint64_t start, unsigned *level)
+{
+    const struct frame *table = cursor->table;
+    const struct pt_entry *entry;
+
+    *level = cursor->level;
+    for (;;) {
+        entry = &table_entries(table)[pt_index(vaddr(start), *level)];
+        if (!pt_entry_is_table(*entry, *level))
+            return entry;
+        table = entry_table(*entry);
+        (*level)--;
+    }
+}
+
 /* The part of the range below one level-2 entry. */
 static enum status incore_part(struct space *space, uint64_t start, uint64_t end, uint8_t *residency)
 {
     struct cursor cursor;
+    unsigned level;
+    const struct pt_entry *entry;
     enum status status = cursor_begin(&cursor, space, start, end, CURSOR_LOOK);
 
     if (status != ST_OK)
         return status;
+    entry = find_entries(&cursor, start, &level);
     for (uint64_t page = start; page < end; page += PAGE_SIZE) {
-        unsigned level = cursor.level;
-        struct pt_entry entry = pt_entry_load(&table_entries(cursor.table)[pt_index(vaddr(page), level)]);
-
-        while (pt_entry_is_table(entry, level)) {
-            level--;
-            entry = pt_entry_load(&table_entries(entry_table(entry))[pt_index(vaddr(page), level)]);
-        }
-        if (pt_entry_empty(entry)) {
+        if (entry->bits & PT_PRESENT) {
+            *residency++ = 1;
+        } else if (pt_entry_empty(*entry)) {
             status = ST_NOT_MAPPED;
             break;
+        } else {
+            *residency++ = resident(*entry, (page & (pt_level_span(level) - 1)) >> PAGE_SHIFT);
         }
-        *residency++ =
-            (entry.bits & PT_PRESENT) || resident(entry, (page & (pt_level_span(level) - 1)) >> PAGE_SHIFT);
+        entry += level == 1;
     }
     cursor_end(&cursor);
     return status;

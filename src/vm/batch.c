@@ -41,13 +41,18 @@ void batch_flush(struct flush_batch *batch)
     free_frames(batch);
 }
 
-void batch_end(struct flush_batch *batch)
+void batch_drop_all(struct flush_batch *batch)
 {
     batch_flush(batch);
     if (batch->object) {
         object_release_pages(batch->object, batch->object_pages);
         batch->object = NULL;
     }
+}
+
+void batch_end(struct flush_batch *batch)
+{
+    batch_drop_all(batch);
     objects_reap();
 }
 

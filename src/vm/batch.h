@@ -48,7 +48,9 @@ static inline void batch_space(struct flush_batch *batch)
 
 /* Flush what was collected and let go of the frames. Any locks may be held. */
 void batch_flush(struct flush_batch *batch);
-/* batch_flush(), and objects that nobody refers to any more die. No locks held; may sleep. */
+/* batch_flush(), and let go of the objects. Any locks may be held; objects_reap() is the caller's. */
+void batch_drop_all(struct flush_batch *batch);
+/* batch_drop_all(), and objects that nobody refers to any more die. No locks held; may sleep. */
 void batch_end(struct flush_batch *batch);
 
 /* A mapping's reference to `frame` ends after the flush. */

@@ -203,22 +203,6 @@ enum status cursor_own(struct cursor *cursor)
 
 /* ------------------------------------------------------------------ changing */
 
-/* The part of the range that lies in the table: entries first..last of it; false when there is none. */
-static bool part_in(const struct cursor *cursor, const struct frame *table, unsigned *first, unsigned *last)
-{
-    unsigned level = table->table.level;
-    uint64_t table_start = table->table.start;
-    uint64_t table_last = table_start + (pt_level_span(level) << PT_INDEX_BITS) - 1;
-    uint64_t start = table_start > cursor->start ? table_start : cursor->start;
-    uint64_t end = cursor->end - 1 < table_last ? cursor->end - 1 : table_last;
-
-    if (start > end)
-        return false;
-    *first = pt_index(vaddr(start), level);
-    *last = pt_index(vaddr(end), level);
-    return true;
-}
-
 static inline bool covers(const struct cursor *cursor, uint64_t start, uint64_t span)
 {
     return cursor->start <= start && start + span <= cursor->end;
@@ -249,13 +233,11 @@ static void clear_in(struct cursor *cursor, struct frame *table, enum keep_empty
     unsigned cleared = 0;
     uint64_t pages = 0;
 
-    if (!part_in(cursor, table, &first, &last))
+    if (!table_part(table, cursor->start, cursor->end, &first, &last))
         return;
-    if (first < table->table.low)
-        first = table->table.low;
-    if (last > table->table.high)
-        last = table->table.high;
-    for (unsigned i = first; i <= last && i < PT_ENTRIES; i++) {
+    if (level == 1)
+        pages = cleared = table_zap_leaves(&cursor->batch, table, first, last);
+    for (unsigned i = first; level > 1 && i <= last; i++) {
         uint64_t start = table->table.start + i * span;
 
         if (entries[i].bits == 0)
@@ -288,6 +270,30 @@ void cursor_clear_keep(struct cursor *cursor)
     clear_in(cursor, cursor->table, KEEP_EMPTY);
 }
 
+/* Entries first..last of a leaf table, which are empty, get `mark` and its successors. */
+static void fill_leaves(struct frame *table, unsigned first, unsigned last, struct pt_entry mark)
+{
+    struct pt_entry *entry = table_entries(table) + first;
+    struct pt_entry *end = table_entries(table) + last + 1;
+    uint64_t step = mark_has_object(mark) ? (uint64_t)1 << MARK_PAYLOAD_SHIFT : 0;
+    uint64_t bits = mark.bits;
+
+    for (; end - entry >= 4; entry += 4) {
+        entry[0].bits = bits;
+        entry[1].bits = bits - step;
+        entry[2].bits = bits - 2 * step;
+        entry[3].bits = bits - 3 * step;
+        bits -= 4 * step;
+    }
+    for (; entry < end; entry++, bits -= step)
+        entry->bits = bits;
+    table->table.live = (uint16_t)(table->table.live + last + 1 - first);
+    if (first < table->table.low)
+        table->table.low = (uint16_t)first;
+    if (last > table->table.high)
+        table->table.high = (uint16_t)last;
+}
+
 static void fill_in(struct cursor *cursor, struct frame *table, struct pt_entry mark)
 {
     struct pt_entry *entries = table_entries(table);
@@ -295,8 +301,14 @@ static void fill_in(struct cursor *cursor, struct frame *table, struct pt_entry 
     uint64_t span = pt_level_span(level);
     unsigned first, last;
 
-    if (!part_in(cursor, table, &first, &last))
+    if (!table_span(table, cursor->start, cursor->end, &first, &last))
         return;
+    if (level == 1) {
+        uint64_t start = table->table.start + first * span;
+
+        fill_leaves(table, first, last, mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT));
+        return;
+    }
     for (unsigned i = first; i <= last; i++) {
         uint64_t start = table->table.start + i * span;
 
@@ -332,14 +344,12 @@ static bool walk_in(struct cursor *cursor, struct frame *table, cursor_visit *vi
     uint64_t span = pt_level_span(level);
     unsigned first, last;
 
-    if (!part_in(cursor, table, &first, &last))
+    if (!table_part(table, cursor->start, cursor->end, &first, &last))
         return true;
-    if (first < table->table.low)
-        first = table->table.low;
-    if (last > table->table.high)
-        last = table->table.high;
-    for (unsigned i = first; i <= last && i < PT_ENTRIES; i++) {
-        uint64_t start = table->table.start + i * span;
+    if (level == 1)
+        return visit(cursor, &entries[first], last - first + 1, 1, table->table.start + first * span,
+                     context);
+    for (unsigned i = first; i <= last; i++) {
         bool go_on;
 
         if (entries[i].bits == 0)
@@ -351,7 +361,7 @@ static bool walk_in(struct cursor *cursor, struct frame *table, cursor_visit *vi
             go_on = walk_in(cursor, child, visit, context);
             lock_drop(&child->table.lock);
         } else {
-            go_on = visit(cursor, &entries[i], level, start, context);
+            go_on = visit(cursor, &entries[i], 1, level, table->table.start + i * span, context);
         }
         if (!go_on)
             return false;
@@ -364,13 +374,16 @@ bool cursor_walk(struct cursor *cursor, cursor_visit *visit, void *context)
     return walk_in(cursor, cursor->table, visit, context);
 }
 
-static bool stop_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                       void *context)
+static bool empty_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                        uint64_t start, void *context)
 {
-    return false;
+    for (unsigned i = 0; i < count; i++)
+        if (!pt_entry_empty(entries[i]))
+            return false;
+    return true;
 }
 
 bool cursor_is_empty(struct cursor *cursor)
 {
-    return cursor_walk(cursor, stop_visit, NULL);
+    return cursor_walk(cursor, empty_visit, NULL);
 }

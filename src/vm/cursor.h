@@ -61,11 +61,14 @@ bool cursor_is_empty(struct cursor *cursor);
 /* Fills the range, which is empty, with `mark` (after cursor_cut with TABLE_CREATE). */
 void cursor_fill(struct cursor *cursor, struct pt_entry mark);
 
-/* Calls visit for every entry in the range that is not empty and not a table, from low to high; each table is
- * locked while its entries are visited. The visit may replace the entry by another that is not empty. `start`
- * is the entry's first address. False: stop. */
-typedef bool cursor_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                          void *context);
+/*
+ * Calls visit for the entries in the range, from low to high, in runs of one table: entries[0] to
+ * entries[count - 1], of `level`, of which the first one's span begins at `start`. None is a table; some may
+ * be empty. The table is locked; the visit may replace entries that are not empty by others that are not
+ * empty. False: stop.
+ */
+typedef bool cursor_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                          uint64_t start, void *context);
 bool cursor_walk(struct cursor *cursor, cursor_visit *visit, void *context);
 
 #endif

@@ -34,6 +34,13 @@ struct fault {
     bool major;
 };
 
+/* Flags that are mostly set already cost no locked instruction then. */
+static inline void set_frame_flags(struct frame *frame, uint16_t flags)
+{
+    if ((frame->flags & flags) != flags)
+        __atomic_fetch_or(&frame->flags, flags, __ATOMIC_RELAXED);
+}
+
 /* ------------------------------------------------------------------ anonymous memory */
 
 static enum status map_zero_page(struct pt_entry *entry, struct pt_entry mark)
@@ -92,15 +99,16 @@ static bool shared_writable(const struct frame *frame, unsigned access)
 }
 
 /* The resident frame takes the place of its mark. The object is locked. */
-static void map_resident(struct pt_entry *entry, struct pt_entry mark, struct frame *frame,
-                         struct rmap_reserve *reserve)
+static enum status map_resident(struct pt_entry *entry, struct pt_entry mark, struct frame *frame)
 {
     bool shared = mark_kind(mark) == MARK_SHARED;
     bool writable = shared && shared_writable(frame, mark_access(mark));
+    enum status status = rmap_add(frame, entry_place(entry));
 
-    rmap_add(frame, entry_place(entry), reserve);
-    pt_entry_store(entry,
-                   page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), writable, shared));
+    if (status == ST_OK)
+        pt_entry_store(entry,
+                       page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), writable, shared));
+    return status;
 }
 
 static bool may_map(const struct frame *frame)
@@ -109,11 +117,11 @@ static bool may_map(const struct frame *frame)
 }
 
 /* Map the resident neighbours of a page just mapped, where their marks stand. The object is locked. */
-static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct object *object,
-                       struct rmap_reserve *reserve)
+static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct object *object)
 {
     uint64_t index = mark_index(mark);
     uint64_t first = align_down(index, AROUND_PAGES);
+    uint64_t end = first + AROUND_PAGES < object_pages(object) ? first + AROUND_PAGES : object_pages(object);
     void **slots = radix_slots(&object->pages, align_down(index, RADIX_SLOTS));
     struct pt_entry *entries = table_entries(f->cursor.table);
     uint64_t at = (uint64_t)(entry - entries);
@@ -121,16 +129,18 @@ static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry 
 
     if (mark_traits(mark) & TRAIT_RANDOM || !slots)
         return;
-    for (uint64_t i = first; i < first + AROUND_PAGES; i++) {
+    if (index - first > at)
+        first = index - at;
+    if (end - index > PT_ENTRIES - at)
+        end = index + PT_ENTRIES - at;
+    for (uint64_t i = first; i < end; i++) {
         struct frame *frame = slots[i % RADIX_SLOTS];
         uint64_t neighbour = at + i - index;
 
-        if (!may_map(frame) || neighbour >= PT_ENTRIES ||
-            entries[neighbour].bits != mark_advance(mark, i - index).bits || i >= object_pages(object))
+        if (!may_map(frame) || entries[neighbour].bits != mark.bits - ((i - index) << MARK_PAYLOAD_SHIFT))
             continue;
-        if (frame->mapcount != 0 && rmap_reserve(reserve, 1) != ST_OK)
+        if (map_resident(&entries[neighbour], mark, frame) != ST_OK)
             break;
-        map_resident(&entries[neighbour], mark, frame, reserve);
         mapped++;
     }
     STAT_ADD(fault_around, mapped);
@@ -156,19 +166,18 @@ static enum status map_copy(struct pt_entry *entry, struct pt_entry mark, const 
 static enum status map_object_page(struct fault *f, struct pt_entry *entry, struct pt_entry mark,
                                    struct object *object, struct frame *frame)
 {
-    struct rmap_reserve reserve = {0};
+    enum status status;
 
-    __atomic_fetch_or(&frame->flags, FRAME_REFERENCED, __ATOMIC_RELAXED);
+    set_frame_flags(frame, FRAME_REFERENCED);
     if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
         return map_copy(entry, mark, frame);
-    if (frame->mapcount != 0 && rmap_reserve(&reserve, 1) != ST_OK)
-        return ST_NO_MEMORY;
     if (f->access == ACCESS_WRITE && object->pager)
-        __atomic_fetch_or(&frame->flags, FRAME_DIRTY, __ATOMIC_RELAXED);
-    map_resident(entry, mark, frame, &reserve);
+        set_frame_flags(frame, FRAME_DIRTY);
+    status = map_resident(entry, mark, frame);
+    if (status != ST_OK)
+        return status;
     if (f->access != ACCESS_WRITE)
-        map_around(f, entry, mark, object, &reserve);
-    rmap_reserve_end(&reserve);
+        map_around(f, entry, mark, object);
     STAT(fault_minor);
     return ST_OK;
 }
@@ -306,7 +315,7 @@ static enum status note_dirty(struct pt_entry *entry, struct pt_entry page, stru
     if (!lock_try(&object->lock))
         return ST_RETRY;
     if (object->pager)
-        __atomic_fetch_or(&frame->flags, FRAME_DIRTY, __ATOMIC_RELAXED);
+        set_frame_flags(frame, FRAME_DIRTY);
     pt_entry_store(entry, pt_entry(page.bits | PT_WRITE | PT_DIRTY | PT_ACCESSED));
     lock_drop(&object->lock);
     STAT(fault_minor);

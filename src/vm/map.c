@@ -186,28 +186,32 @@ struct populate {
     bool failed; /* no memory */
 };
 
-static bool populate_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                           void *context)
+static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                           uint64_t start, void *context)
 {
     struct populate *populate = context;
-    struct pt_entry mark = pt_entry_load(entry);
-    struct frame *frame;
 
-    if (pt_entry_present(mark))
-        return true;
-    if (level > 1 || mark_kind(mark) != MARK_ANON || !(mark_access(mark) & ACCESS_WRITE)) {
-        populate->other = true;
-        return true;
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry mark = entries[i];
+        struct frame *frame;
+
+        if (pt_entry_empty(mark) || pt_entry_present(mark))
+            continue;
+        if (level > 1 || mark_kind(mark) != MARK_ANON || !(mark_access(mark) & ACCESS_WRITE)) {
+            populate->other = true;
+            continue;
+        }
+        frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
+        if (!frame) {
+            populate->failed = true;
+            return false;
+        }
+        frame->page.object = NULL;
+        frame->page.index = 0;
+        rmap_first(frame, entry_place(&entries[i]));
+        pt_entry_store(&entries[i],
+                       page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
     }
-    frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
-    if (!frame) {
-        populate->failed = true;
-        return false;
-    }
-    frame->page.object = NULL;
-    frame->page.index = 0;
-    rmap_first(frame, entry_place(entry));
-    pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
     return true;
 }
 
@@ -301,19 +305,23 @@ static bool may_never_write(struct pt_entry entry)
     return traits & TRAIT_NEVER_WRITE;
 }
 
-static bool check_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                        void *context)
+static bool check_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                        uint64_t start, void *context)
 {
     struct protect *protect = context;
+    uint64_t span = pt_level_span(level);
+    unsigned i;
 
     if (start > protect->next)
         return false;
-    if (protect->access & ACCESS_WRITE && may_never_write(*entry)) {
-        protect->status = ST_DENIED;
-        return false;
+    for (i = 0; i < count && !pt_entry_empty(entries[i]); i++) {
+        if (protect->access & ACCESS_WRITE && may_never_write(entries[i])) {
+            protect->status = ST_DENIED;
+            break;
+        }
     }
-    protect->next = start + pt_level_span(level);
-    return true;
+    protect->next = start + i * span;
+    return i == count;
 }
 
 /* A frame that may be accessed again. */
@@ -372,23 +380,31 @@ static void protect_page(struct cursor *cursor, struct pt_entry *entry, struct p
         batch_page(&cursor->batch, start);
 }
 
-static bool protect_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                          void *context)
+static void protect_mark(struct pt_entry *entry, struct pt_entry mark, unsigned level, unsigned access)
+{
+    if (mark_kind(mark) != MARK_HELD)
+        pt_entry_store(entry,
+                       pt_entry((mark.bits & ~MARK_ACCESS_MASK) | (uint64_t)access << MARK_ACCESS_SHIFT));
+    else if (access != ACCESS_NONE)
+        protect_held(entry, mark, level, access);
+}
+
+/* The whole run is in use: check_visit() has seen to it. */
+static bool protect_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                          uint64_t start, void *context)
 {
     const struct protect *protect = context;
-    struct pt_entry now = pt_entry_load(entry);
+    unsigned access = protect->access;
 
-    if (pt_entry_present(now)) {
-        if (protect->access == ACCESS_NONE)
-            protect_none(cursor, entry, now, start);
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry now = pt_entry_load(&entries[i]);
+
+        if (!pt_entry_present(now))
+            protect_mark(&entries[i], now, level, access);
+        else if (access == ACCESS_NONE)
+            protect_none(cursor, &entries[i], now, start + i * PAGE_SIZE);
         else
-            protect_page(cursor, entry, now, start, protect->access);
-    } else if (mark_kind(now) == MARK_HELD) {
-        if (protect->access != ACCESS_NONE)
-            protect_held(entry, now, level, protect->access);
-    } else {
-        pt_entry_store(
-            entry, pt_entry((now.bits & ~MARK_ACCESS_MASK) | (uint64_t)protect->access << MARK_ACCESS_SHIFT));
+            protect_page(cursor, &entries[i], now, start + i * PAGE_SIZE, access);
     }
     return true;
 }

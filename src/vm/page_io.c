@@ -35,7 +35,7 @@ static enum status insert_page(struct object *object, uint64_t index, struct fra
         return status;
     frame->page.object = object;
     frame->page.index = index;
-    frame->page.rmap = 0;
+    frame->page.rmap[0] = frame->page.rmap[1] = 0;
     set_flags(frame, flags);
     object->resident++;
     return ST_OK;

@@ -13,14 +13,16 @@ static bool last_in(const struct cursor *cursor, struct frame *table, uint64_t *
     uint64_t span = pt_level_span(level);
     struct pt_entry *entries = table_entries(table);
 
-    for (int i = table->table.live ? table->table.high : -1; i >= (int)table->table.low; i--) {
-        uint64_t start = table->table.start + (uint64_t)i * span;
+    unsigned first, last;
+
+    if (!table_part(table, cursor->start, cursor->end, &first, &last))
+        return false;
+    for (unsigned i = last + 1; i-- > first;) {
+        uint64_t start = table->table.start + i * span;
         bool found;
 
-        if (start >= cursor->end || pt_entry_empty(entries[i]))
+        if (pt_entry_empty(entries[i]))
             continue;
-        if (start + span <= cursor->start)
-            return false;
         if (!pt_entry_is_table(entries[i], level)) {
             *below = start;
             *above = start + span;
@@ -41,14 +43,16 @@ static bool first_in(const struct cursor *cursor, struct frame *table, uint64_t 
     uint64_t span = pt_level_span(level);
     struct pt_entry *entries = table_entries(table);
 
-    for (unsigned i = table->table.low; i <= table->table.high && i < PT_ENTRIES; i++) {
+    unsigned first, last;
+
+    if (!table_part(table, cursor->start, cursor->end, &first, &last))
+        return false;
+    for (unsigned i = first; i <= last; i++) {
         uint64_t start = table->table.start + i * span;
         bool found;
 
-        if (start + span <= cursor->start || pt_entry_empty(entries[i]))
+        if (pt_entry_empty(entries[i]))
             continue;
-        if (start >= cursor->end)
-            return false;
         if (!pt_entry_is_table(entries[i], level)) {
             *below = start;
             return true;

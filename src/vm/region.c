@@ -84,25 +84,41 @@ static bool continues(const struct space_region *region, const struct space_regi
             region->first_page + ((region->end.v - region->start.v) >> PAGE_SHIFT) == next->first_page);
 }
 
-static bool region_visit(struct cursor *cursor, struct pt_entry *entry, unsigned level, uint64_t start,
-                         void *context)
+/* One entry more; false: it begins the next region. */
+static bool region_add(struct region_walk *walk, struct pt_entry entry, unsigned level, uint64_t start)
 {
-    struct region_walk *walk = context;
-    struct pt_entry now = pt_entry_load(entry);
     struct space_region next;
 
-    describe(&next, now, level, start);
+    describe(&next, entry, level, start);
     if (!walk->found) {
         *walk->out = next;
-        walk->traits = entry_traits(now);
+        walk->traits = entry_traits(entry);
         walk->found = true;
         return true;
     }
-    if (walk->traits != entry_traits(now) || !continues(walk->out, &next))
+    if (walk->traits != entry_traits(entry) || !continues(walk->out, &next))
         return false;
     walk->out->end = next.end;
     walk->out->resident_pages += next.resident_pages;
     walk->out->dirty_pages += next.dirty_pages;
+    return true;
+}
+
+static bool region_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                         uint64_t start, void *context)
+{
+    struct region_walk *walk = context;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry entry = pt_entry_load(&entries[i]);
+
+        if (pt_entry_empty(entry)) {
+            if (walk->found)
+                return false;
+        } else if (!region_add(walk, entry, level, start + i * pt_level_span(level))) {
+            return false;
+        }
+    }
     return true;
 }
 

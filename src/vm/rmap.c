@@ -8,7 +8,7 @@
 
 #include "quire/slab.h"
 
-enum { NODE_PLACES = 6, RMAP_LOCKS = 64 };
+enum { INLINE_PLACES = 2, NODE_PLACES = 6, RMAP_LOCKS = 64 };
 
 struct rmap_node {
     struct rmap_node *next;
@@ -30,34 +30,9 @@ void rmap_init(void)
         lock_init(&locks[i], RANK_RMAP);
 }
 
-enum status rmap_reserve(struct rmap_reserve *reserve, unsigned count)
-{
-    while (reserve->count < count) {
-        struct rmap_node *node = slab_alloc(sizeof *node);
-
-        if (!node)
-            return ST_NO_MEMORY;
-        node->next = reserve->nodes;
-        reserve->nodes = node;
-        reserve->count++;
-    }
-    return ST_OK;
-}
-
-void rmap_reserve_end(struct rmap_reserve *reserve)
-{
-    while (reserve->nodes) {
-        struct rmap_node *node = reserve->nodes;
-
-        reserve->nodes = node->next;
-        slab_free(node);
-    }
-    reserve->count = 0;
-}
-
 static struct rmap_node *chain_of(const struct frame *frame)
 {
-    return (struct rmap_node *)frame->page.rmap;
+    return (struct rmap_node *)frame->page.rmap[0];
 }
 
 static void set_flag(struct frame *frame, uint16_t flag)
@@ -70,39 +45,46 @@ static void clear_flag(struct frame *frame, uint16_t flag)
     __atomic_fetch_and(&frame->flags, (uint16_t)~flag, __ATOMIC_RELAXED);
 }
 
-static void chain_push(struct frame *frame, uint64_t place, struct rmap_reserve *reserve)
+/* A third place makes a chain of the two inline ones. */
+static enum status chain_push(struct frame *frame, uint64_t place)
 {
     struct rmap_node *node = frame->flags & FRAME_RMAP_CHAIN ? chain_of(frame) : NULL;
 
     if (!node || node->used == NODE_PLACES) {
-        struct rmap_node *fresh = reserve->nodes;
+        struct rmap_node *fresh = slab_alloc(sizeof *fresh);
 
-        CHECK_ALWAYS(fresh != NULL);
-        reserve->nodes = fresh->next;
-        reserve->count--;
+        if (!fresh)
+            return ST_NO_MEMORY;
         fresh->next = node;
-        fresh->used = 0;
-        if (!node)
-            fresh->places[fresh->used++] = frame->page.rmap;
-        frame->page.rmap = (uint64_t)fresh;
-        set_flag(frame, FRAME_RMAP_CHAIN);
+        if (!node) {
+            fresh->places[fresh->used++] = frame->page.rmap[0];
+            fresh->places[fresh->used++] = frame->page.rmap[1];
+            set_flag(frame, FRAME_RMAP_CHAIN);
+        }
+        frame->page.rmap[0] = (uint64_t)fresh;
+        frame->page.rmap[1] = 0;
         node = fresh;
     }
     node->places[node->used++] = place;
+    return ST_OK;
 }
 
-void rmap_add(struct frame *frame, uint64_t place, struct rmap_reserve *reserve)
+enum status rmap_add(struct frame *frame, uint64_t place)
 {
     struct spinlock *lock = lock_of(frame);
+    enum status status = ST_OK;
 
-    frame_ref(frame);
     lock_take(lock);
-    if (frame->mapcount == 0)
-        frame->page.rmap = place;
+    if (frame->mapcount < INLINE_PLACES)
+        frame->page.rmap[frame->mapcount] = place;
     else
-        chain_push(frame, place, reserve);
-    __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
+        status = chain_push(frame, place);
+    if (status == ST_OK) {
+        __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
+        frame_ref(frame);
+    }
     lock_drop(lock);
+    return status;
 }
 
 /* Where in the chain `place` is; NULL when it is not there. */
@@ -115,22 +97,32 @@ static uint64_t *chain_find(struct frame *frame, uint64_t place)
     return NULL;
 }
 
-/* Fill the gap with the newest place; a chain of one place becomes an inline one again. */
+/* Fill the gap with the newest place; a chain of two places becomes inline again. */
 static void chain_remove(struct frame *frame, uint64_t *gap)
 {
     struct rmap_node *node = chain_of(frame);
 
     *gap = node->places[--node->used];
     if (node->used == 0) {
-        frame->page.rmap = (uint64_t)node->next;
+        frame->page.rmap[0] = (uint64_t)node->next;
         slab_free(node);
         node = chain_of(frame);
     }
-    if (node->used == 1 && !node->next) {
-        frame->page.rmap = node->places[0];
+    if (node->used == INLINE_PLACES && !node->next) {
+        frame->page.rmap[0] = node->places[0];
+        frame->page.rmap[1] = node->places[1];
         clear_flag(frame, FRAME_RMAP_CHAIN);
         slab_free(node);
     }
+}
+
+/* The inline slot that holds `place`. */
+static unsigned inline_slot(const struct frame *frame, uint64_t place)
+{
+    unsigned slot = frame->page.rmap[0] == place ? 0 : 1;
+
+    CHECK(frame->page.rmap[slot] == place);
+    return slot;
 }
 
 static void remove_locked(struct frame *frame, uint64_t place)
@@ -141,8 +133,9 @@ static void remove_locked(struct frame *frame, uint64_t place)
         CHECK_ALWAYS(gap != NULL);
         chain_remove(frame, gap);
     } else {
-        CHECK(frame->page.rmap == place);
-        frame->page.rmap = 0;
+        if (inline_slot(frame, place) == 0)
+            frame->page.rmap[0] = frame->page.rmap[1];
+        frame->page.rmap[1] = 0;
     }
     __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
 }
@@ -167,8 +160,7 @@ void rmap_move(struct frame *frame, uint64_t from, uint64_t to)
         CHECK_ALWAYS(place != NULL);
         *place = to;
     } else {
-        CHECK(frame->page.rmap == from);
-        frame->page.rmap = to;
+        frame->page.rmap[inline_slot(frame, from)] = to;
     }
     lock_drop(lock);
 }
@@ -179,8 +171,9 @@ bool rmap_has(struct frame *frame, uint64_t place)
     bool found;
 
     lock_take(lock);
-    found = frame->flags & FRAME_RMAP_CHAIN ? chain_find(frame, place) != NULL
-                                            : frame->mapcount == 1 && frame->page.rmap == place;
+    found = frame->flags & FRAME_RMAP_CHAIN
+                ? chain_find(frame, place) != NULL
+                : frame->mapcount > 0 && (frame->page.rmap[0] == place || frame->page.rmap[1] == place);
     lock_drop(lock);
     return found;
 }
@@ -192,7 +185,7 @@ static uint64_t place_at(const struct frame *frame, unsigned n)
     const struct rmap_node *node;
 
     if (!(frame->flags & FRAME_RMAP_CHAIN))
-        return frame->page.rmap;
+        return frame->page.rmap[n];
     node = chain_of(frame);
     while (n >= node->used) {
         n -= (unsigned)node->used;

@@ -15,29 +15,26 @@
 #include "quire/frame.h"
 #include "vm/entry.h"
 
-struct rmap_node;
-
-/* Chain nodes taken ahead, so that adding a place cannot fail in the middle of a change. */
-struct rmap_reserve {
-    struct rmap_node *nodes;
-    unsigned count;
-};
-
 void rmap_init(void);
 
-/* At least `count` nodes; ST_NO_MEMORY leaves what it had. rmap_reserve_end() frees what was not used. */
-MUST_USE enum status rmap_reserve(struct rmap_reserve *reserve, unsigned count);
-void rmap_reserve_end(struct rmap_reserve *reserve);
-
-/* Counts one mapping more (mapcount and refs). Takes a node from `reserve` when the frame was mapped before.
- */
-void rmap_add(struct frame *frame, uint64_t place, struct rmap_reserve *reserve);
+/* Counts one mapping more (mapcount and refs). ST_NO_MEMORY, only when a chain must grow: nothing has
+ * changed. */
+MUST_USE enum status rmap_add(struct frame *frame, uint64_t place);
 /* The first mapping of a frame that nobody else can see yet; its mapping takes over the caller's reference.
  */
 static inline void rmap_first(struct frame *frame, uint64_t place)
 {
     frame->mapcount = 1;
-    frame->page.rmap = place;
+    frame->page.rmap[0] = place;
+    frame->page.rmap[1] = 0;
+}
+/* The last mapping of a private frame, whose table is locked: that lock alone keeps everybody else away,
+ * because a second mapping could come only from a copy of that table, and rmap_walk() needs the lock to touch
+ * the entry. */
+static inline void rmap_last(struct frame *frame)
+{
+    __atomic_store_n(&frame->mapcount, 0, __ATOMIC_RELAXED);
+    frame->page.rmap[0] = 0;
 }
 /* Counts one mapping fewer. The reference stays: the caller drops it when no TLB holds the page any more. */
 void rmap_remove(struct frame *frame, uint64_t place);

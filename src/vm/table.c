@@ -86,24 +86,6 @@ static struct frame *counted_frame(struct pt_entry entry)
     return frame_at(pt_entry_present(entry) ? pt_entry_paddr(entry) : held_paddr(entry));
 }
 
-/* How many frames the pages of a table map: so many chain nodes a copy may need. */
-static unsigned count_frames(const struct frame *table)
-{
-    const struct pt_entry *entries = table_entries(table);
-    unsigned level = table->table.level;
-    unsigned count = 0;
-
-    if (level > 2)
-        return 0;
-    for (unsigned i = table->table.low; i <= table->table.high; i++) {
-        struct pt_entry entry = pt_entry_load(&entries[i]);
-
-        if (entry.bits != 0 && !pt_entry_is_table(entry, level) && entry_counts_frame(entry))
-            count++;
-    }
-    return count;
-}
-
 /* W of one entry, cleared where the MMU may be setting A. */
 static void clear_write(struct pt_entry *entry)
 {
@@ -121,54 +103,75 @@ void table_share(struct pt_entry *entry)
     STAT(table_shares);
 }
 
-/* One entry of a shared table for its copy: what it refers to is counted once more. */
-static struct pt_entry copy_entry(struct pt_entry *from, struct pt_entry *to, unsigned level,
-                                  struct rmap_reserve *reserve)
+/* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. */
+static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigned level)
 {
     struct pt_entry entry = pt_entry_load(from);
 
-    if (pt_entry_is_table(entry, level)) {
-        table_share(from);
-        return pt_entry(entry.bits & ~PT_WRITE);
-    }
-    if (pt_entry_present(entry) && !(entry.bits & PAGE_SHARED) && (entry.bits & PT_WRITE)) {
+    if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
+        return ST_NO_MEMORY;
+    entry_hold(entry, level_pages(level));
+    if ((entry.bits & (PT_PRESENT | PT_WRITE | PAGE_SHARED)) == (PT_PRESENT | PT_WRITE)) {
         clear_write(from);
         entry.bits &= ~PT_WRITE;
     }
-    entry_hold(entry, level_pages(level));
-    if (entry_counts_frame(entry))
-        rmap_add(counted_frame(entry), entry_place(to), reserve);
-    return entry;
+    pt_entry_store(to, entry);
+    return ST_OK;
 }
 
-static void copy_table(struct frame *from, struct frame *to, struct rmap_reserve *reserve)
+static bool is_plain_mark(struct pt_entry entry)
+{
+    return (entry.bits & (PT_PRESENT | MARK_KIND_MASK)) == (uint64_t)MARK_ANON << MARK_KIND_SHIFT;
+}
+
+/* On an error `to` holds what was copied until then, counted. */
+static enum status copy_table(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
     struct pt_entry *target = table_entries(to);
     unsigned level = from->table.level;
+    unsigned left = from->table.live;
 
-    for (unsigned i = from->table.low; i <= from->table.high; i++)
-        if (source[i].bits != 0)
-            pt_entry_store(&target[i], copy_entry(&source[i], &target[i], level, reserve));
-    to->table.live = from->table.live;
     to->table.low = from->table.low;
     to->table.high = from->table.high;
+    for (unsigned i = from->table.low; left > 0; i++) {
+        if (source[i].bits == 0)
+            continue;
+        if (is_plain_mark(source[i])) {
+            target[i] = source[i];
+        } else if (pt_entry_is_table(source[i], level)) {
+            table_share(&source[i]);
+            pt_entry_store(&target[i], pt_entry(source[i].bits & ~PT_WRITE));
+        } else if (copy_leaf(&source[i], &target[i], level) != ST_OK) {
+            return ST_NO_MEMORY;
+        }
+        to->table.live++;
+        left--;
+    }
+    return ST_OK;
+}
+
+/* What was copied is taken out again. That private pages have lost W costs a fault, nothing else. */
+static void undo_copy(struct frame *copy)
+{
+    struct flush_batch batch;
+
+    batch_init(&batch, NULL); /* nobody has translated through the copy */
+    table_empty(&batch, copy);
+    table_free(copy);
+    batch_drop_all(&batch);
 }
 
 static enum status copy_shared(struct frame *shared, struct frame **out)
 {
-    struct rmap_reserve reserve = {0};
     struct frame *copy = table_create(shared->table.level, shared->table.start, TABLE_EMPTY);
 
     if (!copy)
         return ST_NO_MEMORY;
-    if (rmap_reserve(&reserve, count_frames(shared)) != ST_OK) {
-        rmap_reserve_end(&reserve);
-        table_free(copy);
+    if (copy_table(shared, copy) != ST_OK) {
+        undo_copy(copy);
         return ST_NO_MEMORY;
     }
-    copy_table(shared, copy, &reserve);
-    rmap_reserve_end(&reserve);
     shared->table.shares--;
     STAT(table_copies);
     *out = copy;
@@ -367,6 +370,44 @@ static void zap_leaf(struct flush_batch *batch, struct pt_entry entry, uint64_t 
     }
 }
 
+/* The most frequent case of all by itself: a page of plain anonymous memory that nobody else has. */
+static inline bool zap_sole_page(struct flush_batch *batch, struct pt_entry entry, uint64_t start)
+{
+    struct frame *frame = frame_at(pt_entry_paddr(entry));
+
+    if (frame->use != FRAME_ANON || frame->mapcount != 1 || frame->page.index != 0 ||
+        __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) != 1)
+        return false;
+    batch_page(batch, start);
+    rmap_last(frame);
+    batch_free_frame(batch, frame);
+    return true;
+}
+
+unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsigned first, unsigned last)
+{
+    struct pt_entry *entries = table_entries(table);
+    uint64_t start = table->table.start;
+    unsigned left = table->table.live;
+    unsigned zapped = 0;
+
+    for (unsigned i = first; i <= last && zapped < left; i++) {
+        struct pt_entry entry = entries[i];
+
+        if (entry.bits == 0)
+            continue;
+        zapped++;
+        if (is_plain_mark(entry)) {
+            entries[i].bits = 0;
+            continue;
+        }
+        entry = pt_entry_swap(&entries[i], pt_entry(0));
+        if (!pt_entry_present(entry) || !zap_sole_page(batch, entry, start + i * PAGE_SIZE))
+            zap_leaf(batch, entry, entry_place(&entries[i]), 1, start + i * PAGE_SIZE);
+    }
+    return zapped;
+}
+
 /* Pages that the entries of a shared table stand for: the other sharers keep them, this space loses them. */
 static uint64_t count_pages(const struct frame *table)
 {
@@ -414,6 +455,10 @@ uint64_t table_empty(struct flush_batch *batch, struct frame *table)
     unsigned live = table->table.live;
     uint64_t pages = 0;
 
+    if (level == 1) {
+        pages = table_zap_leaves(batch, table, table->table.low, table->table.high);
+        live = 0;
+    }
     for (unsigned i = table->table.low; live > 0; i++) {
         if (entries[i].bits == 0)
             continue;

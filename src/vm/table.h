@@ -55,6 +55,34 @@ static inline void table_count_out(struct frame *table, unsigned count)
     }
 }
 
+/* The entries first..last of `table` in which [start, end) lies; false when it does not lie in the table. */
+static inline bool table_span(const struct frame *table, uint64_t start, uint64_t end, unsigned *first,
+                              unsigned *last)
+{
+    unsigned level = table->table.level;
+    uint64_t table_start = table->table.start;
+    uint64_t table_last = table_start + (pt_level_span(level) << PT_INDEX_BITS) - 1;
+
+    if (start > table_last || end - 1 < table_start)
+        return false;
+    *first = start > table_start ? pt_index(vaddr(start), level) : 0;
+    *last = end - 1 < table_last ? pt_index(vaddr(end - 1), level) : PT_ENTRIES - 1;
+    return true;
+}
+
+/* The same, cut to the entries that can be in use. */
+static inline bool table_part(const struct frame *table, uint64_t start, uint64_t end, unsigned *first,
+                              unsigned *last)
+{
+    if (!table_span(table, start, end, first, last))
+        return false;
+    if (*first < table->table.low)
+        *first = table->table.low;
+    if (*last > table->table.high)
+        *last = table->table.high;
+    return *first <= *last;
+}
+
 /* Pages that one entry of this level stands for. */
 static inline uint64_t level_pages(unsigned level)
 {
@@ -83,6 +111,10 @@ void table_share(struct pt_entry *entry);
  * the batch, and the entry is empty. Returns how many pages of the space that were. The parent's counts are
  * the caller's. */
 uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned level, uint64_t start);
+
+/* table_zap() of the entries first..last of a leaf table (locked); returns how many were in use. The counts
+ * are the caller's. */
+unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsigned first, unsigned last);
 
 /* table_zap() of every entry of `table` (locked). */
 uint64_t table_empty(struct flush_batch *batch, struct frame *table);
