@@ -399,13 +399,11 @@ static void apply_limit(struct process *process, unsigned resource)
         space_set_limit(process->space, process->limits[resource][0]);
 }
 
-static long change_limit(struct process *process, long resource, const uint64_t *in, uint64_t *old)
+static long change_limit(struct process *process, unsigned resource, const uint64_t *in, uint64_t *old)
 {
     enum { DESCRIPTORS_MOST = 1048576 };
     uint64_t *limit;
 
-    if ((unsigned)resource >= RLIM_NLIMITS)
-        return -EINVAL;
     limit = process->limits[resource];
     if (in) {
         if (in[0] > in[1])
@@ -419,7 +417,7 @@ static long change_limit(struct process *process, long resource, const uint64_t 
         memcpy(old, limit, 2 * sizeof(*limit));
     if (in) {
         memcpy(limit, in, 2 * sizeof(*limit));
-        apply_limit(process, (unsigned)resource);
+        apply_limit(process, resource);
     }
     return 0;
 }
@@ -436,7 +434,7 @@ long sys_prlimit64(long pid, long resource, long in, long out)
         return -EFAULT;
     if (!process)
         return -ESRCH;
-    error = change_limit(process, resource, in ? new : NULL, old);
+    error = change_limit(process, (unsigned)resource, in ? new : NULL, old);
     if (error || !out)
         return error;
     return user_write((uint64_t)out, old, sizeof(old)) ? -EFAULT : 0;

@@ -138,7 +138,7 @@ long sys_execveat(long fd, long path, long argv, long envp, long flags)
     struct file *file;
     long result;
 
-    if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+    if ((int)flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
     request.no_follow = flags & AT_SYMLINK_NOFOLLOW;
     if ((int)fd == AT_FDCWD)
@@ -236,10 +236,11 @@ long sys_waitid(long which, long id, long info, long options, long usage)
 
     if (((unsigned)options & ~allowed) || !(options & (WEXITED | WSTOPPED | WCONTINUED)))
         return -EINVAL;
+    which = (int)which;
     if ((which != P_ALL && which != P_PID && which != P_PGID) || (which == P_PID && (int)id <= 0) ||
         (which == P_PGID && (int)id < 0))
         return -EINVAL;
-    if (which == P_PGID && id == 0)
+    if (which == P_PGID && (int)id == 0)
         request.id = process_current()->pgid;
     reaped = process_wait(&request, &result);
     if (reaped < 0)

@@ -183,20 +183,51 @@ long sys_rt_sigtimedwait(long set, long info, long timeout, long set_bytes)
 
 /* ---------------------------------------------------------------- sending */
 
+/* Root may send to all, others to processes of the same user; anybody continues his own session. */
+static bool may_send(const struct process *to, int signo)
+{
+    const struct process *self = process_current();
+    uint32_t real = self->uid[CREDENTIAL_REAL], effective = self->uid[CREDENTIAL_EFFECTIVE];
+    uint32_t to_real = to->uid[CREDENTIAL_REAL], to_saved = to->uid[CREDENTIAL_SAVED];
+
+    return effective == 0 || to == self || effective == to_real || effective == to_saved || real == to_real ||
+           real == to_saved || (signo == SIGCONT && to->sid == self->sid);
+}
+
+static long send_checked(struct process *process, int signo, const siginfo_t *info)
+{
+    if (!process)
+        return -ESRCH;
+    return may_send(process, signo) ? signal_send_process(process, signo, info) : -EPERM;
+}
+
 struct broadcast {
     int signo;
     const siginfo_t *info;
-    unsigned reached;
+    int pgid; /* 0: everybody but the sender and the first process */
+    unsigned found, reached;
 };
 
-static void send_to_others(struct process *process, void *context)
+static void send_to_selected(struct process *process, void *context)
 {
     struct broadcast *broadcast = context;
 
-    if (process == process_current() || process == first_process)
+    if (broadcast->pgid ? process->pgid != broadcast->pgid
+                        : process == process_current() || process == first_process)
         return;
-    broadcast->reached++;
-    (void)signal_send_process(process, broadcast->signo, broadcast->info);
+    broadcast->found++;
+    if (send_checked(process, broadcast->signo, broadcast->info) == 0)
+        broadcast->reached++;
+}
+
+static long send_to_many(int pgid, int signo, const siginfo_t *info)
+{
+    struct broadcast broadcast = {.signo = signo, .info = info, .pgid = pgid};
+
+    process_for_each(send_to_selected, &broadcast);
+    if (broadcast.reached)
+        return 0;
+    return broadcast.found ? -EPERM : -ESRCH;
 }
 
 static struct process *process_of_number(int number)
@@ -213,25 +244,18 @@ static struct process *process_of_number(int number)
 long sys_kill(long pid, long signo)
 {
     int number = (int)pid;
-    struct process *process;
     siginfo_t info;
 
     if ((int)signo < 0 || (int)signo >= SIGNAL_COUNT)
         return -EINVAL;
-    siginfo_user(&info, (int)signo, SI_USER);
-    if (number > 0) {
-        process = process_of_number(number);
-        return process ? signal_send_process(process, (int)signo, &info) : -ESRCH;
-    }
-    if (number == -1) {
-        struct broadcast broadcast = {(int)signo, &info, 0};
-
-        process_for_each(send_to_others, &broadcast);
-        return broadcast.reached ? 0 : -ESRCH;
-    }
     if (number == (int)0x80000000)
         return -ESRCH;
-    return signal_send_group(number ? -number : process_current()->pgid, (int)signo, &info);
+    siginfo_user(&info, (int)signo, SI_USER);
+    if (number > 0)
+        return send_checked(process_of_number(number), (int)signo, &info);
+    if (number == -1)
+        return send_to_many(0, (int)signo, &info);
+    return send_to_many(number ? -number : process_current()->pgid, (int)signo, &info);
 }
 
 static long send_to_thread(int pid, int tid, int signo, const siginfo_t *info)
@@ -240,7 +264,7 @@ static long send_to_thread(int pid, int tid, int signo, const siginfo_t *info)
 
     if (!task || !task->process || (pid && task->process->pid != pid))
         return -ESRCH;
-    return signal_send_task(task, signo, info);
+    return may_send(task->process, signo) ? signal_send_task(task, signo, info) : -EPERM;
 }
 
 long sys_tkill(long tid, long signo)
@@ -277,13 +301,11 @@ static long read_siginfo(long from, int signo, int pid, siginfo_t *info)
 long sys_rt_sigqueueinfo(long pid, long signo, long from)
 {
     siginfo_t info;
-    struct process *process;
     long error = read_siginfo(from, (int)signo, (int)pid, &info);
 
     if (error)
         return error;
-    process = (int)pid > 0 ? process_of_number((int)pid) : NULL;
-    return process ? signal_send_process(process, (int)signo, &info) : -ESRCH;
+    return send_checked((int)pid > 0 ? process_of_number((int)pid) : NULL, (int)signo, &info);
 }
 
 long sys_rt_tgsigqueueinfo(long pid, long tid, long signo, long from)

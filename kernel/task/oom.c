@@ -10,6 +10,33 @@ struct largest {
     uint64_t pages;
 };
 
+static const uint64_t PATIENCE_NS = (uint64_t)2 * 1000 * 1000 * 1000; /* for a process to end */
+static const uint64_t LOOK_AGAIN_NS = 1000 * 1000;
+static uint64_t last_ns;
+
+static void look_for_dying(struct process *process, void *context)
+{
+    bool *dying = context;
+
+    if (!process->zombie && process->space &&
+        (process->exiting || (process->pending.set & signal_bit(SIGKILL))))
+        *dying = true;
+}
+
+/* Somebody was ended a moment ago, and his memory is about to come back. */
+static bool wait_for_dying(void)
+{
+    bool dying = false;
+    uint64_t now_ns = host_now_ns();
+
+    if (last_ns == 0 || now_ns - last_ns > PATIENCE_NS)
+        return false;
+    process_for_each(look_for_dying, &dying);
+    if (dying && !signal_pending())
+        (void)sched_sleep(now_ns + LOOK_AGAIN_NS, SLEEP_KILLABLE);
+    return dying;
+}
+
 static void consider(struct process *process, void *context)
 {
     struct largest *largest = context;
@@ -33,6 +60,8 @@ bool process_kill_largest(void)
     char text[128];
     int length;
 
+    if (wait_for_dying())
+        return true;
     process_for_each(consider, &largest);
     if (!largest.process)
         return false;
@@ -40,6 +69,7 @@ bool process_kill_largest(void)
     length = snprintf(text, sizeof(text), "quire: out of memory: ended %d %s, which held %llu MiB\n",
                       largest.process->pid, name,
                       (unsigned long long)((largest.pages + PAGES_PER_MEBIBYTE / 2) / PAGES_PER_MEBIBYTE));
+    last_ns = host_now_ns();
     host_log("%s", text);
     (void)hostlink_write(2, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
     (void)signal_send_process(largest.process, SIGKILL, NULL);
