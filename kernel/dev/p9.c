@@ -58,7 +58,9 @@ enum {
     MESSAGE_BYTES = 608,    /* two names and what goes with them */
     REPLY_BYTES = 176,      /* the longest is getattr's, 160 */
     REQUESTS_MAX = 32,
-    REQUESTS_KEPT = 2,
+    REQUESTS_FIRST = 2, /* always there */
+    REQUESTS_KEPT = 6,
+    DETACHED_MAX = 4,
     QUEUE_SIZE = 128,
     PIECES_MAX = P9_FRAMES_MAX + 2,
     MSIZE = P9_FRAMES_MAX * 4096 + 24,
@@ -76,6 +78,7 @@ struct p9_request {
     struct vring_desc pieces[PIECES_MAX] __attribute__((aligned(16)));
     uint16_t tag;
     uint8_t type;
+    bool detached;     /* nobody waits for the reply */
     bool overflow;     /* the message did not fit, or the reply was shorter than what was read from it */
     uint8_t *message;  /* `inside`, or longer memory of its own */
     uint32_t capacity; /* of message */
@@ -94,7 +97,7 @@ struct p9_client {
     uint32_t next_fid;
     unsigned fids; /* that the server keeps */
     uint32_t tags; /* bit: in use */
-    unsigned requests;
+    unsigned requests, detached;
     struct list spare;
     struct waitq room; /* a request or a place in the queue has become free */
 };
@@ -141,6 +144,7 @@ static struct p9_request *request_begin(struct p9_client *client, enum message t
     request->message = request->inside;
     request->capacity = MESSAGE_BYTES;
     request->type = (uint8_t)type;
+    request->detached = false;
     request->overflow = false;
     request->at = HEADER_BYTES;
     request->queued.count = 0;
@@ -315,7 +319,7 @@ static int submit(struct p9_client *client, struct p9_request *request)
     if (error != 0)
         return -EIO;
     virtq_notify(client->queue);
-    return virtq_wait(client->queue, &request->queued, virtio_deadline(ANSWER_NS));
+    return 0;
 }
 
 /* What the reply's header says. */
@@ -346,27 +350,39 @@ struct p9_data {
     bool reading;
 };
 
-static int call(struct p9_client *client, struct p9_request *request, uint32_t reply_bytes,
+static unsigned tag_of(const struct p9_request *request)
+{
+    return request->type == P9_TVERSION ? NO_TAG : request->tag;
+}
+
+static int send(struct p9_client *client, struct p9_request *request, uint32_t reply_bytes,
                 const struct p9_data *data)
 {
     uint32_t size = request->at;
-    unsigned tag = request->type == P9_TVERSION ? NO_TAG : request->tag;
-    int error;
 
     if (request->overflow)
         return request->message == NULL ? -ENOMEM : -ENAMETOOLONG;
     request->at = 0;
     put32(request, data != NULL && !data->reading ? size + data->bytes : size);
     put_bytes(request, &request->type, 1);
-    put16(request, tag);
+    put16(request, tag_of(request));
     add_piece(request, host_paddr(request->message).v, size, 0);
     if (data != NULL && !data->reading)
         add_frames(request, data->frames, data->bytes, 0);
     add_piece(request, host_paddr(request->reply).v, reply_bytes, VRING_DESC_F_WRITE);
     if (data != NULL && data->reading)
         add_frames(request, data->frames, data->bytes, VRING_DESC_F_WRITE);
-    error = submit(client, request);
-    return error != 0 ? error : check_reply(request, tag);
+    return submit(client, request);
+}
+
+static int call(struct p9_client *client, struct p9_request *request, uint32_t reply_bytes,
+                const struct p9_data *data)
+{
+    int error = send(client, request, reply_bytes, data);
+
+    if (error == 0)
+        error = virtq_wait(client->queue, &request->queued, virtio_deadline(ANSWER_NS));
+    return error != 0 ? error : check_reply(request, tag_of(request));
 }
 
 static int call_plain(struct p9_client *client, struct p9_request *request)
@@ -394,10 +410,17 @@ static int checked(struct p9_client *client, struct p9_request *request, int err
 
 /* ---------------------------------------------------------------- starting */
 
-static void completed(struct virtq *queue, struct virtq_request *request)
+static void completed(struct virtq *queue, struct virtq_request *queued)
 {
-    (void)request;
-    waitq_wake_one(&container_of(queue->device, struct p9_client, device)->room);
+    struct p9_client *client = container_of(queue->device, struct p9_client, device);
+    struct p9_request *request = container_of(queued, struct p9_request, queued);
+
+    if (request->detached) {
+        client->detached--;
+        request_end(client, request);
+    } else {
+        waitq_wake_one(&client->room);
+    }
 }
 
 static void client_broken(struct virtio_device *device)
@@ -427,7 +450,7 @@ static int start(struct p9_client *client, const struct pci_device *pci)
         return error;
     read_tag(client);
     client->queue = virtq_create(&client->device, 0, QUEUE_SIZE);
-    for (unsigned i = 0; i < REQUESTS_KEPT && client->queue != NULL; i++) {
+    for (unsigned i = 0; i < REQUESTS_FIRST && client->queue != NULL; i++) {
         struct p9_request *request = request_make(client);
 
         if (request == NULL)
@@ -550,9 +573,18 @@ void p9_clunk(struct p9_client *client, uint32_t fid)
 {
     struct p9_request *request = request_begin(client, P9_TCLUNK, 0);
 
-    put32(request, fid);
-    (void)finish(client, request); /* the fid is gone either way */
     client->fids--;
+    put32(request, fid);
+    if (client->detached == DETACHED_MAX) {
+        (void)finish(client, request);
+        return;
+    }
+    request->detached = true; /* the fid is gone whatever the answer is */
+    client->detached++;
+    if (send(client, request, REPLY_BYTES, NULL) != 0) {
+        client->detached--;
+        request_end(client, request);
+    }
 }
 
 int p9_getattr(struct p9_client *client, uint32_t fid, struct p9_attr *out)

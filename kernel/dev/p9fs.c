@@ -2,8 +2,9 @@
  * The file system over 9P: a directory of the host as a mount. Names are here; p9fs_node.c has the nodes,
  * p9fs_file.c the data.
  *
- * Names are never cached: each lookup asks the server, so that what the host does in the directory is seen at
- * once. The server is the judge of every name: what it refuses is passed on.
+ * Names are hardly cached: a lookup asks the server if the last answer is older than a few milliseconds, so
+ * that what the host does in the directory is seen at once. The server is the judge of every name: what it
+ * refuses is passed on.
  */
 #include <asm-generic/errno.h>
 #include <linux/fcntl.h>
@@ -22,11 +23,17 @@ static struct p9fs *fs_of(struct vnode *vnode)
 static int p9fs_lookup(struct vnode *dir, const char *name, struct vnode **out)
 {
     struct p9fs *fs = fs_of(dir);
-    uint32_t fid = p9_new_fid(fs->client);
-    struct p9_node *node;
+    struct p9_node *node = p9fs_node_fresh(fs, dir, name);
     struct p9_qid qid;
-    int error = p9_walk(fs->client, p9_node(dir)->fid, fid, name, &qid);
+    uint32_t fid;
+    int error;
 
+    if (node != NULL) {
+        *out = &node->vnode;
+        return 0;
+    }
+    fid = p9_new_fid(fs->client);
+    error = p9_walk(fs->client, p9_node(dir)->fid, fid, name, &qid);
     if (error == 0)
         error = p9fs_node_get(fs, fid, &qid, dir, name, &node);
     if (error == 0)
@@ -302,8 +309,10 @@ int p9fs_create(const char *tag, struct vnode **root)
     fs->client = client;
     fs->idle_max = idle_max();
     list_init(&fs->idle);
-    for (unsigned i = 0; i < P9FS_BUCKETS; i++)
+    for (unsigned i = 0; i < P9FS_BUCKETS; i++) {
         list_init(&fs->buckets[i]);
+        list_init(&fs->names[i]);
+    }
     error = p9_attach(client, &fid);
     if (error == 0)
         error = p9fs_node_get(fs, fid, &qid, NULL, NULL, &node);

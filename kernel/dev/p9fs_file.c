@@ -23,7 +23,6 @@
 #include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 
-#define FRESH_NS ((int64_t)2000000) /* a lookup and the call that it was made for take less */
 #define ALL_PAGES (UINT64_MAX >> PAGE_SHIFT)
 
 static const struct file_ops p9fs_file_ops;
@@ -53,11 +52,10 @@ static int reconcile(struct p9_node *node)
 
 int p9fs_refresh(struct p9_node *node)
 {
-    uint64_t now = host_now_ns();
     struct p9_attr attr;
     int error;
 
-    if (node->unlinked || (node->asked_ns != 0 && (int64_t)(now - node->asked_ns) < FRESH_NS))
+    if (node->unlinked || p9fs_is_fresh(node->asked_ns))
         return 0;
     error = p9_getattr(node->fs->client, node->fid, &attr);
     if (error == -ENOENT)
@@ -65,7 +63,7 @@ int p9fs_refresh(struct p9_node *node)
     if (error != 0)
         return error;
     node->attr = attr;
-    node->asked_ns = now;
+    node->asked_ns = host_now_ns();
     return reconcile(node);
 }
 
@@ -215,7 +213,6 @@ static void say_lost(const struct p9_node *node, enum status status)
     snprintf(line, sizeof(line), "share: file %llx: what was written to it could not be stored: %s",
              (unsigned long long)node->qid_path, status_name(status));
     host_log("%s", line);
-    hostlink_log(line);
 }
 
 void p9fs_settle(struct p9_node *node)

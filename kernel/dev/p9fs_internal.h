@@ -12,6 +12,7 @@ enum { P9FS_BUCKETS = 64 };
 struct p9fs {
     struct p9_client *client;
     struct list buckets[P9FS_BUCKETS]; /* of nodes, by qid */
+    struct list names[P9FS_BUCKETS];   /* of nodes, by directory and name */
     struct list idle;                  /* nodes that nobody holds, the longest idle first */
     unsigned idle_count, idle_max;
 };
@@ -19,7 +20,7 @@ struct p9fs {
 struct p9_node {
     struct vnode vnode; /* its refs are 0 while the node is idle */
     struct p9fs *fs;
-    struct list hash, idle;
+    struct list hash, named, idle;
     uint64_t qid_path;
     uint64_t dir_path,
         name_hash; /* the name by which `fid` was found: the directory's qid and the name's hash */
@@ -31,6 +32,7 @@ struct p9_node {
     bool cut;              /* unlinked, and shortened here, which the server cannot be told */
     bool changed;          /* we have changed the file since `seen` */
     bool wrote;            /* has been open for writing: pages may be dirty */
+    uint64_t found_ns;     /* when the server last said that the name leads to this file; 0: ask again */
     uint64_t asked_ns;     /* when `attr` was asked for; 0: it is out of date */
     struct p9_attr attr;   /* as the server last told */
     int64_t seen_mtime_ns; /* of the version whose pages we have */
@@ -51,8 +53,10 @@ extern const struct pager_ops p9fs_pager;
  * fid, also on an error. `dir` and `name`: where it was found; NULL for the root. */
 int p9fs_node_get(struct p9fs *fs, uint32_t fid, const struct p9_qid *qid, struct vnode *dir,
                   const char *name, struct p9_node **out);
-/* The node that was found by this name, if there is one, with a reference. Does not ask the server. */
+/* The node that was found by this name, if there is one, with a reference. Does not ask the server.
+ * p9fs_node_fresh(): only if it was found a moment ago. */
 struct p9_node *p9fs_node_named(struct p9fs *fs, struct vnode *dir, const char *name);
+struct p9_node *p9fs_node_fresh(struct p9fs *fs, struct vnode *dir, const char *name);
 /* Its name has changed. */
 void p9fs_node_rename(struct p9_node *node, struct vnode *dir, const char *name);
 /* Its name has been taken away. The caller has a reference. */
@@ -61,6 +65,14 @@ void p9fs_node_unlinked(struct p9_node *node);
 void p9fs_node_release(struct vnode *vnode);
 /* Its memory and its fids go; the object has died. */
 void p9fs_node_free(struct p9_node *node);
+
+/* What the server said so short a time ago is not asked again: most calls on a file come in twos and threes,
+ * and each looks up every directory on the way. */
+#define P9FS_FRESH_NS ((uint64_t)5000000)
+static inline bool p9fs_is_fresh(uint64_t said_ns)
+{
+    return said_ns != 0 && host_now_ns() - said_ns < P9FS_FRESH_NS;
+}
 
 /* ---- p9fs_file.c */
 /* Attributes from the server, unless they are fresh; sees to it that cached pages are those of the file. */

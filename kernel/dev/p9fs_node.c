@@ -12,8 +12,9 @@
  * node takes the new fid: if the host has renamed, removed or replaced the file, the old one may lead
  * nowhere.
  *
- * Invariants: a hashed node's qid is in no other hashed node; a node is in fs->idle exactly when its refs are
- * 0 and it is hashed; a regular file's node lives as long as its object, whose pager's release frees it.
+ * Invariants: a hashed node's qid is in no other hashed node, and a name leads to one node at most; a node is
+ * in fs->idle exactly when its refs are 0 and it is hashed; a regular file's node lives as long as its
+ * object, whose pager's release frees it.
  *
  * Locking: the kernel lock. A function that talks to the server sleeps; what it looked up before must be
  * looked up again.
@@ -63,12 +64,45 @@ static uint64_t hash_name(const char *name)
     return hash;
 }
 
+static struct list *name_bucket(struct p9fs *fs, uint64_t dir_path, uint64_t hash)
+{
+    return &fs->names[(dir_path ^ hash) % P9FS_BUCKETS];
+}
+
+static struct p9_node *find_named(struct p9fs *fs, struct vnode *dir, const char *name)
+{
+    uint64_t hash = hash_name(name), dir_path = p9_node(dir)->qid_path;
+
+    list_for_each(at, name_bucket(fs, dir_path, hash))
+    {
+        struct p9_node *node = container_of(at, struct p9_node, named);
+
+        if (node->name_hash == hash && node->dir_path == dir_path)
+            return node;
+    }
+    return NULL;
+}
+
+static void forget_name(struct p9_node *node)
+{
+    list_remove(&node->named);
+    node->found_ns = 0;
+}
+
+/* The server has just said that the name leads there, so it leads nowhere else. */
 static void set_name(struct p9_node *node, struct vnode *dir, const char *name)
 {
+    struct p9_node *before = dir != NULL ? find_named(node->fs, dir, name) : NULL;
+
     if (dir == NULL)
         return;
+    if (before != NULL)
+        forget_name(before);
+    list_remove(&node->named);
     node->dir_path = p9_node(dir)->qid_path;
     node->name_hash = hash_name(name);
+    node->found_ns = host_now_ns();
+    list_push_front(name_bucket(node->fs, node->dir_path, node->name_hash), &node->named);
 }
 
 /* ---------------------------------------------------------------- gone */
@@ -85,6 +119,7 @@ static void unhash(struct p9_node *node)
 {
     node->hashed = false;
     list_remove(&node->hash);
+    forget_name(node);
     leave_idle(node);
 }
 
@@ -169,6 +204,7 @@ static struct p9_node *make(struct p9fs *fs, uint32_t fid, const struct p9_attr 
     node->vnode.data = node;
     node->fs = fs;
     list_init(&node->hash);
+    list_init(&node->named);
     list_init(&node->idle);
     node->fid = fid;
     node->read_fid = P9_NO_FID;
@@ -245,20 +281,22 @@ int p9fs_node_get(struct p9fs *fs, uint32_t fid, const struct p9_qid *qid, struc
 
 struct p9_node *p9fs_node_named(struct p9fs *fs, struct vnode *dir, const char *name)
 {
-    uint64_t hash = hash_name(name), dir_path = p9_node(dir)->qid_path;
+    struct p9_node *node = find_named(fs, dir, name);
 
-    for (unsigned i = 0; i < P9FS_BUCKETS; i++) {
-        list_for_each(at, &fs->buckets[i])
-        {
-            struct p9_node *node = container_of(at, struct p9_node, hash);
+    if (node != NULL)
+        hold(node);
+    return node;
+}
 
-            if (node->name_hash == hash && node->dir_path == dir_path) {
-                hold(node);
-                return node;
-            }
-        }
-    }
-    return NULL;
+struct p9_node *p9fs_node_fresh(struct p9fs *fs, struct vnode *dir, const char *name)
+{
+    struct p9_node *node = find_named(fs, dir, name);
+
+    if (node == NULL || !p9fs_is_fresh(node->found_ns))
+        return NULL;
+    hold(node);
+    set_parent(node, dir);
+    return node;
 }
 
 void p9fs_node_rename(struct p9_node *node, struct vnode *dir, const char *name)
@@ -271,8 +309,7 @@ void p9fs_node_rename(struct p9_node *node, struct vnode *dir, const char *name)
 void p9fs_node_unlinked(struct p9_node *node)
 {
     p9fs_touched(node);
-    node->name_hash = 0;
-    node->dir_path = UINT64_MAX;
+    forget_name(node);
     if (node->attr.nlink > 1 && node->vnode.type != S_IFDIR) {
         node->attr.nlink--; /* it lives on under another name, by which it will be found */
         return;

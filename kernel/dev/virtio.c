@@ -168,9 +168,9 @@ void virtio_fail(struct virtio_device *device, const char *why)
                 continue;
             queue->owners[i] = NULL;
             request->state = VIRTQ_FAILED;
+            waitq_wake(&request->waiters);
             if (queue->completed != NULL)
                 queue->completed(queue, request);
-            waitq_wake(&request->waiters);
         }
     }
     if (device->broken != NULL)
@@ -410,9 +410,9 @@ void virtq_reap(struct virtq *queue)
         request->written = element->len;
         release_chain(queue, element->id);
         request->state = VIRTQ_DONE;
+        waitq_wake(&request->waiters);
         if (queue->completed != NULL)
             queue->completed(queue, request);
-        waitq_wake(&request->waiters);
     }
 }
 

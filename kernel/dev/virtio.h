@@ -42,7 +42,8 @@ struct virtq {
     unsigned free, free_first;
     uint16_t next_available, next_used;
     unsigned sleepers; /* interrupts are wanted while not 0 */
-    /* Called for each request that is done or failed, maybe inside of an interrupt. May be NULL. */
+    /* Called for each request that is done or failed, maybe inside of an interrupt; may free it. May be NULL.
+     */
     void (*completed)(struct virtq *queue, struct virtq_request *request);
     struct virtq *next; /* of the device */
 };

@@ -160,7 +160,7 @@ static bool host_writes(const char *name, char byte, uint32_t bytes)
 
 static void wait_until_stale(void)
 {
-    uint64_t until = host_now_ns() + 5000000; /* attributes count as fresh for 2 ms */
+    uint64_t until = host_now_ns() + 2 * P9FS_FRESH_NS;
 
     while (host_now_ns() < until)
         __builtin_ia32_pause();
@@ -422,6 +422,7 @@ static void test_host_removes(void)
 
     EXPECT(file_create("removed", &file) && put(&file, 1, 0, 10000));
     EXPECT(p9_unlink(client(), p9_node(folder)->fid, "removed", P9_UNLINK_FILE) == 0);
+    wait_until_stale();
     EXPECT(missing("removed"));
     EXPECT(forget(&file) && holds(&file, 1, 0, 10000));
     file_close(&file);
