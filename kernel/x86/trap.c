@@ -30,7 +30,7 @@ enum {
 };
 
 /* Bits of a page fault's error code. */
-enum { FAULT_WRITE = 2, FAULT_RESERVED = 8, FAULT_FETCH = 16 };
+enum { FAULT_WRITE = 2, FAULT_USER = 4, FAULT_RESERVED = 8, FAULT_FETCH = 16 };
 
 enum { GATE_PRESENT = 0x80, GATE_USER = 0x60, GATE_INTERRUPT = 0x0e };
 
@@ -163,14 +163,30 @@ static inline void count_fault(struct process *process)
     }
 }
 
+/*
+ * An access that an instruction of user code made as supervisor: of a descriptor, which is always there, or,
+ * in QEMU, of the stack by a far return, which SMAP then forbids whatever is mapped. Serving the fault would
+ * not help, so it becomes the general protection that a far return to another ring is.
+ */
+static void odd_fault(struct trap_frame *frame, uint64_t address)
+{
+    if (frame->error & FAULT_RESERVED)
+        panic_at(frame, "a page table entry has reserved bits, at %#lx", address);
+    frame->vector = TRAP_PROTECTION;
+    frame->error = 0;
+    signal_fault(SIGSEGV, SI_KERNEL, 0, frame);
+}
+
 void trap_page_fault_user(struct trap_frame *frame)
 {
     struct process *process = process_current();
     uint64_t address = cr2_read();
     enum status status = ST_NOT_MAPPED;
 
-    if (__builtin_expect(frame->error & FAULT_RESERVED, 0))
-        panic_at(frame, "a page table entry has reserved bits, at %#lx", address);
+    if (__builtin_expect((frame->error & (FAULT_RESERVED | FAULT_USER)) != FAULT_USER, 0)) {
+        odd_fault(frame, address);
+        return;
+    }
     if (__builtin_expect(address < SPACE_END, 1))
         status = space_fault(process->space, vaddr(address), access_of(frame->error));
     count_fault(process);
