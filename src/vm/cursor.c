@@ -279,14 +279,14 @@ static void fill_leaves(struct frame *table, unsigned first, unsigned last, stru
     uint64_t bits = mark.bits;
 
     for (; end - entry >= 4; entry += 4) {
-        entry[0].bits = bits;
-        entry[1].bits = bits - step;
-        entry[2].bits = bits - 2 * step;
-        entry[3].bits = bits - 3 * step;
+        pt_entry_store(&entry[0], pt_entry(bits));
+        pt_entry_store(&entry[1], pt_entry(bits - step));
+        pt_entry_store(&entry[2], pt_entry(bits - 2 * step));
+        pt_entry_store(&entry[3], pt_entry(bits - 3 * step));
         bits -= 4 * step;
     }
     for (; entry < end; entry++, bits -= step)
-        entry->bits = bits;
+        pt_entry_store(entry, pt_entry(bits));
     table->table.live = (uint16_t)(table->table.live + last + 1 - first);
     if (first < table->table.low)
         table->table.low = (uint16_t)first;

@@ -398,7 +398,7 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
             continue;
         zapped++;
         if (is_plain_mark(entry)) {
-            entries[i].bits = 0;
+            pt_entry_store(&entries[i], pt_entry(0));
             continue;
         }
         entry = pt_entry_swap(&entries[i], pt_entry(0));
