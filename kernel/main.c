@@ -12,11 +12,6 @@
 #include "kernel/mm/report.h"
 #include "kernel/start.h"
 
-#pragma weak vfs_init
-#pragma weak process_start_first
-#pragma weak sched_idle
-#pragma weak devices_init
-
 /* demo=NAME instead of a program. */
 static void run_demo(const struct boot_info *info)
 {
@@ -44,8 +39,6 @@ static void kernel_main(const struct boot_info *info)
     run_demo(info);
     if (boot_option("panic", NULL, 0))
         panic_for_test();
-    if (vfs_init == NULL || process_start_first == NULL || sched_idle == NULL || devices_init == NULL)
-        machine_exit(MACHINE_DONE);
     devices_init();
     hostlink_report_by(report_write);
 

@@ -4,8 +4,6 @@
 #include "kernel/task/task.h"
 #include "quire/space.h"
 
-#pragma weak sched_init
-
 static uint64_t usable_bytes(const struct memory_map *map)
 {
     uint64_t bytes = 0;
@@ -29,8 +27,7 @@ void kernel_start(const struct boot_info *info)
     if (vm_init(kernel_root) != ST_OK)
         boot_give_up("too little memory: %lu KiB are free", frames_free() << PAGE_SHIFT >> 10);
     time_init();
-    if (sched_init != NULL)
-        sched_init();
+    sched_init();
     host_log("quire: %s, %lu MiB usable, %lu KiB free, kernel %lu KiB", info->loader, usable >> 20,
              frames_free() << PAGE_SHIFT >> 10, (info->kernel_end.v - info->kernel_start.v) >> 10);
 }

@@ -13,7 +13,6 @@
 #include "kernel/task/task.h"
 #include "kernel/x86/serial.h"
 
-#pragma weak hostlink_present
 enum { LOG_LINE = 256, QUEUES = 32 };
 
 void page_zero_avx(void *page);
@@ -50,7 +49,7 @@ void host_log(const char *format, ...)
     line[length] = '\n';
     serial_write(line, length + 1);
     line[length] = '\0';
-    if (depth++ == 0 && hostlink_present != NULL && hostlink_present())
+    if (depth++ == 0 && hostlink_present())
         hostlink_log(line);
     depth--;
 }
