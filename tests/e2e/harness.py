@@ -190,7 +190,7 @@ def _run_case(function):
     except subprocess.TimeoutExpired as why:
         return "FAIL", f"no end within {why.timeout} s"
     except Exception:  # pylint: disable=broad-except
-        return "FAIL", " | ".join(traceback.format_exc().strip().splitlines()[-4:])
+        return "FAIL", " | ".join(traceback.format_exc().strip().splitlines()[-2:])
     return "ok", ""
 
 
