@@ -197,10 +197,8 @@ static void handle_frame(struct session *session, const struct link_header *head
         session->exit_status = number;
         session->kill_time = now_ms() + EXIT_GRACE_MS;
         break;
-    case LINK_LOG:
-        say("%.*s", (int)header->length, bytes);
-        break;
-    default: /* of a newer kernel */
+    case LINK_LOG: /* COM1 brings the same line */
+    default:       /* of a newer kernel */
         break;
     }
 }

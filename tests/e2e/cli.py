@@ -361,8 +361,14 @@ def report_that_is_none():
 
 
 @case()
-def kernel_messages_are_shown():
-    expect_run(fake("log-line"), 0, b"", b"quire: out of memory: ended 17 (hog)\n")
+def kernel_log_is_kept_apart():
+    expect_run(fake("log-line"), 0, b"", b"")
+    result = fake("log-line", options=["--verbose"])
+    expect(result.err.endswith(b"devices are there\n"), repr(result))
+    path = os.path.join(harness.scratch(), "log")
+    expect_run(fake("log-line", options=["--log", path]), 0, b"", b"")
+    with open(path, "rb") as file:
+        expect_equal(file.read(), b"devices are there\n", "the log")
 
 
 # ------------------------------------------------------------------ wrong use
