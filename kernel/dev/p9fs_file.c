@@ -11,6 +11,11 @@
  *
  * node->changed says that the difference is of our own making.
  *
+ * What write() has written is sent as soon as there is WRITE_BEHIND_BYTES of it, and when a descriptor is
+ * closed: so a full disk of the host is told to the program that fills it, and a small memory does not fill
+ * with it. An error leaves the pages dirty, so that it is met again, until the last writer closes: then they
+ * are lost.
+ *
  * A file whose last name is gone is reached by its open fids only. The server cannot shorten it any more, as
  * it does that by name: `server_bytes` then says how much of the server's data counts; what lies behind is
  * zero, and is made zero there before something is written further behind.
@@ -18,11 +23,11 @@
 #include <asm-generic/errno.h>
 #include <linux/fcntl.h>
 
-#include "kernel/dev/hostlink.h"
 #include "kernel/dev/p9fs_internal.h"
 #include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 
+enum { WRITE_BEHIND_BYTES = 1 << 18 };
 #define ALL_PAGES (UINT64_MAX >> PAGE_SHIFT)
 
 static const struct file_ops p9fs_file_ops;
@@ -89,11 +94,20 @@ int p9fs_getattr(struct vnode *vnode, struct vattr *out)
     return 0;
 }
 
+/* Sends everything that may be dirty. */
 static enum status sync_pages(struct p9_node *node)
 {
     struct object *object = node->vnode.object;
+    enum status status = ST_OK;
 
-    return object != NULL && node->wrote ? object_sync(object, 0, ALL_PAGES) : ST_OK;
+    if (object == NULL || !node->wrote)
+        return ST_OK;
+    status = object_sync(object, 0, ALL_PAGES);
+    if (status == ST_OK) {
+        node->dirty_from = UINT64_MAX;
+        node->dirty_to = node->dirty_bytes = 0;
+    }
+    return status;
 }
 
 /* The server is told first: it may refuse. */
@@ -206,24 +220,30 @@ static void close_fid(struct p9_node *node, uint32_t *slot)
         p9_clunk(node->fs->client, fid);
 }
 
-static void say_lost(const struct p9_node *node, enum status status)
+/* Pages that the server does not take are given up, or they would never leave the memory. */
+static void give_up(struct p9_node *node, const char *path)
 {
-    char line[96];
+    struct object *object = node->vnode.object;
 
-    snprintf(line, sizeof(line), "share: file %llx: what was written to it could not be stored: %s",
-             (unsigned long long)node->qid_path, status_name(status));
-    host_log("%s", line);
+    char why[32] = "the disk of the host is full";
+
+    if (node->error != -ENOSPC && node->error != -EDQUOT)
+        snprintf(why, sizeof(why), "error %d", -node->error);
+    host_log("share: %s: what was written to it is lost: %s", path != NULL ? path : "a file", why);
+    node->dirty_bytes = 0;
+    node->changed = true;
+    p9fs_touched(node);
+    if (object_mapped(object) == 0 && object_resize(object, 0) == ST_OK &&
+        object_resize(object, node->server_bytes) != ST_OK)
+        host_log("share: its size is wrong now");
 }
 
 void p9fs_settle(struct p9_node *node)
 {
     struct object *object = node->vnode.object;
-    enum status status = ST_OK;
 
-    if (object != NULL && !node->unlinked)
-        status = sync_pages(node);
-    if (status != ST_OK)
-        say_lost(node, status);
+    if (object != NULL && !node->unlinked && sync_pages(node) != ST_OK)
+        give_up(node, NULL);
     if (object != NULL && object_mapped(object) != 0)
         return;
     node->wrote = false;
@@ -233,8 +253,10 @@ void p9fs_settle(struct p9_node *node)
 
 /* ---------------------------------------------------------------- the pager */
 
-static enum status status_of(long error)
+/* The server's error, kept for the program, as the core's. */
+static enum status failed(struct p9_node *node, long error)
 {
+    node->error = (int)error;
     switch (error) {
     case -ENOSPC:
     case -EDQUOT:
@@ -282,15 +304,15 @@ static enum status pager_read(struct object *object, uint64_t first, struct fram
         long got;
 
         if (error != 0)
-            return status_of(error);
+            return failed(node, error);
         got = p9_read(node->fs->client, node->read_fid != P9_NO_FID ? node->read_fid : node->write_fid,
                       offset + done, frames + (done >> PAGE_SHIFT), (uint32_t)(rest < most ? rest : most));
         if (got < 0)
-            return status_of(got);
+            return failed(node, got);
         next = progress(done, (uint64_t)got, wanted);
         if (next == done) {
             p9fs_touched(node); /* the host has cut the file: the data that we were told of are not there */
-            return ST_IO_ERROR;
+            return failed(node, -EIO);
         }
         done = next;
     }
@@ -309,10 +331,10 @@ static enum status write_all(struct p9_node *node, uint64_t offset, struct frame
                             (uint32_t)(rest < most ? rest : most));
 
         if (got < 0)
-            return status_of(got);
+            return failed(node, got);
         next = progress(done, (uint64_t)got, bytes);
         if (next == done)
-            return ST_NO_SPACE;
+            return failed(node, -ENOSPC);
         done = next;
     }
     return ST_OK;
@@ -347,7 +369,7 @@ static enum status pager_write(struct object *object, uint64_t first, struct fra
 
     (void)count;
     if (error != 0)
-        return status_of(error);
+        return failed(node, error);
     node->changed = true;
     if (node->cut && offset > node->server_bytes)
         status = write_gap(node, offset);
@@ -399,50 +421,111 @@ int p9fs_open(struct vnode *vnode, struct file *file)
     return 0;
 }
 
+/* The result of a call that moved data: what the server said, where that is known. */
+static long told(struct p9_node *node, long result)
+{
+    if (node->error != 0 && (result == -EIO || result == -ENOMEM || result == -ENOSPC))
+        result = node->error;
+    return result;
+}
+
+/* Sends what write() has written. */
+static int send_written(struct p9_node *node)
+{
+    uint64_t from = node->dirty_from, to = node->dirty_to, bytes = node->dirty_bytes;
+
+    if (bytes == 0 || node->unlinked)
+        return 0;
+    node->dirty_from = UINT64_MAX;
+    node->dirty_to = node->dirty_bytes = 0;
+    node->error = 0;
+    if (object_sync(node->vnode.object, from >> PAGE_SHIFT,
+                    (align_up(to, PAGE_SIZE) - align_down(from, PAGE_SIZE)) >> PAGE_SHIFT) == ST_OK)
+        return 0;
+    node->dirty_from = from < node->dirty_from ? from : node->dirty_from;
+    node->dirty_to = to > node->dirty_to ? to : node->dirty_to;
+    node->dirty_bytes += bytes;
+    return (int)told(node, -EIO);
+}
+
+static long file_write_behind(struct file *file, struct uio *uio, uint64_t offset)
+{
+    struct p9_node *node = p9_node(file->vnode);
+    uint64_t end;
+    long done;
+    int error = 0;
+
+    node->error = 0;
+    done = object_file_write(file, uio, offset);
+    if (done <= 0)
+        return told(node, done);
+    end = (file->flags & O_APPEND) != 0 ? file->offset : offset + (uint64_t)done;
+    if (end - (uint64_t)done < node->dirty_from)
+        node->dirty_from = end - (uint64_t)done;
+    if (end > node->dirty_to)
+        node->dirty_to = end;
+    node->dirty_bytes += (uint64_t)done;
+    if (node->dirty_bytes >= WRITE_BEHIND_BYTES || (file->flags & O_DSYNC) != 0)
+        error = send_written(node);
+    return error != 0 ? error : done;
+}
+
+static int file_flush(struct file *file)
+{
+    return send_written(p9_node(file->vnode));
+}
+
+/* Mappings may have made more pages dirty than write() has. */
 static void file_release(struct file *file)
 {
     struct p9_node *node = p9_node(file->vnode);
-    enum status status;
 
     if ((file->flags & O_ACCMODE) == O_RDONLY)
         return;
-    if (!node->unlinked) {
-        status = sync_pages(node);
-        if (status != ST_OK)
-            say_lost(node, status);
-        else
-            node->vnode.written_ns = 0; /* the server's time counts now */
-    }
+    if (!node->unlinked && sync_pages(node) == ST_OK)
+        node->vnode.written_ns = 0; /* the server's time counts now */
+    else if (!node->unlinked && node->writers == 1)
+        give_up(node, file->path);
     node->writers--;
 }
 
 /* At the end the host may have written more. */
 static long file_read_grown(struct file *file, struct uio *uio, uint64_t offset)
 {
-    long done = object_file_read(file, uio, offset);
+    struct p9_node *node = p9_node(file->vnode);
+    long done;
 
-    if (done != 0 || uio->left == 0 || p9fs_refresh(p9_node(file->vnode)) != 0 ||
-        object_size(file->vnode->object) <= offset)
+    node->error = 0;
+    done = object_file_read(file, uio, offset);
+    if (done < 0)
+        return told(node, done);
+    if (done != 0 || uio->left == 0 || p9fs_refresh(node) != 0 || object_size(file->vnode->object) <= offset)
         return done;
-    return object_file_read(file, uio, offset);
+    return told(node, object_file_read(file, uio, offset));
 }
 
 int p9fs_sync(struct vnode *vnode, bool data_only)
 {
     struct p9_node *node = p9_node(vnode);
-    enum status status = node->unlinked ? ST_OK : sync_pages(node);
 
-    if (status != ST_OK)
-        return status == ST_NO_SPACE ? -ENOSPC : -EIO;
+    node->error = 0;
+    if (!node->unlinked && sync_pages(node) != ST_OK)
+        return (int)told(node, -EIO);
     if (vnode->type != S_IFREG || node->write_fid == P9_NO_FID)
         return 0;
     return p9_fsync(node->fs->client, node->write_fid, data_only);
 }
 
+static int file_sync(struct file *file, bool data_only)
+{
+    return p9fs_sync(file->vnode, data_only);
+}
+
 static const struct file_ops p9fs_file_ops = {
     .read = file_read_grown,
-    .write = object_file_write,
+    .write = file_write_behind,
     .seek = object_file_seek,
-    .sync = object_file_sync,
+    .sync = file_sync,
+    .flush = file_flush,
     .release = file_release,
 };

@@ -37,6 +37,8 @@ struct p9_node {
     struct p9_attr attr;   /* as the server last told */
     int64_t seen_mtime_ns; /* of the version whose pages we have */
     uint64_t seen_size;
+    uint64_t dirty_from, dirty_to, dirty_bytes; /* written by calls and not yet sent: where, and how much */
+    int error;             /* why the last transfer of data failed, -errno; 0: none has */
     uint64_t server_bytes; /* of data that the server has for us: behind it everything is zero */
 };
 

@@ -207,6 +207,7 @@ static struct p9_node *make(struct p9fs *fs, uint32_t fid, const struct p9_attr 
     list_init(&node->named);
     list_init(&node->idle);
     node->fid = fid;
+    node->dirty_from = UINT64_MAX;
     node->read_fid = P9_NO_FID;
     node->write_fid = P9_NO_FID;
     node->qid_path = attr->qid.path;

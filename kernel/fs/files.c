@@ -141,13 +141,16 @@ int files_next(const struct files *files, int from)
 int files_close(struct files *files, int fd)
 {
     struct file *file;
+    int error = 0;
 
     if ((unsigned)fd >= files->capacity || (file = files->slots[fd]) == NULL)
         return -EBADF;
     files->slots[fd] = NULL;
     bit_put(files->open, (unsigned)fd, false);
+    if (file->ops->flush != NULL)
+        error = file->ops->flush(file);
     files_put(file);
-    return 0;
+    return error;
 }
 
 void files_unref(struct files *files)

@@ -172,6 +172,7 @@ struct file_ops {
     int (*readdir)(struct file *file, vdir_emit *emit, void *context); /* uses and moves file->offset */
     int64_t (*seek)(struct file *file, int64_t offset, int whence);
     int (*sync)(struct file *file, bool data_only);
+    int (*flush)(struct file *file);    /* a descriptor is closed; close(2) gives its error */
     void (*release)(struct file *file); /* last reference gone */
 };
 
