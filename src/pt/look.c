@@ -5,24 +5,34 @@
 
 /* ------------------------------------------------------------------ translate */
 
-PT_INLINE enum status translate_work(enum pt_way way, const struct pt *pt, struct vaddr address,
-                                     struct pt_translation *out)
+/* What a walk has come to. */
+struct walk {
+    struct pt_entry entry;
+    struct pt_rights rights;
+    struct paddr frame; /* of the next table */
+};
+
+/* True: the entry of `level` is a table, and the walk goes on. The levels are constants. */
+PT_INLINE bool walk_step(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned level,
+                         struct walk *walk)
 {
-    struct pt_entry rights = pt_rights_all(), entry = pt_entry(0);
-    struct paddr frame = pt->root;
-    unsigned level;
+    struct pt_entry *table = table_open(way, pt, walk->frame, address, level);
 
-#pragma GCC unroll 4
-    for (level = PT_LEVELS; level >= 1; level--) {
-        struct pt_entry *table = table_open(way, pt, frame, address, level);
+    walk->entry = pt_entry_load(&table[pt_index(address, level)]);
+    table_close(way, pt, table);
+    if (!pt_entry_is_table(walk->entry, level))
+        return false;
+    pt_rights_add(&walk->rights, walk->entry);
+    walk->frame = pt_entry_paddr(walk->entry);
+    return true;
+}
 
-        entry = pt_entry_load(&table[pt_index(address, level)]);
-        table_close(way, pt, table);
-        if (!pt_entry_is_table(entry, level))
-            break;
-        rights = pt_rights_add(rights, entry);
-        frame = pt_entry_paddr(entry);
-    }
+/* The walk has ended at an entry of `level`. */
+PT_INLINE enum status walk_end(const struct walk *walk, struct vaddr address, unsigned level,
+                               struct pt_translation *out)
+{
+    struct pt_entry entry = walk->entry;
+
     out->entry = entry;
     out->level = level;
     if (!pt_entry_present(entry))
@@ -30,8 +40,25 @@ PT_INLINE enum status translate_work(enum pt_way way, const struct pt *pt, struc
     if (!pt_entry_valid(entry, level))
         return ST_INVALID;
     out->paddr = paddr(pt_entry_page_paddr(entry, level).v | (address.v & (pt_level_span(level) - 1)));
-    out->flags = pt_entry_flags(pt_rights_add(rights, entry));
+    out->flags = pt_rights_flags(walk->rights, entry);
     return ST_OK;
+}
+
+PT_INLINE enum status translate_work(enum pt_way way, const struct pt *pt, struct vaddr address,
+                                     struct pt_translation *out)
+{
+    struct walk walk = {.rights = PT_RIGHTS_ALL, .frame = pt->root};
+
+    if (PT_LEVELS >= 5 && !walk_step(way, pt, address, 5, &walk))
+        return walk_end(&walk, address, 5, out);
+    if (!walk_step(way, pt, address, 4, &walk))
+        return walk_end(&walk, address, 4, out);
+    if (!walk_step(way, pt, address, 3, &walk))
+        return walk_end(&walk, address, 3, out);
+    if (!walk_step(way, pt, address, 2, &walk))
+        return walk_end(&walk, address, 2, out);
+    (void)walk_step(way, pt, address, 1, &walk);
+    return walk_end(&walk, address, 1, out);
 }
 
 static __attribute__((noinline)) enum status

@@ -281,6 +281,20 @@ static enum status run_job(struct pt *pt, struct job *job)
 
 /* ------------------------------------------------------------------ entry points */
 
+/* The range fits into the empty run of a level-1 table that is there. */
+PT_INLINE bool map_quickly(struct pt *pt, const struct job *job)
+{
+    struct vaddr start = vaddr(job->start);
+    unsigned count = quick_count(start, job->last);
+    struct pt_entry *parent, *run = quick_run(pt, start, job->last, &parent);
+
+    if (run == NULL || run_or(run, count) != 0)
+        return false;
+    run_fill(run, count, leaf_at(job, job->start, 1), leaf_step(job, 1));
+    quick_add_live(parent, (int)count);
+    return true;
+}
+
 struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
 {
     struct job job = {
@@ -302,8 +316,10 @@ struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
             return flush_failed(ST_INVALID);
         job.to_minus_start = to - job.start;
     }
-    job.leaf = job.exact ? align_level : congruent_level(job.to_minus_start);
-    status = run_job(pt, &job);
+    if (align_level != 1 || !map_quickly(pt, &job)) {
+        job.leaf = job.exact ? align_level : congruent_level(job.to_minus_start);
+        status = run_job(pt, &job);
+    }
     /* An entry that was empty is in no translation cache (Intel SDM vol. 3A, 4.10.2.3). */
     return status == ST_OK ? flush_promise(request->start, request->length_bytes, PT_FLUSH_NONE)
                            : flush_failed(status);

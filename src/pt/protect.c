@@ -53,6 +53,19 @@ static __attribute__((noinline)) void protect_work_slowly(enum pt_way way, struc
     protect_work(way, pt, start, last, masks, options);
 }
 
+/* Every page of the range is in one level-1 table, and no MMU may mark one dirty just now. */
+PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t last, struct pt_masks masks)
+{
+    unsigned count = quick_count(start, last);
+    struct pt_entry *parent, *run = quick_run(pt, start, last, &parent);
+
+    if (run == NULL || !pt_entry_present(pt_entry(run_and(run, count))) ||
+        (pt->live && run_may_get_dirty(run, count)))
+        return false;
+    run_change(run, count, masks);
+    return true;
+}
+
 struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_bytes, struct pt_flags set,
                            struct pt_flags clear, unsigned options)
 {
@@ -62,6 +75,8 @@ struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_by
     enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
 
     options &= ~(unsigned)PT_CLEAR_MARKS; /* a mark has no flags */
+    if (status == ST_OK && protect_quickly(pt, start, last, masks))
+        return flush_promise(start, length_bytes, PT_FLUSH_PAGES);
     if (status == ST_OK)
         status = reach_check(pt);
     if (status == ST_OK)

@@ -88,31 +88,39 @@ struct pt_path {
     struct paddr frames[PT_LEVELS + 1]; /* of the tables on the way, by level */
 };
 
+/* One step of a walk: opens the table of `level` and looks at the entry for the address. True: it is a table,
+ * whose frame is path->frames[level - 1] now. Called with constant levels, so that shifts are constants, too.
+ */
+PT_INLINE bool path_step(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned lowest,
+                         unsigned level, struct pt_path *path)
+{
+    path->level = level;
+    path->table = table_open(way, pt, path->frames[level], address, level);
+    path->index = pt_index(address, level);
+    if (level == lowest)
+        return false;
+    path->entry = pt_entry_load(&path->table[path->index]);
+    if (!pt_entry_is_table(path->entry, level))
+        return false;
+    table_close(way, pt, path->table);
+    path->frames[level - 1] = pt_entry_paddr(path->entry);
+    return true;
+}
+
 /* Down to the table of level `lowest`, or to an entry above it that is no table. Refuses to go through an
  * entry of the root that points to the root: what is behind it is not memory but the tables. */
 PT_INLINE enum status path_walk(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned lowest,
                                 struct pt_path *path)
 {
-    struct paddr frame = pt->root;
-    unsigned level = PT_LEVELS;
-
     path->entry = pt_entry(0);
-#pragma GCC unroll 4
-    for (; level >= lowest; level--) {
-        path->frames[level] = frame;
-        path->table = table_open(way, pt, frame, address, level);
-        path->index = pt_index(address, level);
-        if (level == lowest)
-            break;
-        path->entry = pt_entry_load(&path->table[path->index]);
-        if (!pt_entry_is_table(path->entry, level))
-            break;
-        table_close(way, pt, path->table);
-        frame = pt_entry_paddr(path->entry);
-        if (level == PT_LEVELS && frame.v == pt->root.v)
-            return ST_INVALID;
-    }
-    path->level = level;
+    path->frames[PT_LEVELS] = pt->root;
+    if (!path_step(way, pt, address, lowest, PT_LEVELS, path))
+        return ST_OK;
+    if (path->frames[PT_LEVELS - 1].v == pt->root.v)
+        return ST_INVALID;
+    (void)((PT_LEVELS < 5 || path_step(way, pt, address, lowest, 4, path)) &&
+           path_step(way, pt, address, lowest, 3, path) && path_step(way, pt, address, lowest, 2, path) &&
+           path_step(way, pt, address, lowest, 1, path));
     return ST_OK;
 }
 
@@ -159,6 +167,38 @@ PT_INLINE enum status range_check(struct vaddr start, uint64_t length_bytes, uin
         (int64_t)(start.v ^ *last) < 0)
         return ST_NOT_CANONICAL;
     return ST_OK;
+}
+
+/*
+ * The quick way, for what is most frequent: a range inside one level-1 table that is there, reached by an
+ * offset. Gives its run of entries, NULL when it is not so simple: the call then begins at the beginning.
+ * `*parent` is the entry that points to the table.
+ */
+PT_INLINE struct pt_entry *quick_run(const struct pt *pt, struct vaddr start, uint64_t last,
+                                     struct pt_entry **parent)
+{
+    struct pt_path path;
+
+    if (pt->reach.way != PT_WAY_OFFSET || ((start.v ^ last) >> pt_level_shift(2)) != 0 ||
+        path_walk(PT_WAY_OFFSET, pt, start, 1, &path) != ST_OK || path.level != 1)
+        return NULL;
+    *parent = &table_open(PT_WAY_OFFSET, pt, path.frames[2], start, 2)[pt_index(start, 2)];
+    return &path.table[path.index];
+}
+
+PT_INLINE unsigned quick_count(struct vaddr start, uint64_t last)
+{
+    return (unsigned)((last - start.v) >> PAGE_SHIFT) + 1;
+}
+
+/* The table that `parent` points to got `delta` more entries that are not empty. */
+PT_INLINE void quick_add_live(struct pt_entry *parent, int delta)
+{
+    struct pt_entry entry = pt_entry_load(parent);
+    int live = pt_entry_live(entry);
+
+    if (live != PT_LIVE_UNKNOWN)
+        pt_entry_store(parent, pt_entry_with_live(entry, live + delta));
 }
 
 PT_INLINE struct pt_flush flush_failed(enum status status)

@@ -11,7 +11,7 @@
 #include "pt/flush.h"
 #include "pt/pt_internal.h"
 
-/* Takes out the run of a level-1 table what the options say; gives how many entries became empty. */
+/* Takes out of the run of a level-1 table what the options say; gives how many entries became empty. */
 PT_INLINE unsigned take_run(struct pt_entry *run, unsigned count, unsigned options, struct pt_batch *batch)
 {
     unsigned removed = 0;
@@ -30,6 +30,25 @@ PT_INLINE unsigned take_run(struct pt_entry *run, unsigned count, unsigned optio
         }
     }
     return removed;
+}
+
+/* The same, when all are pages: as many at a time as the batch has room for. */
+static void take_pages(struct pt_entry *run, unsigned count, struct pt_batch *batch)
+{
+    while (count > 0) {
+        unsigned room = batch->capacity - batch->count;
+        unsigned part = count < room ? count : room;
+        uint64_t *to = &batch->frames[batch->count];
+
+        for (unsigned i = 0; i < part; i++)
+            to[i] = pt_entry_paddr(run[i]).v | 1;
+        run_clear(run, part);
+        batch->count += part;
+        run += part;
+        count -= part;
+        if (batch->count == batch->capacity)
+            batch_drain(batch);
+    }
 }
 
 /* The table of `level` on the way to `address` has no entry any more: take it out, and those above it that
@@ -61,8 +80,10 @@ PT_INLINE void unmap_run(enum pt_way way, struct pt *pt, struct pt_path *path, u
     unsigned removed = count;
     int live;
 
-    if (batch || options != PT_STRICT)
+    if (options != PT_STRICT && !pt_entry_present(pt_entry(run_and(run, count))))
         removed = take_run(run, count, options, batch);
+    else if (batch)
+        take_pages(run, count, batch);
     else
         run_clear(run, count);
     live = path_add_live(way, pt, path, vaddr(at), -(int)removed);
@@ -129,15 +150,14 @@ static __attribute__((noinline)) void unmap_work_slowly(enum pt_way way, struct 
     unmap_work(way, pt, start, last, options, batch);
 }
 
+/* Takes a range of at least one page out; what range_check() verifies has been verified. */
 static enum status unmap_range(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,
                                struct pt_batch *batch)
 {
     struct stash stash;
-    uint64_t last, frames_needed;
-    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
+    uint64_t last = start.v + length_bytes - 1, frames_needed;
+    enum status status = reach_check(pt);
 
-    if (status == ST_OK)
-        status = reach_check(pt);
     if (status == ST_OK)
         status = range_prepare(pt, start, last, options, &frames_needed);
     if (status != ST_OK)
@@ -155,17 +175,36 @@ static enum status unmap_range(struct pt *pt, struct vaddr start, uint64_t lengt
     return ST_OK;
 }
 
+/* Every page of the range is in one level-1 table. */
+PT_INLINE bool unmap_quickly(struct pt *pt, struct vaddr start, uint64_t last)
+{
+    unsigned count = quick_count(start, last);
+    struct pt_entry *parent, *run = quick_run(pt, start, last, &parent);
+
+    if (run == NULL || !pt_entry_present(pt_entry(run_and(run, count))))
+        return false;
+    run_clear(run, count);
+    quick_add_live(parent, -(int)count);
+    return true;
+}
+
 struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options)
 {
-    enum status status = unmap_range(pt, start, length_bytes, options, NULL);
+    uint64_t last;
+    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
 
+    if (status == ST_OK && !unmap_quickly(pt, start, last))
+        status = unmap_range(pt, start, length_bytes, options, NULL);
     return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : flush_failed(status);
 }
 
 enum status pt_unmap_give(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,
                           struct pt_batch *batch)
 {
-    return unmap_range(pt, start, length_bytes, options, batch);
+    uint64_t last;
+    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
+
+    return status == ST_OK ? unmap_range(pt, start, length_bytes, options, batch) : status;
 }
 
 /* ------------------------------------------------------------------ cleaning up */

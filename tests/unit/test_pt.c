@@ -6,6 +6,8 @@
 
 #include "pt_model.h"
 
+#include "quire/pt_cursor.h"
+
 #include <string.h>
 
 /* A machine and an empty table; each case runs once in every way. */
@@ -360,6 +362,55 @@ IN_EVERY_WAY(split_keeps_the_memory_type)
     assert_true(entry & PT_ATTRIBUTE);
 }
 
+/* A cursor and the calls without one give the same, in any order of addresses. */
+IN_EVERY_WAY(a_cursor_does_the_same)
+{
+    struct pt_cursor cursor = pt_cursor(&f->pt);
+    struct random random = {1};
+    uint64_t mapped[600] = {0}; /* one page in 1.2 tables; 0: none, else frame + 1 */
+
+    for (unsigned i = 0; i < 3000; i++) {
+        uint64_t page = random_below(&random, 600), at = FOUR_GIB - 300 * PAGE_SIZE + page * PAGE_SIZE;
+        uint64_t frame = random_below(&random, 1 << 30) * PAGE_SIZE;
+        struct pt_translation plain, quick;
+
+        switch (random_below(&random, 4)) {
+        case 0:
+            assert_status(
+                pt_flush_ignore(pt_cursor_map(&cursor, vaddr(at), paddr(frame), pt_flags(PT_FLAG_WRITE))),
+                mapped[page] ? ST_MAPPED : ST_OK);
+            mapped[page] = mapped[page] ? mapped[page] : frame + 1;
+            break;
+        case 1:
+            assert_status(pt_flush_ignore(pt_cursor_unmap(&cursor, vaddr(at))),
+                          mapped[page] ? ST_OK : ST_NOT_MAPPED);
+            mapped[page] = 0;
+            break;
+        default:
+            assert_status(pt_cursor_translate(&cursor, vaddr(at + 123), &quick),
+                          mapped[page] ? ST_OK : ST_NOT_MAPPED);
+            assert_status(pt_translate(&f->pt, vaddr(at + 123), &plain),
+                          mapped[page] ? ST_OK : ST_NOT_MAPPED);
+            assert_int_equal(quick.entry.bits, plain.entry.bits);
+            assert_int_equal(quick.level, plain.level);
+            if (mapped[page]) {
+                assert_int_equal(quick.paddr.v, mapped[page] - 1 + 123);
+                assert_int_equal(plain.paddr.v, mapped[page] - 1 + 123);
+                assert_int_equal(quick.flags.bits, plain.flags.bits);
+            }
+        }
+    }
+    assert_status(pt_flush_ignore(pt_cursor_map(&cursor, vaddr(FOUR_GIB + 1), paddr(0), pt_flags(0))),
+                  ST_NOT_ALIGNED);
+    assert_status(
+        pt_flush_ignore(pt_cursor_map(&cursor, vaddr(FOUR_GIB + 511 * PAGE_SIZE), paddr(1), pt_flags(0))),
+        ST_NOT_ALIGNED);
+    assert_status(pt_flush_ignore(pt_cursor_map(&cursor, vaddr(FOUR_GIB + 511 * PAGE_SIZE),
+                                                paddr((uint64_t)1 << 52), pt_flags(0))),
+                  ST_INVALID);
+    assert_status(pt_flush_ignore(pt_cursor_unmap(&cursor, vaddr((uint64_t)1 << 47))), ST_NOT_CANONICAL);
+}
+
 static unsigned flushes;
 static void count_flush(void *context, struct vaddr start, uint64_t pages, enum pt_flush_kind kind)
 {
@@ -639,6 +690,7 @@ int main(void)
         cmocka_unit_test(rights_are_those_of_the_whole_walk),
         cmocka_unit_test(split_keeps_every_translation),
         cmocka_unit_test(split_keeps_the_memory_type),
+        cmocka_unit_test(a_cursor_does_the_same),
         cmocka_unit_test(clean_takes_empty_tables_only),
         cmocka_unit_test(shared_tables_stay),
         cmocka_unit_test(uncounted_tables_are_read),

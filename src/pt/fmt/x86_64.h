@@ -173,18 +173,28 @@ static inline struct pt_flags pt_entry_flags(struct pt_entry entry)
                     (entry.bits & PT_NO_EXEC ? 0 : PT_FLAG_EXEC));
 }
 
-/* The rights of a walk: a right that one level does not give is not there. Begin with pt_rights_all(), add
- * the present entries from the root to the page, read the flags of the result. */
-static inline struct pt_entry pt_rights_all(void)
+/* The rights of a walk: one that a single level withholds is not there. Begins as PT_RIGHTS_ALL; add the
+ * tables' entries on the way, then read the page's flags with it. */
+struct pt_rights {
+    uint64_t all, any; /* AND and OR of the entries */
+};
+#define PT_RIGHTS_ALL                                                                                        \
+    (struct pt_rights)                                                                                       \
+    {                                                                                                        \
+        ~(uint64_t)0, 0                                                                                      \
+    }
+
+static inline void pt_rights_add(struct pt_rights *rights, struct pt_entry table)
 {
-    return pt_entry(~PT_NO_EXEC);
+    rights->all &= table.bits;
+    rights->any |= table.bits;
 }
 
-static inline struct pt_entry pt_rights_add(struct pt_entry rights, struct pt_entry entry)
+static inline struct pt_flags pt_rights_flags(struct pt_rights rights, struct pt_entry page)
 {
-    return pt_entry((rights.bits & entry.bits & (PT_WRITE | PT_USER)) |
-                    ((rights.bits | entry.bits) & PT_NO_EXEC) |
-                    (entry.bits & ~(PT_WRITE | PT_USER | PT_NO_EXEC)));
+    uint64_t given = page.bits & (rights.all | ~(PT_WRITE | PT_USER));
+
+    return pt_entry_flags(pt_entry(given | (rights.any & PT_NO_EXEC)));
 }
 
 /* Changing flags of present entries: new = (old & keep) | add. */
