@@ -44,10 +44,7 @@ void batch_flush(struct flush_batch *batch)
 void batch_drop_all(struct flush_batch *batch)
 {
     batch_flush(batch);
-    if (batch->object) {
-        object_release_pages(batch->object, batch->object_pages);
-        batch->object = NULL;
-    }
+    batch_tell_object(batch);
 }
 
 void batch_end(struct flush_batch *batch)
@@ -67,13 +64,10 @@ void batch_drop_frame(struct flush_batch *batch, struct frame *frame)
     batch->hold[batch->held++] = frame;
 }
 
-void batch_drop_object(struct flush_batch *batch, struct object *object, uint64_t pages)
+void batch_tell_object(struct flush_batch *batch)
 {
-    if (batch->object != object) {
-        if (batch->object)
-            object_release_pages(batch->object, batch->object_pages);
-        batch->object = object;
-        batch->object_pages = 0;
-    }
-    batch->object_pages += pages;
+    if (batch->object_id != 0)
+        object_release_pages(object_by_id(batch->object_id), batch->object_pages);
+    batch->object_id = 0;
+    batch->object_pages = 0;
 }

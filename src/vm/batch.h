@@ -14,10 +14,10 @@
 enum { BATCH_PAGES = 32, BATCH_HELD = 32 };
 
 struct flush_batch {
-    struct space *space; /* NULL: nobody can have translations (the space is dying and not active) */
-    struct frame *freed; /* frames whose only holder is this batch, linked by node.next */
-    struct object *object;
-    uint64_t object_pages; /* of `object`, no longer referred to */
+    struct space *space;   /* NULL: nobody can have translations (the space is dying and not active) */
+    struct frame *freed;   /* frames whose only holder is this batch, linked by node.next */
+    uint32_t object_id;    /* 0: none */
+    uint64_t object_pages; /* of that object, no longer referred to */
     unsigned pages;        /* above BATCH_PAGES: flush all of the space */
     unsigned held;
     uint64_t page[BATCH_PAGES];
@@ -28,10 +28,15 @@ static inline void batch_init(struct flush_batch *batch, struct space *space)
 {
     batch->space = space;
     batch->freed = NULL;
-    batch->object = NULL;
+    batch->object_id = 0;
     batch->object_pages = 0;
     batch->pages = 0;
     batch->held = 0;
+}
+
+static inline bool batch_is_empty(const struct flush_batch *batch)
+{
+    return (batch->pages | batch->held | batch->object_id) == 0 && !batch->freed;
 }
 
 static inline void batch_page(struct flush_batch *batch, uint64_t address)
@@ -60,7 +65,16 @@ static inline void batch_free_frame(struct flush_batch *batch, struct frame *fra
     frame->node.next = (struct list *)batch->freed;
     batch->freed = frame;
 }
+/* The object that was collected is told. */
+void batch_tell_object(struct flush_batch *batch);
 /* `pages` pages of the object are no longer referred to by entries. */
-void batch_drop_object(struct flush_batch *batch, struct object *object, uint64_t pages);
+static inline void batch_drop_object(struct flush_batch *batch, uint32_t object_id, uint64_t pages)
+{
+    if (batch->object_id != object_id) {
+        batch_tell_object(batch);
+        batch->object_id = object_id;
+    }
+    batch->object_pages += pages;
+}
 
 #endif

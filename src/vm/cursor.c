@@ -9,10 +9,19 @@
 
 #include "vm/object_internal.h"
 
-static inline bool fits_one_entry(const struct cursor *cursor, unsigned level)
+/* The level of the smallest table that covers the range; a range that is just one entry's span is its
+ * parent's. */
+static inline unsigned covering_level(uint64_t start, uint64_t end)
 {
-    return cursor->end - cursor->start < pt_level_span(level) &&
-           ((cursor->start ^ (cursor->end - 1)) >> pt_level_shift(level)) == 0;
+    uint64_t differs = start ^ (end - 1);
+
+    if (differs < HUGE_SIZE - 1)
+        return 1;
+    if (differs >= ((uint64_t)1 << 39) - 1)
+        return PT_LEVELS;
+    if (differs >= GIANT_SIZE - 1)
+        return end - start == GIANT_SIZE || differs >= GIANT_SIZE ? 3 : 2;
+    return end - start == HUGE_SIZE || differs >= HUGE_SIZE ? 2 : 1;
 }
 
 static void step_down(struct cursor *cursor, struct frame *child)
@@ -23,9 +32,41 @@ static void step_down(struct cursor *cursor, struct frame *child)
     cursor->level--;
 }
 
+/* The table on the way down is shared: make it the space's own. */
+static enum status own_child(struct cursor *cursor, struct pt_entry *entry, struct frame **child)
+{
+    uint64_t span_start = align_down(cursor->start, pt_level_span(cursor->level));
+
+    return table_refine(&cursor->batch, cursor->table, entry, cursor->level, span_start, TABLE_KEEP_EMPTY,
+                        child);
+}
+
+/* From `level` (a constant, so that this folds) to the table below it; false: the way ends here. */
+static inline __attribute__((always_inline)) bool descend(struct cursor *cursor, unsigned level,
+                                                          enum cursor_mode mode, enum status *status)
+{
+    struct pt_entry *entry = &table_entries(cursor->table)[pt_index(vaddr(cursor->start), level)];
+    struct pt_entry now = pt_entry_load(entry);
+    struct frame *child;
+
+    if ((now.bits & (PT_PRESENT | PT_HUGE)) != PT_PRESENT)
+        return false;
+    child = entry_table(now);
+    if (mode == CURSOR_CHANGE && __builtin_expect(!(now.bits & PT_WRITE), 0)) {
+        *status = own_child(cursor, entry, &child);
+        if (*status != ST_OK)
+            return false;
+    }
+    step_down(cursor, child);
+    return true;
+}
+
 enum status cursor_begin(struct cursor *cursor, struct space *space, uint64_t start, uint64_t end,
                          enum cursor_mode mode)
 {
+    unsigned stop = covering_level(start, end);
+    enum status status = ST_OK;
+
     cursor->space = space;
     cursor->start = start;
     cursor->end = end;
@@ -33,27 +74,12 @@ enum status cursor_begin(struct cursor *cursor, struct space *space, uint64_t st
     cursor->level = PT_LEVELS;
     batch_init(&cursor->batch, space);
     lock_take(&cursor->table->table.lock);
-    while (cursor->level > 1 && fits_one_entry(cursor, cursor->level)) {
-        struct pt_entry *entry = cursor_entry(cursor);
-        struct pt_entry now = pt_entry_load(entry);
-        struct frame *child;
-
-        if (!pt_entry_is_table(now, cursor->level))
-            break;
-        child = entry_table(now);
-        if (mode == CURSOR_CHANGE && !(now.bits & PT_WRITE)) {
-            uint64_t span_start = align_down(start, pt_level_span(cursor->level));
-            enum status status = table_refine(&cursor->batch, cursor->table, entry, cursor->level, span_start,
-                                              TABLE_KEEP_EMPTY, &child);
-
-            if (status != ST_OK) {
-                cursor_end(cursor);
-                return status;
-            }
-        }
-        step_down(cursor, child);
-    }
-    return ST_OK;
+    if (stop <= 3 && descend(cursor, 4, mode, &status) && stop <= 2 && descend(cursor, 3, mode, &status) &&
+        stop == 1)
+        (void)descend(cursor, 2, mode, &status);
+    if (status != ST_OK)
+        cursor_end(cursor);
+    return status;
 }
 
 /* From the lowest up, each with its parent's lock held. */
@@ -99,11 +125,16 @@ void cursor_prune(struct space *space, uint64_t address)
 
 void cursor_end(struct cursor *cursor)
 {
-    bool left_empty = cursor->table->table.live == 0 && cursor->level < PT_LEVELS;
+    struct frame *table = cursor->table;
+    bool left_empty = table->table.live == 0 && cursor->level < PT_LEVELS;
 
-    batch_flush(&cursor->batch);
-    lock_drop(&cursor->table->table.lock);
-    batch_end(&cursor->batch);
+    if (batch_is_empty(&cursor->batch)) {
+        lock_drop(&table->table.lock);
+    } else {
+        batch_flush(&cursor->batch);
+        lock_drop(&table->table.lock);
+        batch_end(&cursor->batch);
+    }
     if (left_empty)
         cursor_prune(cursor->space, cursor->start);
 }

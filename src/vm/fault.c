@@ -37,7 +37,7 @@ struct fault {
 /* Flags that are mostly set already cost no locked instruction then. */
 static inline void set_frame_flags(struct frame *frame, uint16_t flags)
 {
-    if ((frame->flags & flags) != flags)
+    if ((frame_flags(frame) & flags) != flags)
         __atomic_fetch_or(&frame->flags, flags, __ATOMIC_RELAXED);
 }
 
@@ -95,7 +95,7 @@ static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
 /* May the entry write at once? Only pages of files are watched for their first write. */
 static bool shared_writable(const struct frame *frame, unsigned access)
 {
-    return (access & ACCESS_WRITE) && (frame->use == FRAME_SHARED || frame->flags & FRAME_DIRTY);
+    return (access & ACCESS_WRITE) && (frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY);
 }
 
 /* The resident frame takes the place of its mark. The object is locked. */
@@ -113,7 +113,7 @@ static enum status map_resident(struct pt_entry *entry, struct pt_entry mark, st
 
 static bool may_map(const struct frame *frame)
 {
-    return frame && !(frame->flags & FRAME_BUSY);
+    return frame && !(frame_flags(frame) & FRAME_BUSY);
 }
 
 /* Map the resident neighbours of a page just mapped, where their marks stand. The object is locked. */
@@ -334,7 +334,7 @@ static enum status fault_write(struct fault *f, struct pt_entry *entry, struct p
         return note_dirty(entry, page, frame);
     if (frame == zero_frame)
         return write_zero_page(f, entry, page);
-    if (frame->use == FRAME_ANON && __atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE) == 1)
+    if (frame->use == FRAME_ANON && frame_is_sole(frame))
         return reuse(entry, page);
     return level == 1 ? copy_page(f, entry, page, frame) : copy_huge(f, entry, page, frame);
 }

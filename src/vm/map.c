@@ -328,7 +328,7 @@ static bool check_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
 static void protect_held(struct pt_entry *entry, struct pt_entry mark, unsigned level, unsigned access)
 {
     struct frame *frame = frame_at(held_paddr(mark));
-    bool writable = access & ACCESS_WRITE && frame->mapcount == 1;
+    bool writable = access & ACCESS_WRITE && frame_is_sole(frame);
     struct pt_entry page = page_make(frame_paddr(frame), access, mark_traits(mark), writable, false);
 
     pt_entry_store(entry, pt_entry(page.bits | (level > 1 ? PT_HUGE : 0)));
@@ -359,8 +359,8 @@ static bool writable_at_once(struct pt_entry page)
     const struct frame *frame = frame_at(pt_entry_paddr(page));
 
     if (page.bits & PAGE_SHARED)
-        return frame->use == FRAME_SHARED || frame->flags & FRAME_DIRTY;
-    return frame != zero_frame && frame->use == FRAME_ANON && frame->mapcount == 1;
+        return frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY;
+    return frame != zero_frame && frame->use == FRAME_ANON && frame_is_sole(frame);
 }
 
 static void protect_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start,

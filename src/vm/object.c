@@ -131,7 +131,7 @@ static void free_pages(struct object *object)
     while ((frame = radix_next(&object->pages, &index)) != NULL) {
         radix_remove(&object->pages, index);
         object->resident--;
-        if (frame->flags & FRAME_LISTED)
+        if (frame_flags(frame) & FRAME_LISTED)
             reclaim_remove(frame);
         frame->page.object = NULL;
         frame_unref(frame);
@@ -240,7 +240,7 @@ static bool unmap_visit(struct frame *frame, struct frame *table, struct pt_entr
 bool object_unmap_frame(struct frame *frame, unsigned *dropped)
 {
     *dropped += rmap_walk(frame, unmap_visit, NULL);
-    return __atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE) == 0;
+    return frame_mapcount(frame) == 0;
 }
 
 static bool protect_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
@@ -251,7 +251,7 @@ static bool protect_visit(struct frame *frame, struct frame *table, struct pt_en
 
 void object_protect_frame(struct frame *frame)
 {
-    if (__atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE) != 0)
+    if (frame_mapcount(frame) != 0)
         rmap_walk(frame, protect_visit, NULL);
 }
 
@@ -266,7 +266,7 @@ static struct frame *take_page_above(struct object *object, uint64_t *index, uns
     lock_take(&object->lock);
     for (;;) {
         frame = radix_next(&object->pages, index);
-        if (!frame || !(frame->flags & (FRAME_BUSY | FRAME_WRITING)))
+        if (!frame || !(frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING)))
             break;
         host_sleep(frame, &object->lock);
     }
@@ -275,7 +275,7 @@ static struct frame *take_page_above(struct object *object, uint64_t *index, uns
             ;
         radix_remove(&object->pages, *index);
         object->resident--;
-        if (frame->flags & FRAME_LISTED)
+        if (frame_flags(frame) & FRAME_LISTED)
             reclaim_remove(frame);
         frame->page.object = NULL;
     }
@@ -291,7 +291,8 @@ static void zero_tail(struct object *object, uint64_t size_bytes)
     if (offset == 0)
         return;
     lock_take(&object->lock);
-    while ((frame = object_find(object, size_bytes >> PAGE_SHIFT)) != NULL && (frame->flags & FRAME_BUSY))
+    while ((frame = object_find(object, size_bytes >> PAGE_SHIFT)) != NULL &&
+           (frame_flags(frame) & FRAME_BUSY))
         host_sleep(frame, &object->lock);
     if (frame)
         memset((char *)frame_data(frame) + offset, 0, PAGE_SIZE - offset);
@@ -344,9 +345,9 @@ void object_check(struct object *object)
         CHECK_ALWAYS(frame->page.object == object && frame->page.index == index);
         CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
         CHECK_ALWAYS((frame->use == FRAME_FILE) == (object->pager != NULL));
-        CHECK_ALWAYS(frame->refs >= 1 + frame->mapcount);
-        CHECK_ALWAYS(!(frame->flags & (FRAME_BUSY | FRAME_FAILED)) || frame->mapcount == 0);
-        CHECK_ALWAYS(((frame->flags & FRAME_RMAP_CHAIN) != 0) == (frame->mapcount > 2));
+        CHECK_ALWAYS(frame_refs(frame) >= 1 + frame_mapcount(frame));
+        CHECK_ALWAYS(!(frame_flags(frame) & (FRAME_BUSY | FRAME_FAILED)) || frame_mapcount(frame) == 0);
+        CHECK_ALWAYS(((frame_flags(frame) & FRAME_RMAP_CHAIN) != 0) == (frame_mapcount(frame) > 2));
     }
     CHECK_ALWAYS(count == object->resident);
     CHECK_ALWAYS(object->holds >= object->mapped);

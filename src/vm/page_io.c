@@ -177,7 +177,7 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
 
         return status == ST_OK ? ST_RETRY : status;
     }
-    if (frame->flags & FRAME_BUSY) {
+    if (frame_flags(frame) & FRAME_BUSY) {
         host_sleep(frame, &object->lock);
         return ST_RETRY;
     }
@@ -316,14 +316,14 @@ static bool begin_write_back(struct write_back *io, uint64_t *index, uint64_t en
 
         if (!frame || at >= end || (io->count > 0 && at != *index))
             break;
-        if (frame->flags & FRAME_WRITING) {
+        if (frame_flags(frame) & FRAME_WRITING) {
             if (io->count > 0)
                 break;
             host_sleep(frame, &object->lock);
             continue;
         }
         *index = at + 1;
-        if (!(frame->flags & FRAME_DIRTY) || (frame->flags & FRAME_BUSY)) {
+        if (!(frame_flags(frame) & FRAME_DIRTY) || (frame_flags(frame) & FRAME_BUSY)) {
             if (io->count > 0)
                 break;
             continue;
@@ -333,7 +333,7 @@ static bool begin_write_back(struct write_back *io, uint64_t *index, uint64_t en
         frame_ref(frame);
         clear_flags(frame, FRAME_DIRTY);
         set_flags(frame, FRAME_WRITING);
-        io->mapped |= frame->mapcount != 0;
+        io->mapped |= frame_mapcount(frame) != 0;
         object_protect_frame(frame);
         io->frames[io->count++] = frame;
     }
@@ -455,7 +455,7 @@ uint64_t object_drop(struct object *object, uint64_t first, uint64_t count)
         return 0;
     lock_take(&object->lock);
     for (; (frame = radix_next(&object->pages, &index)) != NULL && index < end; index++) {
-        if (frame->refs != 1 || frame->flags & (FRAME_BUSY | FRAME_WRITING | FRAME_DIRTY))
+        if (frame_refs(frame) != 1 || frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING | FRAME_DIRTY))
             continue;
         radix_remove(&object->pages, index);
         object->resident--;

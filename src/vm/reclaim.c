@@ -51,7 +51,7 @@ void reclaim_insert(struct frame *frame)
 void reclaim_remove(struct frame *frame)
 {
     lock_take(&list_lock);
-    if (frame->flags & FRAME_LISTED) {
+    if (frame_flags(frame) & FRAME_LISTED) {
         list_remove(&frame->node);
         listed(frame, false);
         page_count--;
@@ -78,7 +78,7 @@ static bool test_and_clear_used(struct frame *frame)
     bool used =
         __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_REFERENCED, __ATOMIC_RELAXED) & FRAME_REFERENCED;
 
-    if (frame->mapcount != 0)
+    if (frame_mapcount(frame) != 0)
         rmap_walk(frame, harvest_visit, &used);
     return used;
 }
@@ -93,7 +93,8 @@ struct victims {
 
 static bool may_leave(const struct frame *frame)
 {
-    return !(frame->flags & (FRAME_BUSY | FRAME_WRITING)) && frame->refs == 1 + frame->mapcount;
+    return !(frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING)) &&
+           frame_refs(frame) == 1 + frame_mapcount(frame);
 }
 
 /* Take the page from its tables and hold it; its object is locked. */
@@ -103,11 +104,11 @@ static void choose(struct victims *victims, struct frame *frame)
 
     victims->dropped[n] = 0;
     frame_ref(frame);
-    if (frame->mapcount != 0) {
+    if (frame_mapcount(frame) != 0) {
         victims->unmapped = true;
         (void)object_unmap_frame(frame, &victims->dropped[n]);
     }
-    victims->dirty |= (frame->flags & FRAME_DIRTY) != 0;
+    victims->dirty |= (frame_flags(frame) & FRAME_DIRTY) != 0;
     victims->frames[n] = frame;
     victims->count++;
 }
@@ -158,7 +159,7 @@ static void write_victims(const struct victims *victims)
         struct frame *frame = victims->frames[i];
         struct object *object = frame->page.object;
 
-        if (!object || !(frame->flags & FRAME_DIRTY))
+        if (!object || !(frame_flags(frame) & FRAME_DIRTY))
             continue;
         object_ref(object);
         (void)!object_sync(object, frame->page.index, RECLAIM_BATCH);
@@ -174,8 +175,8 @@ static bool take(struct frame *frame)
 
     if (object) {
         lock_take(&object->lock);
-        if (frame->page.object == object && frame->refs == 2 && frame->mapcount == 0 &&
-            !(frame->flags & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY))) {
+        if (frame->page.object == object && frame_refs(frame) == 2 && frame_mapcount(frame) == 0 &&
+            !(frame_flags(frame) & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY))) {
             radix_remove(&object->pages, frame->page.index);
             object->resident--;
             reclaim_remove(frame);

@@ -1,8 +1,8 @@
 /*
  * The reverse map. See rmap.h.
  *
- * Invariant: the number of places is frame->mapcount; FRAME_RMAP_CHAIN is set exactly when page.rmap points
- * to a chain.
+ * Invariant: the number of places is frame_mapcount(frame); FRAME_RMAP_CHAIN is set exactly when page.rmap
+ * points to a chain.
  */
 #include "vm/rmap.h"
 
@@ -48,7 +48,7 @@ static void clear_flag(struct frame *frame, uint16_t flag)
 /* A third place makes a chain of the two inline ones. */
 static enum status chain_push(struct frame *frame, uint64_t place)
 {
-    struct rmap_node *node = frame->flags & FRAME_RMAP_CHAIN ? chain_of(frame) : NULL;
+    struct rmap_node *node = frame_flags(frame) & FRAME_RMAP_CHAIN ? chain_of(frame) : NULL;
 
     if (!node || node->used == NODE_PLACES) {
         struct rmap_node *fresh = slab_alloc(sizeof *fresh);
@@ -75,12 +75,12 @@ enum status rmap_add(struct frame *frame, uint64_t place)
     enum status status = ST_OK;
 
     lock_take(lock);
-    if (frame->mapcount < INLINE_PLACES)
-        frame->page.rmap[frame->mapcount] = place;
+    if (frame_mapcount(frame) < INLINE_PLACES)
+        frame->page.rmap[frame_mapcount(frame)] = place;
     else
         status = chain_push(frame, place);
     if (status == ST_OK) {
-        __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&frame->mapcount, frame_mapcount(frame) + 1, __ATOMIC_RELAXED);
         frame_ref(frame);
     }
     lock_drop(lock);
@@ -127,7 +127,7 @@ static unsigned inline_slot(const struct frame *frame, uint64_t place)
 
 static void remove_locked(struct frame *frame, uint64_t place)
 {
-    if (frame->flags & FRAME_RMAP_CHAIN) {
+    if (frame_flags(frame) & FRAME_RMAP_CHAIN) {
         uint64_t *gap = chain_find(frame, place);
 
         CHECK_ALWAYS(gap != NULL);
@@ -137,7 +137,7 @@ static void remove_locked(struct frame *frame, uint64_t place)
             frame->page.rmap[0] = frame->page.rmap[1];
         frame->page.rmap[1] = 0;
     }
-    __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&frame->mapcount, frame_mapcount(frame) - 1, __ATOMIC_RELAXED);
 }
 
 void rmap_remove(struct frame *frame, uint64_t place)
@@ -154,7 +154,7 @@ void rmap_move(struct frame *frame, uint64_t from, uint64_t to)
     struct spinlock *lock = lock_of(frame);
 
     lock_take(lock);
-    if (frame->flags & FRAME_RMAP_CHAIN) {
+    if (frame_flags(frame) & FRAME_RMAP_CHAIN) {
         uint64_t *place = chain_find(frame, from);
 
         CHECK_ALWAYS(place != NULL);
@@ -171,9 +171,9 @@ bool rmap_has(struct frame *frame, uint64_t place)
     bool found;
 
     lock_take(lock);
-    found = frame->flags & FRAME_RMAP_CHAIN
+    found = frame_flags(frame) & FRAME_RMAP_CHAIN
                 ? chain_find(frame, place) != NULL
-                : frame->mapcount > 0 && (frame->page.rmap[0] == place || frame->page.rmap[1] == place);
+                : frame_mapcount(frame) > 0 && (frame->page.rmap[0] == place || frame->page.rmap[1] == place);
     lock_drop(lock);
     return found;
 }
@@ -184,7 +184,7 @@ static uint64_t place_at(const struct frame *frame, unsigned n)
 {
     const struct rmap_node *node;
 
-    if (!(frame->flags & FRAME_RMAP_CHAIN))
+    if (!(frame_flags(frame) & FRAME_RMAP_CHAIN))
         return frame->page.rmap[n];
     node = chain_of(frame);
     while (n >= node->used) {
@@ -205,8 +205,8 @@ unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context)
     unsigned kept = 0;
 
     lock_take(lock);
-    while (kept < frame->mapcount) {
-        uint64_t place = place_at(frame, frame->mapcount - 1 - kept);
+    while (kept < frame_mapcount(frame)) {
+        uint64_t place = place_at(frame, frame_mapcount(frame) - 1 - kept);
         struct frame *table = place_table(place);
 
         if (!lock_try(&table->table.lock)) {

@@ -36,6 +36,12 @@ static inline void rmap_last(struct frame *frame)
     __atomic_store_n(&frame->mapcount, 0, __ATOMIC_RELAXED);
     frame->page.rmap[0] = 0;
 }
+/* Nobody but the one mapping holds this private frame, so it may be written to. A mapping that another CPU
+ * has just taken away keeps its reference until no TLB has it any more, hence refs, not mapcount. */
+static inline bool frame_is_sole(const struct frame *frame)
+{
+    return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
+}
 /* Counts one mapping fewer. The reference stays: the caller drops it when no TLB holds the page any more. */
 void rmap_remove(struct frame *frame, uint64_t place);
 /* The entry has moved. */

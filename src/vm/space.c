@@ -108,8 +108,7 @@ static void share_root(struct space *parent, struct space *child)
     unsigned live = parent->root->table.live;
 
     for (unsigned i = parent->root->table.low; live > 0; i++) {
-        if (from[i].bits == 0)
-            continue;
+        i = table_next_live(from, i);
         if (pt_entry_is_table(from[i], PT_LEVELS)) {
             table_share(&from[i]);
         } else {

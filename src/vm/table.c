@@ -13,6 +13,14 @@
 #include "quire/slab.h"
 #include "vm/object_internal.h"
 
+static void count_table(void)
+{
+    uint64_t now = __atomic_add_fetch(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
+
+    if (now > __atomic_load_n(&vm_stats.table_frames_peak, __ATOMIC_RELAXED))
+        __atomic_store_n(&vm_stats.table_frames_peak, now, __ATOMIC_RELAXED);
+}
+
 struct frame *table_create(unsigned level, uint64_t start, enum table_zero contents)
 {
     struct frame *table = frame_alloc(0, FRAME_TABLE, contents == TABLE_EMPTY ? FRAME_ZERO : FRAME_ANY);
@@ -26,8 +34,7 @@ struct frame *table_create(unsigned level, uint64_t start, enum table_zero conte
     table->table.high = 0;
     table->table.level = (uint8_t)level;
     lock_init(&table->table.lock, RANK_TABLE);
-    if (__atomic_add_fetch(&vm_stats.table_frames, 1, __ATOMIC_RELAXED) > vm_stats.table_frames_peak)
-        vm_stats.table_frames_peak = vm_stats.table_frames;
+    count_table();
     return table;
 }
 
@@ -42,34 +49,59 @@ void table_free(struct frame *table)
     frame_free(table);
 }
 
-/* The object that an entry refers to, NULL for plain anonymous memory. The entry's own hold keeps it alive.
- */
-static struct object *entry_object(struct pt_entry entry)
+/* The number of the object that an entry refers to, 0 for plain anonymous memory. The entry's own hold keeps
+ * it alive. */
+static inline uint32_t entry_object(struct pt_entry entry)
 {
     const struct frame *frame;
 
     if (!pt_entry_present(entry)) {
         if (mark_has_object(entry))
-            return object_by_id(mark_object_id(entry));
+            return mark_object_id(entry);
         if (mark_kind(entry) != MARK_HELD)
-            return NULL;
+            return 0;
         frame = frame_at(held_paddr(entry));
     } else {
         frame = frame_at(pt_entry_paddr(entry));
         if (frame == zero_frame)
-            return NULL;
+            return 0;
         if (frame->use != FRAME_ANON)
-            return frame->page.object;
+            return frame->page.object->id;
     }
-    return frame->page.index & ORIGIN_OBJECT ? object_by_id(origin_object_id(frame->page.index)) : NULL;
+    return frame->page.index & ORIGIN_OBJECT ? origin_object_id(frame->page.index) : 0;
 }
 
 void entry_hold(struct pt_entry entry, uint64_t pages)
 {
-    struct object *object = entry_object(entry);
+    uint32_t id = entry_object(entry);
 
-    if (object)
-        object_hold_pages(object, pages);
+    if (id != 0)
+        object_hold_pages(object_by_id(id), pages);
+}
+
+/* Holds of one object, collected while a table is gone through. */
+struct hold_run {
+    uint32_t id;
+    uint64_t pages;
+};
+
+static void hold_run_end(struct hold_run *run)
+{
+    if (run->id != 0)
+        object_hold_pages(object_by_id(run->id), run->pages);
+    run->id = 0;
+    run->pages = 0;
+}
+
+static inline void hold_run_add(struct hold_run *run, uint32_t id, uint64_t pages)
+{
+    if (id == 0)
+        return;
+    if (run->id != id) {
+        hold_run_end(run);
+        run->id = id;
+    }
+    run->pages += pages;
 }
 
 /* ------------------------------------------------------------------ owning a shared table */
@@ -104,13 +136,13 @@ void table_share(struct pt_entry *entry)
 }
 
 /* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. */
-static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigned level)
+static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigned level, struct hold_run *run)
 {
     struct pt_entry entry = pt_entry_load(from);
 
     if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
         return ST_NO_MEMORY;
-    entry_hold(entry, level_pages(level));
+    hold_run_add(run, entry_object(entry), level_pages(level));
     if ((entry.bits & (PT_PRESENT | PT_WRITE | PAGE_SHARED)) == (PT_PRESENT | PT_WRITE)) {
         clear_write(from);
         entry.bits &= ~PT_WRITE;
@@ -119,9 +151,10 @@ static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigne
     return ST_OK;
 }
 
-static bool is_plain_mark(struct pt_entry entry)
+/* A mark that stands for nothing but itself. */
+static inline bool is_frameless_mark(struct pt_entry entry)
 {
-    return (entry.bits & (PT_PRESENT | MARK_KIND_MASK)) == (uint64_t)MARK_ANON << MARK_KIND_SHIFT;
+    return !pt_entry_present(entry) && mark_kind(entry) != MARK_HELD;
 }
 
 /* On an error `to` holds what was copied until then, counted. */
@@ -129,26 +162,33 @@ static enum status copy_table(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
     struct pt_entry *target = table_entries(to);
+    struct hold_run run = {0};
     unsigned level = from->table.level;
     unsigned left = from->table.live;
+    enum status status = ST_OK;
 
     to->table.low = from->table.low;
     to->table.high = from->table.high;
     for (unsigned i = from->table.low; left > 0; i++) {
-        if (source[i].bits == 0)
-            continue;
-        if (is_plain_mark(source[i])) {
-            target[i] = source[i];
-        } else if (pt_entry_is_table(source[i], level)) {
+        struct pt_entry entry;
+
+        i = table_next_live(source, i);
+        entry = pt_entry_load(&source[i]);
+        if (is_frameless_mark(entry)) {
+            pt_entry_store(&target[i], entry);
+            if (mark_has_object(entry))
+                hold_run_add(&run, mark_object_id(entry), level_pages(level));
+        } else if (pt_entry_is_table(entry, level)) {
             table_share(&source[i]);
-            pt_entry_store(&target[i], pt_entry(source[i].bits & ~PT_WRITE));
-        } else if (copy_leaf(&source[i], &target[i], level) != ST_OK) {
-            return ST_NO_MEMORY;
+            pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
+        } else if ((status = copy_leaf(&source[i], &target[i], level, &run)) != ST_OK) {
+            break;
         }
         to->table.live++;
         left--;
     }
-    return ST_OK;
+    hold_run_end(&run);
+    return status;
 }
 
 /* What was copied is taken out again. That private pages have lost W costs a fault, nothing else. */
@@ -300,7 +340,7 @@ static enum status split_huge(struct flush_batch *batch, struct pt_entry *entry,
     CHECK(level == 2);
     if (!table)
         return ST_NO_MEMORY;
-    if (head->mapcount == 1 && __atomic_load_n(&head->refs, __ATOMIC_ACQUIRE) == 1) {
+    if (frame_is_sole(head)) {
         rmap_remove(head, entry_place(entry));
         frame_split(head);
         fill_pages(table, *entry, head);
@@ -356,10 +396,10 @@ enum status table_refine(struct flush_batch *batch, struct frame *parent, struct
 static void zap_leaf(struct flush_batch *batch, struct pt_entry entry, uint64_t place, unsigned level,
                      uint64_t start)
 {
-    struct object *object = entry_object(entry);
+    uint32_t id = entry_object(entry);
 
-    if (object)
-        batch_drop_object(batch, object, level_pages(level));
+    if (id != 0)
+        batch_drop_object(batch, id, level_pages(level));
     if (pt_entry_present(entry))
         batch_page(batch, start);
     if (entry_counts_frame(entry)) {
@@ -375,8 +415,7 @@ static inline bool zap_sole_page(struct flush_batch *batch, struct pt_entry entr
 {
     struct frame *frame = frame_at(pt_entry_paddr(entry));
 
-    if (frame->use != FRAME_ANON || frame->mapcount != 1 || frame->page.index != 0 ||
-        __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) != 1)
+    if (frame->use != FRAME_ANON || frame->page.index != 0 || !frame_is_sole(frame))
         return false;
     batch_page(batch, start);
     rmap_last(frame);
@@ -397,8 +436,10 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
         if (entry.bits == 0)
             continue;
         zapped++;
-        if (is_plain_mark(entry)) {
+        if (is_frameless_mark(entry)) {
             pt_entry_store(&entries[i], pt_entry(0));
+            if (mark_has_object(entry))
+                batch_drop_object(batch, mark_object_id(entry), 1);
             continue;
         }
         entry = pt_entry_swap(&entries[i], pt_entry(0));
@@ -460,8 +501,7 @@ uint64_t table_empty(struct flush_batch *batch, struct frame *table)
         live = 0;
     }
     for (unsigned i = table->table.low; live > 0; i++) {
-        if (entries[i].bits == 0)
-            continue;
+        i = table_next_live(entries, i);
         pages += table_zap(batch, &entries[i], level, table->table.start + i * span);
         live--;
     }

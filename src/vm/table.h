@@ -83,6 +83,19 @@ static inline bool table_part(const struct frame *table, uint64_t start, uint64_
     return *first <= *last;
 }
 
+/* The first entry at or above `i` that is in use; there is one. Four at a time where it can. */
+static inline unsigned table_next_live(const struct pt_entry *entries, unsigned i)
+{
+    for (;;) {
+        if ((i & 3) == 0)
+            while ((entries[i].bits | entries[i + 1].bits | entries[i + 2].bits | entries[i + 3].bits) == 0)
+                i += 4;
+        if (entries[i].bits != 0)
+            return i;
+        i++;
+    }
+}
+
 /* Pages that one entry of this level stands for. */
 static inline uint64_t level_pages(unsigned level)
 {
