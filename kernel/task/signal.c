@@ -25,7 +25,7 @@ static unsigned queued;
 static const sigset_t STOP_SIGNALS = BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
 static const sigset_t IGNORED_BY_DEFAULT = BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH);
 static const sigset_t UNBLOCKABLE = BIT(SIGKILL) | BIT(SIGSTOP);
-/* Caused by the instruction that runs: delivered before others, so that the frame shows that instruction. */
+/* Delivered before others, as Linux does: even when sent, they mean that something is wrong here. */
 static const sigset_t SYNCHRONOUS =
     BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGFPE) | BIT(SIGSYS);
 
@@ -216,7 +216,8 @@ static bool has_deliverable(const struct task *task)
 {
     sigset_t pending = task->pending.set | task->process->pending.set;
 
-    return (pending & (~task->blocked | task->awaited)) || task->killed || task->process->stopped;
+    return (pending & (~task->blocked | task->awaited)) || task->killed || task->process->stopped ||
+           task->forced_signo;
 }
 
 void signal_recalculate(struct task *task)
@@ -418,37 +419,32 @@ int signal_send_group(int pgid, int signo, const siginfo_t *info)
     return process_group_for_each(pgid, send_to_member, &signal) ? 0 : -ESRCH;
 }
 
-void signal_force(int signo, const siginfo_t *info)
+/* Blocked or ignored, it cannot be waited for: it then ends the process. */
+static void make_inescapable(struct task *task, int signo)
 {
-    struct task *task = task_current();
-    struct signal_actions *actions = task->process->actions;
+    struct signal_actions *actions = signal_actions_own(task->process);
 
-    if ((task->blocked & BIT(signo)) || actions->action[signo].sa_handler == SIG_IGN) {
-        /* Cannot be waited for: it ends the process. */
-        actions = signal_actions_own(task->process);
-        if (!actions)
-            process_exit(signo);
-        signal_action_set(actions, signo, &(struct sigaction){.sa_handler = SIG_DFL});
-        task->blocked &= ~BIT(signo);
-    }
-    queue_remove(&task->pending, BIT(signo)); /* this one is what happened now */
-    queue_add(&task->pending, signo, info);
-    task_add_work(task, WORK_SIGNAL);
+    if (!actions)
+        process_exit(signo);
+    signal_action_set(actions, signo, &(struct sigaction){.sa_handler = SIG_DFL});
+    task->blocked &= ~BIT(signo);
 }
 
 void signal_fault(int signo, int code, uint64_t address, const struct trap_frame *frame)
 {
     struct task *task = task_current();
-    siginfo_t info;
 
-    memset(&info, 0, sizeof(info));
-    info.si_signo = signo;
-    info.si_code = code;
-    info.si_addr = (void *)address;
     task->fault_address = address;
     task->fault_error = frame->error;
     task->fault_vector = frame->vector;
-    signal_force(signo, &info);
+    task->forced.si_signo = signo;
+    task->forced.si_errno = 0;
+    task->forced.si_code = code;
+    task->forced.si_addr = (void *)address;
+    task->forced_signo = signo;
+    if ((task->blocked & BIT(signo)) || task->process->actions->action[signo].sa_handler == SIG_IGN)
+        make_inescapable(task, signo);
+    task_add_work(task, WORK_SIGNAL);
 }
 
 /* ---------------------------------------------------------------- delivering */
@@ -537,11 +533,22 @@ static bool enter_handler(struct trap_frame *frame, int signo, const siginfo_t *
     return true;
 }
 
+/* The next signal to deliver; 0: none. */
+static int next_signal(struct task *task, siginfo_t *room, const siginfo_t **info)
+{
+    int signo = task->forced_signo;
+
+    task->forced_signo = 0;
+    *info = signo ? &task->forced : room;
+    return signo ? signo : signal_take(~task->blocked, room);
+}
+
 void signal_deliver(struct trap_frame *frame)
 {
     struct task *task = task_current();
     struct process *process = task->process;
-    siginfo_t info;
+    const siginfo_t *info;
+    siginfo_t room;
     int signo;
 
     task_clear_work(WORK_SIGNAL);
@@ -554,11 +561,11 @@ void signal_deliver(struct trap_frame *frame)
             stop_here(process);
             continue;
         }
-        signo = signal_take(~task->blocked, &info);
+        signo = next_signal(task, &room, &info);
         if (!signo)
             break;
         if (process->actions->caught & BIT(signo)) {
-            if (enter_handler(frame, signo, &info))
+            if (enter_handler(frame, signo, info))
                 return; /* signal_set_blocked() has looked for more */
             if (signo == SIGSEGV)
                 process_exit(SIGSEGV);

@@ -25,6 +25,9 @@ struct signal_frame {
 };
 _Static_assert(sizeof(struct ucontext) == 304, "Linux's struct ucontext on x86-64");
 _Static_assert(sizeof(struct signal_frame) == 440, "Linux's struct rt_sigframe on x86-64");
+/* What the fields of a siginfo take; the rest of its 128 bytes are room for later, and stay as they are. */
+enum { INFO_BYTES = offsetof(siginfo_t, _sifields) + sizeof(union __sifields) };
+_Static_assert(INFO_BYTES == 48, "Linux's struct kernel_siginfo");
 _Static_assert(offsetof(struct _fpstate_64, sw_reserved) == 464, "software bytes of the FXSAVE area");
 
 enum { FLAG_TRAP = 0x100, FLAG_DIRECTION = 0x400, FLAG_RESUME = 0x10000 };
@@ -121,8 +124,8 @@ bool signal_frame_push(struct trap_frame *frame, int signo, const siginfo_t *inf
     out.context.uc_mcontext.fpstate = (struct _fpstate *)fp_at;
     memset(out.context.uc_mcontext.reserved1, 0, sizeof(out.context.uc_mcontext.reserved1));
     out.context.uc_sigmask = mask;
-    out.info = *info;
-    if (user_write(at, &out, sizeof(out)) != 0)
+    memcpy(&out.info, info, INFO_BYTES);
+    if (user_write(at, &out, offsetof(struct signal_frame, info) + INFO_BYTES) != 0)
         return false;
     if (task->sigalt_flags & (int)SS_AUTODISARM)
         task->sigalt_start = task->sigalt_bytes = 0, task->sigalt_flags = 0;

@@ -113,6 +113,9 @@ struct task {
     bool restore_blocked;
     sigset_t awaited; /* sigtimedwait: these end the sleep although they are blocked */
     struct signal_queue pending;
+    int forced_signo; /* what the instruction that ran has caused, and why: comes before all others; 0:
+                         nothing */
+    siginfo_t forced;
     uint64_t fault_address, fault_error, fault_vector; /* of the last signal_fault(): for the signal frame */
     uint64_t sigalt_start, sigalt_bytes;
     int sigalt_flags;

@@ -129,8 +129,6 @@ int signal_take(sigset_t wanted, siginfo_t *info);
 void signal_discard(struct process *process, sigset_t which);
 /* Delivery before a return to user mode. */
 void signal_deliver(struct trap_frame *frame);
-/* The current task gets a signal that it cannot escape: its default action if it blocks or ignores it. */
-void signal_force(int signo, const siginfo_t *info);
 void siginfo_user(siginfo_t *info, int signo, int code);
 
 /* ---- signal_frame.c: Linux's frame on the user's stack */
