@@ -185,6 +185,23 @@ void frame_free_zeroed(struct frame *frame);
 /* The block of order n becomes 2^n single frames of the same use, each with refs = 1. */
 void frame_split(struct frame *frame);
 
+/* Fields that other CPUs may be changing. What is read may be old at once, unless a lock that its letter
+ * names is held. */
+static inline uint32_t frame_refs(const struct frame *frame)
+{
+    return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t frame_mapcount(const struct frame *frame)
+{
+    return __atomic_load_n(&frame->mapcount, __ATOMIC_ACQUIRE);
+}
+
+static inline unsigned frame_flags(const struct frame *frame)
+{
+    return __atomic_load_n(&frame->flags, __ATOMIC_RELAXED);
+}
+
 /* One more, one fewer holder; the last one frees. */
 static inline void frame_ref(struct frame *frame)
 {

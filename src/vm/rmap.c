@@ -1,7 +1,7 @@
 /*
  * The reverse map. See rmap.h.
  *
- * Invariant: the number of places is frame_mapcount(frame); FRAME_RMAP_CHAIN is set exactly when page.rmap
+ * Invariant: the number of places is frame->mapcount; FRAME_RMAP_CHAIN is set exactly when page.rmap
  * points to a chain.
  */
 #include "vm/rmap.h"
@@ -75,12 +75,12 @@ enum status rmap_add(struct frame *frame, uint64_t place)
     enum status status = ST_OK;
 
     lock_take(lock);
-    if (frame_mapcount(frame) < INLINE_PLACES)
-        frame->page.rmap[frame_mapcount(frame)] = place;
+    if (frame->mapcount < INLINE_PLACES)
+        frame->page.rmap[frame->mapcount] = place;
     else
         status = chain_push(frame, place);
     if (status == ST_OK) {
-        __atomic_store_n(&frame->mapcount, frame_mapcount(frame) + 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
         frame_ref(frame);
     }
     lock_drop(lock);
@@ -137,7 +137,7 @@ static void remove_locked(struct frame *frame, uint64_t place)
             frame->page.rmap[0] = frame->page.rmap[1];
         frame->page.rmap[1] = 0;
     }
-    __atomic_store_n(&frame->mapcount, frame_mapcount(frame) - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
 }
 
 void rmap_remove(struct frame *frame, uint64_t place)
@@ -173,7 +173,7 @@ bool rmap_has(struct frame *frame, uint64_t place)
     lock_take(lock);
     found = frame_flags(frame) & FRAME_RMAP_CHAIN
                 ? chain_find(frame, place) != NULL
-                : frame_mapcount(frame) > 0 && (frame->page.rmap[0] == place || frame->page.rmap[1] == place);
+                : frame->mapcount > 0 && (frame->page.rmap[0] == place || frame->page.rmap[1] == place);
     lock_drop(lock);
     return found;
 }
@@ -205,8 +205,8 @@ unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context)
     unsigned kept = 0;
 
     lock_take(lock);
-    while (kept < frame_mapcount(frame)) {
-        uint64_t place = place_at(frame, frame_mapcount(frame) - 1 - kept);
+    while (kept < frame->mapcount) {
+        uint64_t place = place_at(frame, frame->mapcount - 1 - kept);
         struct frame *table = place_table(place);
 
         if (!lock_try(&table->table.lock)) {

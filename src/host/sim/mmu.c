@@ -152,8 +152,11 @@ static bool reserved_bits(struct pt_entry entry, unsigned level)
            (entry.bits & PT_FRAME_MASK & (pt_level_span(level) - 1) & ~((uint64_t)1 << 12)) != 0;
 }
 
-/* Sets accessed, and dirty, in the entry, unless it has changed meanwhile: then the walk begins again. */
-static bool mark(struct pt_entry *at, struct pt_entry entry, uint64_t bits)
+/* Sets accessed, and dirty, in the entry, unless it has changed meanwhile: then the walk begins again. TSan
+ * does not see it: the core may read an entry while these bits appear. What the core writes to a table is
+ * still checked against the walk's reads. */
+__attribute__((no_sanitize("thread"), noinline)) static bool mark(struct pt_entry *at, struct pt_entry entry,
+                                                                  uint64_t bits)
 {
     if ((entry.bits & bits) == bits)
         return true;
