@@ -281,21 +281,30 @@ static enum status run_job(struct pt *pt, struct job *job)
 
 /* ------------------------------------------------------------------ entry points */
 
-/* The range fits into the empty run of a level-1 table that is there. */
-PT_INLINE bool map_quickly(struct pt *pt, const struct job *job)
+/* No bit of [to, to + length) is one that a frame's address cannot have. */
+PT_INLINE bool memory_exists(struct paddr to, uint64_t length_bytes)
 {
-    struct vaddr start = vaddr(job->start);
-    unsigned count = quick_count(start, job->last);
-    struct pt_entry *parent, *run = quick_run(pt, start, job->last, &parent);
+    return ((to.v | (to.v + length_bytes - 1)) & ~(PT_FRAME_MASK | PAGE_MASK)) == 0;
+}
 
+/* The range fits into the empty run of a level-1 table that is there. */
+PT_INLINE bool map_quickly(struct pt *pt, const struct pt_map *request)
+{
+    struct pt_entry *parent, *run;
+    unsigned count;
+
+    if (request->size > PT_SIZE_4K || request->mark.value != 0 || !is_aligned(request->to.v, PAGE_SIZE) ||
+        !memory_exists(request->to, request->length_bytes))
+        return false;
+    run = quick_run(pt, request->start, request->length_bytes, &count, &parent);
     if (run == NULL || run_or(run, count) != 0)
         return false;
-    run_fill(run, count, leaf_at(job, job->start, 1), leaf_step(job, 1));
+    run_fill(run, count, pt_entry_page(request->to, request->flags, 1), PAGE_SIZE);
     quick_add_live(parent, (int)count);
     return true;
 }
 
-struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
+static enum status map_range(struct pt *pt, struct pt_map *request)
 {
     struct job job = {
         .start = request->start.v, .request = request, .exact = request->size != PT_SIZE_LARGEST};
@@ -303,23 +312,27 @@ struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
     enum status status;
 
     if (align_level > PT_PAGE_LEVELS || (request->mark.value >> 63) != 0)
-        return flush_failed(ST_INVALID);
+        return ST_INVALID;
     status = range_check(request->start, request->length_bytes, pt_level_span(align_level), &job.last);
     if (status != ST_OK)
-        return flush_failed(status);
+        return status;
     if (request->mark.value == 0) {
-        uint64_t to = request->to.v;
+        if (!is_aligned(request->to.v, pt_level_span(align_level)))
+            return ST_NOT_ALIGNED;
+        if (!memory_exists(request->to, request->length_bytes))
+            return ST_INVALID;
+        job.to_minus_start = request->to.v - job.start;
+    }
+    job.leaf = job.exact ? align_level : congruent_level(job.to_minus_start);
+    return run_job(pt, &job);
+}
 
-        if (!is_aligned(to, pt_level_span(align_level)))
-            return flush_failed(ST_NOT_ALIGNED);
-        if (((to | (to + request->length_bytes - 1)) & ~(PT_FRAME_MASK | PAGE_MASK)) != 0)
-            return flush_failed(ST_INVALID);
-        job.to_minus_start = to - job.start;
-    }
-    if (align_level != 1 || !map_quickly(pt, &job)) {
-        job.leaf = job.exact ? align_level : congruent_level(job.to_minus_start);
-        status = run_job(pt, &job);
-    }
+struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
+{
+    enum status status = ST_OK;
+
+    if (__builtin_expect(!map_quickly(pt, request), 0))
+        status = map_range(pt, request);
     /* An entry that was empty is in no translation cache (Intel SDM vol. 3A, 4.10.2.3). */
     return status == ST_OK ? flush_promise(request->start, request->length_bytes, PT_FLUSH_NONE)
                            : flush_failed(status);

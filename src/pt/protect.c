@@ -53,11 +53,38 @@ static __attribute__((noinline)) void protect_work_slowly(enum pt_way way, struc
     protect_work(way, pt, start, last, masks, options);
 }
 
-/* Every page of the range is in one level-1 table, and no MMU may mark one dirty just now. */
-PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t last, struct pt_masks masks)
+static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct vaddr start,
+                                                           uint64_t length_bytes, struct pt_masks masks,
+                                                           unsigned options)
 {
-    unsigned count = quick_count(start, last);
-    struct pt_entry *parent, *run = quick_run(pt, start, last, &parent);
+    struct stash stash;
+    uint64_t last, frames_needed;
+    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
+
+    options &= ~(unsigned)PT_CLEAR_MARKS; /* a mark has no flags */
+    if (status == ST_OK)
+        status = reach_check(pt);
+    if (status == ST_OK)
+        status = range_prepare(pt, start, last, options, &frames_needed);
+    if (status != ST_OK)
+        return status;
+    if (frames_needed > 0) {
+        status = stash_fill(&stash, pt, frames_needed);
+        if (status != ST_OK)
+            return status;
+        split_at(pt, start, options, &stash);
+        split_at(pt, vaddr(last + 1), options, &stash);
+    }
+    PT_BY_WAY(pt, protect_work, pt, start, last, masks, options);
+    return ST_OK;
+}
+
+/* Every page of the range is in one level-1 table, and no MMU may mark one dirty just now. */
+PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t length_bytes,
+                               struct pt_masks masks)
+{
+    unsigned count;
+    struct pt_entry *parent, *run = quick_run(pt, start, length_bytes, &count, &parent);
 
     if (run == NULL || !pt_entry_present(pt_entry(run_and(run, count))) ||
         (pt->live && run_may_get_dirty(run, count)))
@@ -70,26 +97,9 @@ struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_by
                            struct pt_flags clear, unsigned options)
 {
     struct pt_masks masks = pt_change_masks(set, clear);
-    struct stash stash;
-    uint64_t last, frames_needed;
-    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
+    enum status status = ST_OK;
 
-    options &= ~(unsigned)PT_CLEAR_MARKS; /* a mark has no flags */
-    if (status == ST_OK && protect_quickly(pt, start, last, masks))
-        return flush_promise(start, length_bytes, PT_FLUSH_PAGES);
-    if (status == ST_OK)
-        status = reach_check(pt);
-    if (status == ST_OK)
-        status = range_prepare(pt, start, last, options, &frames_needed);
-    if (status != ST_OK)
-        return flush_failed(status);
-    if (frames_needed > 0) {
-        status = stash_fill(&stash, pt, frames_needed);
-        if (status != ST_OK)
-            return flush_failed(status);
-        split_at(pt, start, options, &stash);
-        split_at(pt, vaddr(last + 1), options, &stash);
-    }
-    PT_BY_WAY(pt, protect_work, pt, start, last, masks, options);
-    return flush_promise(start, length_bytes, PT_FLUSH_PAGES);
+    if (__builtin_expect(!protect_quickly(pt, start, length_bytes, masks), 0))
+        status = protect_range(pt, start, length_bytes, masks, options);
+    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : flush_failed(status);
 }

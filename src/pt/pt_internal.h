@@ -171,24 +171,23 @@ PT_INLINE enum status range_check(struct vaddr start, uint64_t length_bytes, uin
 
 /*
  * The quick way, for what is most frequent: a range inside one level-1 table that is there, reached by an
- * offset. Gives its run of entries, NULL when it is not so simple: the call then begins at the beginning.
+ * offset. Gives its run of `*count` entries; NULL when it is not so simple, or wrong: the call then begins at
+ * the beginning.
  * `*parent` is the entry that points to the table.
  */
-PT_INLINE struct pt_entry *quick_run(const struct pt *pt, struct vaddr start, uint64_t last,
-                                     struct pt_entry **parent)
+PT_INLINE struct pt_entry *quick_run(const struct pt *pt, struct vaddr start, uint64_t length_bytes,
+                                     unsigned *count, struct pt_entry **parent)
 {
     struct pt_path path;
 
-    if (pt->reach.way != PT_WAY_OFFSET || ((start.v ^ last) >> pt_level_shift(2)) != 0 ||
-        path_walk(PT_WAY_OFFSET, pt, start, 1, &path) != ST_OK || path.level != 1)
+    if (pt->reach.way != PT_WAY_OFFSET || !is_aligned(start.v | length_bytes, PAGE_SIZE) ||
+        !pt_canonical(start) || length_bytes - 1 >= pt_level_span(2) - (start.v & (pt_level_span(2) - 1)))
         return NULL;
+    if (path_walk(PT_WAY_OFFSET, pt, start, 1, &path) != ST_OK || path.level != 1)
+        return NULL;
+    *count = (unsigned)(length_bytes >> PAGE_SHIFT);
     *parent = &table_open(PT_WAY_OFFSET, pt, path.frames[2], start, 2)[pt_index(start, 2)];
     return &path.table[path.index];
-}
-
-PT_INLINE unsigned quick_count(struct vaddr start, uint64_t last)
-{
-    return (unsigned)((last - start.v) >> PAGE_SHIFT) + 1;
 }
 
 /* The table that `parent` points to got `delta` more entries that are not empty. */

@@ -150,14 +150,16 @@ static __attribute__((noinline)) void unmap_work_slowly(enum pt_way way, struct 
     unmap_work(way, pt, start, last, options, batch);
 }
 
-/* Takes a range of at least one page out; what range_check() verifies has been verified. */
-static enum status unmap_range(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,
-                               struct pt_batch *batch)
+static __attribute__((noinline)) enum status unmap_range(struct pt *pt, struct vaddr start,
+                                                         uint64_t length_bytes, unsigned options,
+                                                         struct pt_batch *batch)
 {
     struct stash stash;
-    uint64_t last = start.v + length_bytes - 1, frames_needed;
-    enum status status = reach_check(pt);
+    uint64_t last, frames_needed;
+    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
 
+    if (status == ST_OK)
+        status = reach_check(pt);
     if (status == ST_OK)
         status = range_prepare(pt, start, last, options, &frames_needed);
     if (status != ST_OK)
@@ -176,10 +178,10 @@ static enum status unmap_range(struct pt *pt, struct vaddr start, uint64_t lengt
 }
 
 /* Every page of the range is in one level-1 table. */
-PT_INLINE bool unmap_quickly(struct pt *pt, struct vaddr start, uint64_t last)
+PT_INLINE bool unmap_quickly(struct pt *pt, struct vaddr start, uint64_t length_bytes)
 {
-    unsigned count = quick_count(start, last);
-    struct pt_entry *parent, *run = quick_run(pt, start, last, &parent);
+    unsigned count;
+    struct pt_entry *parent, *run = quick_run(pt, start, length_bytes, &count, &parent);
 
     if (run == NULL || !pt_entry_present(pt_entry(run_and(run, count))))
         return false;
@@ -190,10 +192,9 @@ PT_INLINE bool unmap_quickly(struct pt *pt, struct vaddr start, uint64_t last)
 
 struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options)
 {
-    uint64_t last;
-    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
+    enum status status = ST_OK;
 
-    if (status == ST_OK && !unmap_quickly(pt, start, last))
+    if (__builtin_expect(!unmap_quickly(pt, start, length_bytes), 0))
         status = unmap_range(pt, start, length_bytes, options, NULL);
     return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : flush_failed(status);
 }
@@ -201,10 +202,7 @@ struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t length_byte
 enum status pt_unmap_give(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,
                           struct pt_batch *batch)
 {
-    uint64_t last;
-    enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
-
-    return status == ST_OK ? unmap_range(pt, start, length_bytes, options, batch) : status;
+    return unmap_range(pt, start, length_bytes, options, batch);
 }
 
 /* ------------------------------------------------------------------ cleaning up */
