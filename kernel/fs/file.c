@@ -113,8 +113,6 @@ static int open_create(struct walk *walk, unsigned mode)
     struct vnode *dir = walk->parent;
     int error;
 
-    if (walk->trailing_slash)
-        return -EISDIR;
     if (dir->ops->create == NULL)
         return -EPERM;
     error = vnode_permission(dir, MAY_WRITE);

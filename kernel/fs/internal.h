@@ -19,7 +19,8 @@ int64_t fs_now_ns(void);
 /* ---------------------------------------------------------------- path walk (walk.c) */
 
 enum {
-    WALK_CREATE = 8 /* the last component may be missing: node is then NULL, parent and last are set */
+    WALK_CREATE = 8 /* the last component may be missing: node is then NULL, parent and last are set.
+                     * A slash behind it is an error: -EISDIR */
 };
 
 /* One walk: what is wanted, then what was found. Set the first group and walk_clear() the rest. */

@@ -261,9 +261,10 @@ static bool directory_emit(void *context, const char *name, size_t length, uint6
 {
     struct directory_reader *reader = context;
 
-    if (!reader->emit(reader->context, name, length, ino, dtype, next + COOKIE_DOTS))
+    next = next > INT64_MAX - COOKIE_DOTS ? INT64_MAX : next + COOKIE_DOTS; /* some hosts' end is INT64_MAX */
+    if (!reader->emit(reader->context, name, length, ino, dtype, next))
         return false;
-    reader->file->offset = next + COOKIE_DOTS;
+    reader->file->offset = next;
     return true;
 }
 
@@ -301,7 +302,7 @@ int64_t directory_file_seek(struct file *file, int64_t offset, int whence)
         offset += (int64_t)file->offset;
     else if (whence != SEEK_SET)
         return -EINVAL;
-    if (whence == SEEK_CUR && offset < 0)
+    if (offset < 0)
         return -EINVAL;
     file->offset = (uint64_t)offset;
     return offset;

@@ -256,6 +256,8 @@ static int walk_loop(struct walk *walk, struct vnode **at, const char *path)
         walk->trailing_slash = is_last && *end == '/';
         if ((*at)->type != S_IFDIR)
             return -ENOTDIR;
+        if (walk->trailing_slash && (walk->flags & WALK_CREATE) != 0)
+            return -EISDIR;
         if (is_last && (walk->flags & WALK_PARENT) != 0) {
             walk_keep_last(walk, name, (size_t)(end - name));
             return 0;

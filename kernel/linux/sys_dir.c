@@ -469,8 +469,9 @@ static int rename_check(const struct walk *from, const struct walk *to, struct v
         error = there != NULL ? directory_may_remove(to->node, there) : vnode_permission(to->node, MAY_WRITE);
     if (error != 0)
         return error;
-    if (moved->type != S_IFDIR &&
-        (from->trailing_slash || (to->trailing_slash && (flags & RENAME_EXCHANGE) == 0)))
+    if (from->trailing_slash && moved->type != S_IFDIR)
+        return -ENOTDIR;
+    if (to->trailing_slash && ((flags & RENAME_EXCHANGE) != 0 ? there : moved)->type != S_IFDIR)
         return -ENOTDIR;
     if (moved->type == S_IFDIR && is_inside(to->node, moved))
         return -EINVAL;
@@ -500,6 +501,8 @@ static int rename_walked(struct walk *from, struct walk *to, unsigned flags)
     } else if (error == 0 && (flags & RENAME_NOREPLACE) != 0) {
         error = -EEXIST;
     }
+    if (error == 0 && there == NULL && (flags & RENAME_EXCHANGE) != 0)
+        error = -ENOENT;
     if (error == 0)
         error = rename_check(from, to, moved, there, flags);
     if (error == 0)
@@ -511,10 +514,27 @@ static int rename_walked(struct walk *from, struct walk *to, unsigned flags)
     return error;
 }
 
+static int rename_to(struct walk *from, int to_dir, uint64_t to, unsigned flags)
+{
+    struct walk walk;
+    struct at at;
+    int error = at_begin(&at, to_dir, to, 0);
+
+    if (error != 0)
+        return error;
+    error = at_walk(&at, WALK_PARENT, &walk);
+    if (error == 0) {
+        error = rename_walked(from, &walk, flags);
+        walk_end(&walk);
+    }
+    at_end(&at);
+    return error;
+}
+
 long sys_renameat2(int from_dir, uint64_t from, int to_dir, uint64_t to, unsigned flags)
 {
-    struct walk from_walk, to_walk;
-    struct at from_at, to_at;
+    struct walk from_walk;
+    struct at from_at;
     int error;
 
     if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
@@ -523,21 +543,11 @@ long sys_renameat2(int from_dir, uint64_t from, int to_dir, uint64_t to, unsigne
     error = at_begin(&from_at, from_dir, from, 0);
     if (error != 0)
         return error;
-    error = at_begin(&to_at, to_dir, to, 0);
-    if (error != 0) {
-        at_end(&from_at);
-        return error;
-    }
     error = at_walk(&from_at, WALK_PARENT, &from_walk);
     if (error == 0) {
-        error = at_walk(&to_at, WALK_PARENT, &to_walk);
-        if (error == 0) {
-            error = rename_walked(&from_walk, &to_walk, flags);
-            walk_end(&to_walk);
-        }
+        error = rename_to(&from_walk, to_dir, to, flags);
         walk_end(&from_walk);
     }
-    at_end(&to_at);
     at_end(&from_at);
     return error;
 }

@@ -474,12 +474,12 @@ long sys_truncate(uint64_t path, int64_t length)
 
 long sys_ftruncate(int fd, int64_t length)
 {
-    struct file *file = file_get(fd);
+    struct file *file = length < 0 ? NULL : file_get(fd);
     long result;
 
     if (file == NULL)
-        return -EBADF;
-    if (length < 0 || file->vnode == NULL || file->vnode->type != S_IFREG || !file_writable(file))
+        return length < 0 ? -EINVAL : -EBADF;
+    if (file->vnode == NULL || file->vnode->type != S_IFREG || !file_writable(file))
         result = (file->flags & O_PATH) != 0 ? -EBADF : -EINVAL;
     else
         result = vnode_truncate(file->vnode, length);

@@ -22,8 +22,11 @@ long sys_openat(int dir, uint64_t path, int flags, unsigned mode)
 {
     struct file *file;
     struct at at;
-    long result = at_begin(&at, dir, path, 0);
+    long result;
 
+    if ((flags & (O_CREAT | O_DIRECTORY | O_PATH)) == (O_CREAT | O_DIRECTORY))
+        return -EINVAL; /* a directory is not made this way */
+    result = at_begin(&at, dir, path, 0);
     if (result != 0)
         return result;
     if ((flags & O_PATH) == 0)
