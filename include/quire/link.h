@@ -29,12 +29,12 @@ enum link_kind {
     LINK_OUTPUT_CLOSED,  /* stream 1 or 2: nobody reads it any more; writing fails with EPIPE from now on */
     /* kernel to host */
     LINK_OUTPUT = 64, /* stream 1 or 2 */
-    LINK_GRANT,       /* uint32_t: so many more bytes of input may be sent */
-    LINK_TTY_RAW,     /* uint32_t: reserved */
-    LINK_DUMP,        /* text; it begins with "error: " when there is no such thing */
-    LINK_REPORT,      /* one JSON object: the paging report */
-    LINK_EXIT,        /* uint32_t: the exit status of the first process (128 + signal when it was killed) */
-    LINK_LOG          /* one line of the kernel's log */
+    LINK_GRANT, /* uint32_t: so many more bytes of input may be sent; one of 0 says that the kernel listens */
+    LINK_TTY_RAW, /* uint32_t: reserved */
+    LINK_DUMP,    /* text; it begins with "error: " when there is no such thing */
+    LINK_REPORT,  /* one JSON object: the paging report */
+    LINK_EXIT,    /* uint32_t: the exit status of the first process (128 + signal when it was killed) */
+    LINK_LOG      /* one line of the kernel's log */
 };
 
 #endif

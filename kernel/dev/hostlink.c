@@ -48,6 +48,7 @@ static bool closed[3];         /* by stream: nobody reads it */
 static report_writer *report_by;
 
 static void sent(struct virtq *queue, struct virtq_request *request);
+static void grant_send(void);
 
 bool hostlink_present(void)
 {
@@ -119,7 +120,10 @@ int hostlink_start(const struct pci_device *pci)
     link_port.device.broken = link_broken;
     link_port.opened = port_opened;
     present = true;
-    return link_receive_start();
+    error = link_receive_start();
+    if (error == 0)
+        grant_send(); /* of nothing: the host learns that somebody listens */
+    return error;
 }
 
 /* ---------------------------------------------------------------- slots */
@@ -179,7 +183,7 @@ static int slot_send(struct slot *slot, enum link_kind kind, unsigned stream, si
 
 static void grant_send(void)
 {
-    if (!present || grant_waiting == 0 || grant.request.state == VIRTQ_SUBMITTED)
+    if (!present || grant.request.state == VIRTQ_SUBMITTED)
         return;
     grant.value = grant_waiting;
     grant_waiting = 0;
@@ -201,7 +205,8 @@ static void sent(struct virtq *queue, struct virtq_request *request)
     } else if (request != &exit_frame.request) {
         waitq_wake_one(&room);
     }
-    grant_send();
+    if (grant_waiting != 0)
+        grant_send();
 }
 
 /* ---------------------------------------------------------------- what others call */

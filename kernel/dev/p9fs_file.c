@@ -224,7 +224,6 @@ static void close_fid(struct p9_node *node, uint32_t *slot)
 static void give_up(struct p9_node *node, const char *path)
 {
     struct object *object = node->vnode.object;
-
     char why[32] = "the disk of the host is full";
 
     if (node->error != -ENOSPC && node->error != -EDQUOT)
