@@ -119,7 +119,7 @@ struct space_region {
     struct vaddr start;
     struct vaddr end;
     unsigned access;       /* enum access */
-    unsigned flags;        /* SPACE_SHARED, SPACE_GROWS_DOWN */
+    unsigned flags;        /* SPACE_SHARED, SPACE_GROWS_DOWN, SPACE_NEVER_WRITE */
     struct object *object; /* NULL: anonymous; valid during the call only */
     uint64_t first_page;
     uint64_t resident_pages;

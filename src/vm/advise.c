@@ -135,7 +135,7 @@ static void will_need(struct space *space, uint64_t start, uint64_t end)
 {
     struct space_region region;
 
-    while (start < end && region_next_held(space, start, &region)) {
+    while (region_next_held(space, start, end, &region)) {
         uint64_t stop = region.end.v < end ? region.end.v : end;
 
         if (region.object && region.start.v < end)
@@ -182,12 +182,12 @@ enum status space_sync(struct space *space, struct vaddr start, uint64_t length_
 
     if (status != ST_OK)
         return status == ST_INVALID ? ST_NOT_MAPPED : status;
-    while (at < end && region_next_held(space, at, &region)) {
+    while (region_next_held(space, at, end, &region)) {
         uint64_t stop = region.end.v < end ? region.end.v : end;
 
         if (region.start.v > at)
             status = ST_NOT_MAPPED; /* a hole: go on, and say so at the end */
-        if (region.start.v < end && wait && region.object && region.flags & SPACE_SHARED)
+        if (wait && region.object && region.flags & SPACE_SHARED)
             failed = object_sync(region.object, region.first_page, (stop - region.start.v) >> PAGE_SHIFT);
         region_release(&region);
         if (failed != ST_OK)

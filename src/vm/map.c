@@ -79,9 +79,7 @@ static enum status map_fixed(struct space *space, const struct space_map *reques
 static enum status map_anywhere(struct space *space, const struct space_map *request, struct pt_entry mark,
                                 uint64_t bytes, uint64_t *start)
 {
-    uint64_t align = bytes >= HUGE_SIZE && !(request->flags & SPACE_LOW_2G) && mark_kind(mark) != MARK_PRIVATE
-                         ? HUGE_SIZE
-                         : PAGE_SIZE;
+    uint64_t align = bytes >= OWN_TABLE_BYTES && !(request->flags & SPACE_LOW_2G) ? HUGE_SIZE : PAGE_SIZE;
     enum status status;
 
     do {

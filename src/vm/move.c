@@ -24,7 +24,7 @@ static struct space_map extension(const struct move *move, uint64_t at, uint64_t
         .hint = vaddr(at),
         .length_bytes = bytes,
         .access = move->region.access,
-        .flags = flags | (move->region.flags & SPACE_SHARED),
+        .flags = flags | (move->region.flags & (SPACE_SHARED | SPACE_NEVER_WRITE)),
         .object = move->region.object,
         .first_page = move->region.first_page + (offset >> PAGE_SHIFT),
     };
@@ -54,7 +54,7 @@ static void relocate(struct pt_entry *from, struct pt_entry *to)
     pt_entry_store(to, entry);
 }
 
-/* The leaf-level part: both tables are locked, own, and the target's entries are empty. */
+/* Entries between two leaf tables, both locked and own; the target's are empty. */
 static void move_entries(struct cursor *cursor, struct frame *from, struct frame *to, unsigned first,
                          unsigned target, unsigned count, uint64_t start)
 {
@@ -74,27 +74,32 @@ static void move_entries(struct cursor *cursor, struct frame *from, struct frame
     table_count_out(from, moved);
 }
 
-/* The leaf table for `address`, with its lock held by the walk down from cursor->table; the tables exist and
- * are own. */
-static struct frame *leaf_of(const struct cursor *cursor, uint64_t address)
+/* The table of `level` for `address`, below the cursor's; NULL when the way ends before it. */
+static struct frame *table_for(const struct cursor *cursor, uint64_t address, unsigned level)
 {
     struct frame *table = cursor->table;
 
-    for (unsigned level = cursor->level; level > 1; level--)
-        table = entry_table(table_entries(table)[pt_index(vaddr(address), level)]);
+    for (unsigned at = cursor->level; at > level; at--) {
+        struct pt_entry entry = table_entries(table)[pt_index(vaddr(address), at)];
+
+        if (!pt_entry_is_table(entry, at))
+            return NULL;
+        table = entry_table(entry);
+    }
     return table;
 }
 
-/* Split and own everything down to level 1 at `address`. */
-static enum status make_leaf(struct cursor *cursor, uint64_t address, enum table_create create)
+/* Split and own everything down to that table. */
+static enum status make_table(struct cursor *cursor, uint64_t address, unsigned level,
+                              enum table_create create)
 {
     struct frame *table = cursor->table;
 
-    for (unsigned level = cursor->level; level > 1; level--) {
+    for (unsigned at = cursor->level; at > level; at--) {
         struct frame *child = NULL;
         enum status status =
-            table_refine(&cursor->batch, table, &table_entries(table)[pt_index(vaddr(address), level)], level,
-                         align_down(address, pt_level_span(level)), create, &child);
+            table_refine(&cursor->batch, table, &table_entries(table)[pt_index(vaddr(address), at)], at,
+                         align_down(address, pt_level_span(at)), create, &child);
 
         if (status != ST_OK)
             return status;
@@ -103,82 +108,110 @@ static enum status make_leaf(struct cursor *cursor, uint64_t address, enum table
     return ST_OK;
 }
 
-/* Up to the next border of a leaf table on either side. */
-static uint64_t step_bytes(uint64_t from, uint64_t to, uint64_t left)
+/* One step of a move: a part that has one leaf table, or one level-2 entry, on either side. */
+struct step {
+    uint64_t from, to, bytes;
+};
+
+static struct step step_at(uint64_t from, uint64_t to, uint64_t left)
 {
-    uint64_t step = HUGE_SIZE - (from & (HUGE_SIZE - 1));
+    uint64_t bytes = HUGE_SIZE - (from & (HUGE_SIZE - 1));
     uint64_t other = HUGE_SIZE - (to & (HUGE_SIZE - 1));
 
-    if (other < step)
-        step = other;
-    return left < step ? left : step;
+    if (other < bytes)
+        bytes = other;
+    return (struct step){from, to, left < bytes ? left : bytes};
 }
 
-/* Every leaf table that the move needs, on both sides. The cursor covers both. */
-static enum status prepare_move(struct cursor *cursor, uint64_t from, uint64_t to, uint64_t bytes)
+/* Does all that the level-2 entry of `from` stands for move, to the same place within its span? Then the
+ * entry itself can. */
+static bool moves_whole(const struct cursor *cursor, const struct step *step)
 {
-    for (uint64_t done = 0; done < bytes;) {
-        enum status status = make_leaf(cursor, from + done, TABLE_KEEP_EMPTY);
+    const struct frame *table = cursor->level >= 2 ? table_for(cursor, step->from, 2) : NULL;
+    unsigned first = pt_index(vaddr(step->from), 1);
+    struct pt_entry entry;
 
+    if (!table || (step->from ^ step->to) & (HUGE_SIZE - 1))
+        return false;
+    entry = table_entries(table)[pt_index(vaddr(step->from), 2)];
+    if (!pt_entry_is_table(entry, 2))
+        return step->bytes == HUGE_SIZE && !pt_entry_empty(entry);
+    return entry_table(entry)->table.low >= first &&
+           entry_table(entry)->table.high < first + (step->bytes >> PAGE_SHIFT);
+}
+
+static bool target_is_empty(const struct cursor *cursor, const struct step *step)
+{
+    const struct frame *table = table_for(cursor, step->to, 2);
+
+    return table && pt_entry_empty(table_entries(table)[pt_index(vaddr(step->to), 2)]);
+}
+
+/* The tables that the step needs on both sides. */
+static enum status prepare_step(struct cursor *cursor, const struct step *step)
+{
+    enum status status;
+
+    if (moves_whole(cursor, step)) {
+        status = make_table(cursor, step->from, 2, TABLE_KEEP_EMPTY);
         if (status == ST_OK)
-            status = make_leaf(cursor, to + done, TABLE_CREATE);
-        if (status != ST_OK && status != ST_NOT_MAPPED)
+            status = make_table(cursor, step->to, 2, TABLE_CREATE);
+        if (status != ST_OK || target_is_empty(cursor, step))
             return status;
-        done += step_bytes(from + done, to + done, bytes - done);
     }
-    return ST_OK;
+    status = make_table(cursor, step->from, 1, TABLE_KEEP_EMPTY);
+    if (status == ST_OK)
+        status = make_table(cursor, step->to, 1, TABLE_CREATE);
+    return status == ST_NOT_MAPPED ? ST_OK : status;
 }
 
-static bool leaf_exists(const struct cursor *cursor, uint64_t address)
+/* A level-2 entry with everything below it. */
+static void move_whole(struct cursor *cursor, const struct step *step)
 {
-    struct frame *table = cursor->table;
+    struct frame *from = table_for(cursor, step->from, 2);
+    struct frame *to = table_for(cursor, step->to, 2);
+    struct pt_entry *source = &table_entries(from)[pt_index(vaddr(step->from), 2)];
+    struct pt_entry *sink = &table_entries(to)[pt_index(vaddr(step->to), 2)];
 
-    for (unsigned level = cursor->level; level > 1; level--) {
-        struct pt_entry entry = table_entries(table)[pt_index(vaddr(address), level)];
+    if (pt_entry_is_table(*source, 2)) {
+        struct frame *leaf = entry_table(*source);
 
-        if (!pt_entry_is_table(entry, level))
-            return false;
-        table = entry_table(entry);
-    }
-    return true;
-}
-
-/* The cursor's own table is locked already. */
-static void lock_leaf(const struct cursor *cursor, struct frame *leaf)
-{
-    if (leaf != cursor->table)
         lock_take(&leaf->table.lock);
-}
-
-static void unlock_leaf(const struct cursor *cursor, struct frame *leaf)
-{
-    if (leaf != cursor->table)
+        leaf->table.start = align_down(step->to, HUGE_SIZE);
         lock_drop(&leaf->table.lock);
-}
-
-static void commit_move(struct cursor *cursor, uint64_t from, uint64_t to, uint64_t bytes)
-{
-    for (uint64_t done = 0; done < bytes;) {
-        uint64_t step = step_bytes(from + done, to + done, bytes - done);
-
-        if (leaf_exists(cursor, from + done)) {
-            struct frame *source = leaf_of(cursor, from + done);
-            struct frame *sink = leaf_of(cursor, to + done);
-
-            lock_leaf(cursor, source);
-            if (sink != source)
-                lock_leaf(cursor, sink);
-            move_entries(cursor, source, sink, pt_index(vaddr(from + done), 1), pt_index(vaddr(to + done), 1),
-                         (unsigned)(step >> PAGE_SHIFT), from + done);
-            if (sink != source)
-                unlock_leaf(cursor, sink);
-            unlock_leaf(cursor, source);
-        }
-        done += step;
+        pt_entry_store(sink, pt_entry_swap(source, pt_entry(0)));
+        batch_space(&cursor->batch);
+    } else {
+        batch_page(&cursor->batch, step->from);
+        relocate(source, sink);
     }
+    table_count_out(from, 1);
+    table_count_in(to, pt_index(vaddr(step->to), 2));
 }
 
-/* The tables left empty on both sides. */
+static void commit_step(struct cursor *cursor, const struct step *step)
+{
+    struct frame *source, *sink;
+
+    if (moves_whole(cursor, step) && target_is_empty(cursor, step)) {
+        move_whole(cursor, step);
+        return;
+    }
+    source = table_for(cursor, step->from, 1);
+    if (!source)
+        return;
+    sink = table_for(cursor, step->to, 1);
+    lock_take(&source->table.lock);
+    if (sink != source)
+        lock_take(&sink->table.lock);
+    move_entries(cursor, source, sink, pt_index(vaddr(step->from), 1), pt_index(vaddr(step->to), 1),
+                 (unsigned)(step->bytes >> PAGE_SHIFT), step->from);
+    if (sink != source)
+        lock_drop(&sink->table.lock);
+    lock_drop(&source->table.lock);
+}
+
+/* Free the tables left empty. */
 static void prune_range(struct space *space, uint64_t start, uint64_t bytes)
 {
     for (uint64_t at = align_down(start, HUGE_SIZE); at < start + bytes; at += HUGE_SIZE)
@@ -189,14 +222,20 @@ static enum status move_once(struct space *space, uint64_t from, uint64_t to, ui
 {
     uint64_t start = from < to ? from : to;
     uint64_t end = (from < to ? to : from) + bytes;
+    struct step step;
     struct cursor cursor;
     enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
 
     if (status != ST_OK)
         return status;
-    status = prepare_move(&cursor, from, to, bytes);
-    if (status == ST_OK)
-        commit_move(&cursor, from, to, bytes);
+    for (uint64_t done = 0; done < bytes && status == ST_OK; done += step.bytes) {
+        step = step_at(from + done, to + done, bytes - done);
+        status = prepare_step(&cursor, &step);
+    }
+    for (uint64_t done = 0; done < bytes && status == ST_OK; done += step.bytes) {
+        step = step_at(from + done, to + done, bytes - done);
+        commit_step(&cursor, &step);
+    }
     cursor_end(&cursor);
     prune_range(space, from, bytes);
     prune_range(space, to, bytes);
@@ -208,7 +247,7 @@ static enum status move_once(struct space *space, uint64_t from, uint64_t to, ui
 static enum status find_place(const struct move *move, uint64_t *to)
 {
     if (!(move->flags & SPACE_MOVE_FIXED)) {
-        bool large = move->new_bytes >= HUGE_SIZE;
+        bool large = move->new_bytes >= OWN_TABLE_BYTES;
 
         *to = range_find_free(move->space, 0, move->new_bytes, large ? HUGE_SIZE : PAGE_SIZE,
                               large ? move->old & (HUGE_SIZE - 1) : 0, false);
@@ -288,7 +327,7 @@ enum status space_move(struct space *space, struct vaddr old, uint64_t old_bytes
     }
     if (status != ST_OK)
         return status;
-    if (!region_next_held(space, old.v, &move.region))
+    if (!region_next_held(space, old.v, old.v + move.old_bytes, &move.region))
         return ST_NOT_MAPPED;
     status = resize(&move, &result);
     region_release(&move.region);

@@ -11,47 +11,72 @@
 
 /* ------------------------------------------------------------------ regions */
 
-static void describe_origin(struct space_region *out, uint64_t origin)
+/*
+ * What an entry says of its region, in three numbers: two entries side by side are one region when the first
+ * two agree and the index goes on.
+ */
+struct aspect {
+    uint64_t kind;   /* access, SPACE_* flags, traits, packed */
+    uint32_t object; /* number, 0: anonymous */
+    uint64_t index;  /* of the page of the object */
+    bool resident, dirty;
+};
+
+enum { ASPECT_FLAGS_SHIFT = 8, ASPECT_TRAITS_SHIFT = 16 };
+
+static inline uint64_t aspect_kind(unsigned access, unsigned flags, unsigned traits)
+{
+    return access | (uint64_t)flags << ASPECT_FLAGS_SHIFT | (uint64_t)traits << ASPECT_TRAITS_SHIFT;
+}
+
+static inline void aspect_origin(struct aspect *out, uint64_t origin)
 {
     if (origin & ORIGIN_OBJECT) {
-        out->object = object_by_id(origin_object_id(origin));
-        out->first_page = origin_index(origin);
+        out->object = origin_object_id(origin);
+        out->index = origin_index(origin);
     }
 }
 
-static void describe_page(struct space_region *out, struct pt_entry page, unsigned level)
+static inline struct aspect aspect_of_page(struct pt_entry page)
 {
     const struct frame *frame = frame_at(pt_entry_paddr(page));
+    struct aspect out = {
+        .kind = aspect_kind(page_access(page), page.bits & PAGE_SHARED ? SPACE_SHARED : 0, page_traits(page)),
+        .resident = true,
+    };
 
-    out->access = page_access(page);
-    out->resident_pages = level_pages(level);
-    if (page.bits & PAGE_SHARED)
-        out->flags |= SPACE_SHARED;
     if (frame == zero_frame)
-        return;
+        return out;
     if (frame->use == FRAME_ANON) {
-        out->dirty_pages = level_pages(level);
-        describe_origin(out, frame->page.index);
-        return;
+        out.dirty = true;
+        aspect_origin(&out, frame->page.index);
+        return out;
     }
-    out->object = frame->page.object;
-    out->first_page = frame->page.index;
-    out->dirty_pages = (frame->flags & FRAME_DIRTY) != 0;
+    out.object = frame->page.object->id;
+    out.index = frame->page.index;
+    out.dirty = (frame->flags & FRAME_DIRTY) != 0;
+    return out;
 }
 
-static void describe_mark(struct space_region *out, struct pt_entry mark, unsigned level)
+static inline struct aspect aspect_of_mark(struct pt_entry mark)
 {
-    out->access = mark_access(mark);
+    struct aspect out = {.kind =
+                             aspect_kind(mark_access(mark), mark_kind(mark) == MARK_SHARED ? SPACE_SHARED : 0,
+                                         mark_traits(mark))};
+
     if (mark_has_object(mark)) {
-        out->object = object_by_id(mark_object_id(mark));
-        out->first_page = mark_index(mark);
-        if (mark_kind(mark) == MARK_SHARED)
-            out->flags |= SPACE_SHARED;
+        out.object = mark_object_id(mark);
+        out.index = mark_index(mark);
     } else if (mark_kind(mark) == MARK_HELD) {
-        out->access = ACCESS_NONE;
-        out->resident_pages = out->dirty_pages = level_pages(level);
-        describe_origin(out, frame_at(held_paddr(mark))->page.index);
+        out.resident = out.dirty = true;
+        aspect_origin(&out, frame_at(held_paddr(mark))->page.index);
     }
+    return out;
+}
+
+static inline struct aspect aspect_of(struct pt_entry entry)
+{
+    return pt_entry_present(entry) ? aspect_of_page(entry) : aspect_of_mark(entry);
 }
 
 unsigned entry_traits(struct pt_entry entry)
@@ -59,48 +84,32 @@ unsigned entry_traits(struct pt_entry entry)
     return pt_entry_present(entry) ? page_traits(entry) : mark_traits(entry);
 }
 
-static void describe(struct space_region *out, struct pt_entry entry, unsigned level, uint64_t start)
-{
-    *out = (struct space_region){.start = vaddr(start), .end = vaddr(start + pt_level_span(level))};
-    if (pt_entry_present(entry))
-        describe_page(out, entry, level);
-    else
-        describe_mark(out, entry, level);
-    if (entry_traits(entry) & TRAIT_GROWS_DOWN)
-        out->flags |= SPACE_GROWS_DOWN;
-}
-
 struct region_walk {
-    struct space_region *out;
-    unsigned traits;
+    struct aspect first;
+    uint64_t start, end;
+    uint64_t resident_pages, dirty_pages;
     bool found;
 };
 
-static bool continues(const struct space_region *region, const struct space_region *next)
-{
-    return region->end.v == next->start.v && region->access == next->access && region->flags == next->flags &&
-           region->object == next->object &&
-           (!region->object ||
-            region->first_page + ((region->end.v - region->start.v) >> PAGE_SHIFT) == next->first_page);
-}
-
 /* One entry more; false: it begins the next region. */
-static bool region_add(struct region_walk *walk, struct pt_entry entry, unsigned level, uint64_t start)
+static inline bool region_add(struct region_walk *walk, struct pt_entry entry, uint64_t start, uint64_t span)
 {
-    struct space_region next;
+    struct aspect next = aspect_of(entry);
 
-    describe(&next, entry, level, start);
     if (!walk->found) {
-        *walk->out = next;
-        walk->traits = entry_traits(entry);
+        walk->first = next;
+        walk->start = walk->end = start;
         walk->found = true;
-        return true;
-    }
-    if (walk->traits != entry_traits(entry) || !continues(walk->out, &next))
+    } else if (walk->end != start || walk->first.kind != next.kind || walk->first.object != next.object ||
+               (next.object != 0 &&
+                walk->first.index + ((start - walk->start) >> PAGE_SHIFT) != next.index)) {
         return false;
-    walk->out->end = next.end;
-    walk->out->resident_pages += next.resident_pages;
-    walk->out->dirty_pages += next.dirty_pages;
+    }
+    walk->end = start + span;
+    if (next.resident)
+        walk->resident_pages += span >> PAGE_SHIFT;
+    if (next.dirty)
+        walk->dirty_pages += span >> PAGE_SHIFT;
     return true;
 }
 
@@ -108,42 +117,66 @@ static bool region_visit(struct cursor *cursor, struct pt_entry *entries, unsign
                          uint64_t start, void *context)
 {
     struct region_walk *walk = context;
+    uint64_t span = pt_level_span(level);
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++, start += span) {
         struct pt_entry entry = pt_entry_load(&entries[i]);
 
         if (pt_entry_empty(entry)) {
             if (walk->found)
                 return false;
-        } else if (!region_add(walk, entry, level, start + i * pt_level_span(level))) {
+        } else if (!region_add(walk, entry, start, span)) {
             return false;
         }
     }
     return true;
 }
 
-static bool next_region(struct space *space, uint64_t from, struct space_region *out, bool hold)
+static void region_fill(struct space_region *out, const struct region_walk *walk)
 {
-    struct region_walk walk = {.out = out};
+    unsigned traits = (unsigned)(walk->first.kind >> ASPECT_TRAITS_SHIFT);
+
+    *out = (struct space_region){
+        .start = vaddr(walk->start),
+        .end = vaddr(walk->end),
+        .access = walk->first.kind & ((1u << ASPECT_FLAGS_SHIFT) - 1),
+        .flags = ((walk->first.kind >> ASPECT_FLAGS_SHIFT) & ((1u << ASPECT_FLAGS_SHIFT) - 1)) |
+                 (traits & TRAIT_GROWS_DOWN ? (unsigned)SPACE_GROWS_DOWN : 0u) |
+                 (traits & TRAIT_NEVER_WRITE ? (unsigned)SPACE_NEVER_WRITE : 0u),
+        .object = walk->first.object ? object_by_id(walk->first.object) : NULL,
+        .first_page = walk->first.index,
+        .resident_pages = walk->resident_pages,
+        .dirty_pages = walk->dirty_pages,
+    };
+}
+
+/* The region at or above `from`, as far as `limit`. */
+static bool next_region(struct space *space, uint64_t from, uint64_t limit, struct space_region *out,
+                        bool hold)
+{
+    struct region_walk walk = {0};
     struct cursor cursor;
 
-    if (from >= SPACE_END || cursor_begin(&cursor, space, from, SPACE_END, CURSOR_LOOK) != ST_OK)
+    if (from >= limit || cursor_begin(&cursor, space, from, limit, CURSOR_LOOK) != ST_OK)
         return false;
     cursor_walk(&cursor, region_visit, &walk);
-    if (walk.found && hold && out->object)
-        object_ref(out->object);
+    if (walk.found) {
+        region_fill(out, &walk);
+        if (hold && out->object)
+            object_ref(out->object);
+    }
     cursor_end(&cursor);
     return walk.found;
 }
 
 bool space_next_region(struct space *space, struct vaddr from, struct space_region *out)
 {
-    return next_region(space, from.v, out, false);
+    return next_region(space, from.v, SPACE_END, out, false);
 }
 
-bool region_next_held(struct space *space, uint64_t from, struct space_region *out)
+bool region_next_held(struct space *space, uint64_t from, uint64_t limit, struct space_region *out)
 {
-    if (!next_region(space, from, out, true))
+    if (!next_region(space, from, limit, out, true))
         return false;
     if (out->start.v < from) {
         out->first_page += (from - out->start.v) >> PAGE_SHIFT;
@@ -162,19 +195,23 @@ void region_release(struct space_region *region)
 
 static void count_entry(struct space_counts *out, struct pt_entry entry, unsigned level)
 {
-    struct space_region one;
+    uint64_t pages = level_pages(level);
 
-    describe(&one, entry, level, 0);
-    out->resident_pages += one.resident_pages;
-    if (one.resident_pages == 0 ||
-        (pt_entry_present(entry) && frame_at(pt_entry_paddr(entry)) == zero_frame)) {
-        out->resident_pages -= one.resident_pages;
+    if (pt_entry_present(entry)) {
+        const struct frame *frame = frame_at(pt_entry_paddr(entry));
+
+        if (frame == zero_frame)
+            return;
+        if (frame->use == FRAME_ANON)
+            out->anon_pages += pages;
+        else
+            out->file_pages += pages;
+    } else if (mark_kind(entry) == MARK_HELD) {
+        out->anon_pages += pages;
+    } else {
         return;
     }
-    if (pt_entry_present(entry) && frame_at(pt_entry_paddr(entry))->use != FRAME_ANON)
-        out->file_pages += one.resident_pages;
-    else
-        out->anon_pages += one.resident_pages;
+    out->resident_pages += pages;
 }
 
 static void count_table(struct space_counts *out, struct frame *table)

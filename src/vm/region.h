@@ -7,8 +7,9 @@
 #include "quire/space.h"
 #include "vm/entry.h"
 
-/* space_next_region() cut at `from`, with a reference to its object, which region_release() ends. */
-bool region_next_held(struct space *space, uint64_t from, struct space_region *out);
+/* space_next_region() cut at `from`, looked for only below `limit`, with a reference to its object, which
+ * region_release() ends. */
+bool region_next_held(struct space *space, uint64_t from, uint64_t limit, struct space_region *out);
 void region_release(struct space_region *region);
 
 /* The traits of a page or a mark. */

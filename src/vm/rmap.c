@@ -8,7 +8,7 @@
 
 #include "quire/slab.h"
 
-enum { INLINE_PLACES = 2, NODE_PLACES = 6, RMAP_LOCKS = 64 };
+enum { NODE_PLACES = 6 };
 
 struct rmap_node {
     struct rmap_node *next;
@@ -17,17 +17,12 @@ struct rmap_node {
 };
 _Static_assert(sizeof(struct rmap_node) == 64, "one cache line a node");
 
-static struct spinlock locks[RMAP_LOCKS];
-
-static struct spinlock *lock_of(const struct frame *frame)
-{
-    return &locks[frame_pfn(frame).v % RMAP_LOCKS];
-}
+struct spinlock rmap_locks[RMAP_LOCKS];
 
 void rmap_init(void)
 {
     for (unsigned i = 0; i < RMAP_LOCKS; i++)
-        lock_init(&locks[i], RANK_RMAP);
+        lock_init(&rmap_locks[i], RANK_RMAP);
 }
 
 static struct rmap_node *chain_of(const struct frame *frame)
@@ -69,21 +64,14 @@ static enum status chain_push(struct frame *frame, uint64_t place)
     return ST_OK;
 }
 
-enum status rmap_add(struct frame *frame, uint64_t place)
+enum status rmap_add_locked(struct frame *frame, uint64_t place)
 {
-    struct spinlock *lock = lock_of(frame);
-    enum status status = ST_OK;
+    enum status status = chain_push(frame, place);
 
-    lock_take(lock);
-    if (frame->mapcount < INLINE_PLACES)
-        frame->page.rmap[frame->mapcount] = place;
-    else
-        status = chain_push(frame, place);
     if (status == ST_OK) {
         __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
         frame_ref(frame);
     }
-    lock_drop(lock);
     return status;
 }
 
@@ -108,7 +96,7 @@ static void chain_remove(struct frame *frame, uint64_t *gap)
         slab_free(node);
         node = chain_of(frame);
     }
-    if (node->used == INLINE_PLACES && !node->next) {
+    if (node->used == RMAP_INLINE && !node->next) {
         frame->page.rmap[0] = node->places[0];
         frame->page.rmap[1] = node->places[1];
         clear_flag(frame, FRAME_RMAP_CHAIN);
@@ -125,7 +113,7 @@ static unsigned inline_slot(const struct frame *frame, uint64_t place)
     return slot;
 }
 
-static void remove_locked(struct frame *frame, uint64_t place)
+void rmap_remove_locked(struct frame *frame, uint64_t place)
 {
     if (frame_flags(frame) & FRAME_RMAP_CHAIN) {
         uint64_t *gap = chain_find(frame, place);
@@ -140,18 +128,9 @@ static void remove_locked(struct frame *frame, uint64_t place)
     __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
 }
 
-void rmap_remove(struct frame *frame, uint64_t place)
-{
-    struct spinlock *lock = lock_of(frame);
-
-    lock_take(lock);
-    remove_locked(frame, place);
-    lock_drop(lock);
-}
-
 void rmap_move(struct frame *frame, uint64_t from, uint64_t to)
 {
-    struct spinlock *lock = lock_of(frame);
+    struct spinlock *lock = rmap_lock(frame);
 
     lock_take(lock);
     if (frame_flags(frame) & FRAME_RMAP_CHAIN) {
@@ -167,7 +146,7 @@ void rmap_move(struct frame *frame, uint64_t from, uint64_t to)
 
 bool rmap_has(struct frame *frame, uint64_t place)
 {
-    struct spinlock *lock = lock_of(frame);
+    struct spinlock *lock = rmap_lock(frame);
     bool found;
 
     lock_take(lock);
@@ -200,7 +179,7 @@ static uint64_t place_at(const struct frame *frame, unsigned n)
  */
 unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context)
 {
-    struct spinlock *lock = lock_of(frame);
+    struct spinlock *lock = rmap_lock(frame);
     unsigned removed = 0;
     unsigned kept = 0;
 
@@ -216,7 +195,7 @@ unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context)
             continue;
         }
         if (visit(frame, table, place_entry(place), context)) {
-            remove_locked(frame, place);
+            rmap_remove_locked(frame, place);
             removed++;
         } else {
             kept++;

@@ -15,11 +15,39 @@
 #include "quire/frame.h"
 #include "vm/entry.h"
 
+enum { RMAP_INLINE = 2, RMAP_LOCKS = 64 };
+extern struct spinlock rmap_locks[RMAP_LOCKS];
+
 void rmap_init(void);
+
+/* The lock of the frame's places. */
+static inline struct spinlock *rmap_lock(const struct frame *frame)
+{
+    return &rmap_locks[((uintptr_t)frame / sizeof *frame) % RMAP_LOCKS];
+}
+
+MUST_USE enum status rmap_add_locked(struct frame *frame, uint64_t place);
+void rmap_remove_locked(struct frame *frame, uint64_t place);
 
 /* Counts one mapping more (mapcount and refs). ST_NO_MEMORY, only when a chain must grow: nothing has
  * changed. */
-MUST_USE enum status rmap_add(struct frame *frame, uint64_t place);
+MUST_USE static inline enum status rmap_add(struct frame *frame, uint64_t place)
+{
+    struct spinlock *lock = rmap_lock(frame);
+    enum status status = ST_OK;
+
+    lock_take(lock);
+    if (__builtin_expect(frame->mapcount < RMAP_INLINE, 1)) {
+        frame->page.rmap[frame->mapcount] = place;
+        __atomic_store_n(&frame->mapcount, frame->mapcount + 1, __ATOMIC_RELAXED);
+        frame_ref(frame);
+    } else {
+        status = rmap_add_locked(frame, place);
+    }
+    lock_drop(lock);
+    return status;
+}
+
 /* The first mapping of a frame that nobody else can see yet; its mapping takes over the caller's reference.
  */
 static inline void rmap_first(struct frame *frame, uint64_t place)
@@ -43,7 +71,24 @@ static inline bool frame_is_sole(const struct frame *frame)
     return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
 }
 /* Counts one mapping fewer. The reference stays: the caller drops it when no TLB holds the page any more. */
-void rmap_remove(struct frame *frame, uint64_t place);
+static inline void rmap_remove(struct frame *frame, uint64_t place)
+{
+    struct spinlock *lock = rmap_lock(frame);
+
+    lock_take(lock);
+    if (__builtin_expect(frame->mapcount <= RMAP_INLINE, 1)) {
+        if (frame->page.rmap[0] == place)
+            frame->page.rmap[0] = frame->page.rmap[1];
+        else
+            CHECK(frame->page.rmap[1] == place);
+        frame->page.rmap[1] = 0;
+        __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
+    } else {
+        rmap_remove_locked(frame, place);
+    }
+    lock_drop(lock);
+}
+
 /* The entry has moved. */
 void rmap_move(struct frame *frame, uint64_t from, uint64_t to);
 

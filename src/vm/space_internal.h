@@ -57,6 +57,10 @@ bool range_first_used(struct space *space, uint64_t start, uint64_t end, uint64_
 uint64_t range_find_free(struct space *space, uint64_t hint, uint64_t bytes, uint64_t align,
                          uint64_t congruent, bool low);
 
+/* From this size on a mapping begins at a border of leaf tables: it can have huge pages, and its tables are
+ * its own, so that they go and move as a whole. */
+#define OWN_TABLE_BYTES ((uint64_t)1 << 20)
+
 /* Try `operation` until it does not run out of memory, or nothing can be reclaimed any more. */
 #define WITH_RECLAIM(status, operation)                                                                      \
     do {                                                                                                     \

@@ -10,6 +10,8 @@
  */
 #include "vm/table.h"
 
+#include <string.h>
+
 #include "quire/slab.h"
 #include "vm/object_internal.h"
 
@@ -135,12 +137,27 @@ void table_share(struct pt_entry *entry)
     STAT(table_shares);
 }
 
-/* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. */
+/* A page that its object has too. */
+static bool is_object_page(struct pt_entry entry)
+{
+    const struct frame *frame;
+
+    if (!pt_entry_present(entry))
+        return false;
+    frame = frame_at(pt_entry_paddr(entry));
+    return frame != zero_frame && frame->use != FRAME_ANON;
+}
+
+/* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. A page of
+ * an object becomes its mark again: most are not touched before the copy ends or is replaced by exec, and
+ * those that are come back sixteen by one fault. */
 static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigned level, struct hold_run *run)
 {
     struct pt_entry entry = pt_entry_load(from);
 
-    if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
+    if (is_object_page(entry))
+        entry = page_to_mark(entry, frame_at(pt_entry_paddr(entry)));
+    else if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
         return ST_NO_MEMORY;
     hold_run_add(run, entry_object(entry), level_pages(level));
     if ((entry.bits & (PT_PRESENT | PT_WRITE | PAGE_SHARED)) == (PT_PRESENT | PT_WRITE)) {
@@ -157,6 +174,18 @@ static inline bool is_frameless_mark(struct pt_entry entry)
     return !pt_entry_present(entry) && mark_kind(entry) != MARK_HELD;
 }
 
+/* How many entries from `entries` on, at most `most`, continue the mark that is first of them. */
+static inline unsigned mark_run(const struct pt_entry *entries, unsigned most, unsigned level)
+{
+    uint64_t bits = entries->bits;
+    uint64_t step = mark_has_object(*entries) ? level_pages(level) << MARK_PAYLOAD_SHIFT : 0;
+    unsigned run = 1;
+
+    while (run < most && entries[run].bits == (bits -= step))
+        run++;
+    return run;
+}
+
 /* On an error `to` holds what was copied until then, counted. */
 static enum status copy_table(struct frame *from, struct frame *to)
 {
@@ -169,23 +198,24 @@ static enum status copy_table(struct frame *from, struct frame *to)
 
     to->table.low = from->table.low;
     to->table.high = from->table.high;
-    for (unsigned i = from->table.low; left > 0; i++) {
+    for (unsigned i = from->table.low, done = 1; left > 0; i += done, left -= done) {
         struct pt_entry entry;
 
         i = table_next_live(source, i);
         entry = pt_entry_load(&source[i]);
+        done = 1;
         if (is_frameless_mark(entry)) {
-            pt_entry_store(&target[i], entry);
+            done = mark_run(&source[i], left, level);
+            memcpy(&target[i], &source[i], done * sizeof entry);
             if (mark_has_object(entry))
-                hold_run_add(&run, mark_object_id(entry), level_pages(level));
+                hold_run_add(&run, mark_object_id(entry), done * level_pages(level));
         } else if (pt_entry_is_table(entry, level)) {
             table_share(&source[i]);
             pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
         } else if ((status = copy_leaf(&source[i], &target[i], level, &run)) != ST_OK) {
             break;
         }
-        to->table.live++;
-        left--;
+        to->table.live = (uint16_t)(to->table.live + done);
     }
     hold_run_end(&run);
     return status;
@@ -393,8 +423,8 @@ enum status table_refine(struct flush_batch *batch, struct frame *parent, struct
 /* ------------------------------------------------------------------ taking out */
 
 /* A page or a mark leaves its entry, which is empty already. */
-static void zap_leaf(struct flush_batch *batch, struct pt_entry entry, uint64_t place, unsigned level,
-                     uint64_t start)
+static inline void zap_leaf(struct flush_batch *batch, struct pt_entry entry, uint64_t place, unsigned level,
+                            uint64_t start)
 {
     uint32_t id = entry_object(entry);
 
@@ -430,21 +460,24 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
     unsigned left = table->table.live;
     unsigned zapped = 0;
 
-    for (unsigned i = first; i <= last && zapped < left; i++) {
-        struct pt_entry entry = entries[i];
+    for (unsigned i = first, run = 1; i <= last && zapped < left; i += run) {
+        struct pt_entry entry = pt_entry_load(&entries[i]);
 
+        run = 1;
         if (entry.bits == 0)
             continue;
-        zapped++;
         if (is_frameless_mark(entry)) {
-            pt_entry_store(&entries[i], pt_entry(0));
+            run = mark_run(&entries[i], last + 1 - i, 1);
+            for (unsigned k = i; k < i + run; k++)
+                pt_entry_store(&entries[k], pt_entry(0));
             if (mark_has_object(entry))
-                batch_drop_object(batch, mark_object_id(entry), 1);
-            continue;
+                batch_drop_object(batch, mark_object_id(entry), run);
+        } else {
+            entry = pt_entry_swap(&entries[i], pt_entry(0));
+            if (!pt_entry_present(entry) || !zap_sole_page(batch, entry, start + i * PAGE_SIZE))
+                zap_leaf(batch, entry, entry_place(&entries[i]), 1, start + i * PAGE_SIZE);
         }
-        entry = pt_entry_swap(&entries[i], pt_entry(0));
-        if (!pt_entry_present(entry) || !zap_sole_page(batch, entry, start + i * PAGE_SIZE))
-            zap_leaf(batch, entry, entry_place(&entries[i]), 1, start + i * PAGE_SIZE);
+        zapped += run;
     }
     return zapped;
 }
