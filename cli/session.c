@@ -103,14 +103,20 @@ static void reap(struct session *session)
     }
 }
 
+/* A signal that we were started to ignore (nohup, a shell's background) stays ignored. */
 static int open_signals(void)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGWINCH, SIGCONT};
     sigset_t set;
 
     sigemptyset(&set);
+    signal(SIGCHLD, SIG_DFL); /* ignored, nobody could be waited for */
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        sigaddset(&set, wanted[i]);
+        struct sigaction action;
+
+        if (sigaction(wanted[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
+            sigaddset(&set, wanted[i]);
+        }
     }
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -210,6 +210,19 @@ def signals_are_passed_once():
 
 
 @case()
+def ignored_signals_stay_ignored():
+    """As under nohup."""
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process = start("signal", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=ignore)
+    expect_equal(process.stdout.read(6), b"ready\n", "output")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    expect(process.poll() is None, "SIGHUP has ended it")
+    process.send_signal(signal.SIGTERM)
+    expect_equal(process.wait(20), 143, "status")
+
+
+@case()
 def signal_to_a_deaf_program():
     process = start("hang", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     qemu = int(process.stdout.readline())

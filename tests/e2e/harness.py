@@ -249,6 +249,8 @@ def main():
     if options.l:
         print("\n".join(one[0] for one in waiting))
         return
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.default_int_handler)  # for our children, whatever we were started with
     running, failed = [], False
     while waiting or running:
         while waiting and len(running) < options.j:
