@@ -29,6 +29,7 @@ static void meminfo(struct text *text, const struct proc_subject *subject)
     struct frame_counts counts;
     uint64_t total, cached, file;
 
+    (void)slab_trim(); /* slabs that are wholly free are kept for speed only: they count as free */
     frames_count(&counts);
     total = counts.total - counts.by_use[FRAME_RESERVED];
     file = counts.by_use[FRAME_FILE];
