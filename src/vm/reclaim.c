@@ -87,8 +87,9 @@ struct victims {
     unsigned count;
     unsigned dropped[RECLAIM_BATCH]; /* references of mappings that ended */
     struct frame *frames[RECLAIM_BATCH];
-    bool unmapped; /* some were mapped: flush */
-    bool dirty;    /* some are dirty: write */
+    struct object *objects[RECLAIM_BATCH]; /* theirs, with a reference each */
+    bool unmapped;                         /* some were mapped: flush */
+    bool dirty;                            /* some are dirty: write */
 };
 
 static bool may_leave(const struct frame *frame)
@@ -97,8 +98,8 @@ static bool may_leave(const struct frame *frame)
            frame_refs(frame) == 1 + frame_mapcount(frame);
 }
 
-/* Take the page from its tables and hold it; its object is locked. */
-static void choose(struct victims *victims, struct frame *frame)
+/* Take the page from its tables and hold it; its object is locked, and its reference becomes the victims'. */
+static void choose(struct victims *victims, struct frame *frame, struct object *object)
 {
     unsigned n = victims->count;
 
@@ -110,14 +111,29 @@ static void choose(struct victims *victims, struct frame *frame)
     }
     victims->dirty |= (frame_flags(frame) & FRAME_DIRTY) != 0;
     victims->frames[n] = frame;
+    victims->objects[n] = object;
     victims->count++;
 }
 
-/* The oldest page, moved to the end of the list, with its object locked; NULL: none, or its object is in use
- * just now. */
-static struct frame *next_candidate(struct object **object)
+/* One more reference, unless the object is dying: its pages go without us. */
+static bool hold_if_alive(struct object *object)
 {
-    struct frame *frame = NULL;
+    uint64_t holds = __atomic_load_n(&object->holds, __ATOMIC_RELAXED);
+
+    while (holds != 0)
+        if (__atomic_compare_exchange_n(&object->holds, &holds, holds + 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+enum candidate { CANDIDATE_READY, CANDIDATE_NONE, CANDIDATE_IN_USE };
+
+/* The oldest page, moved to the end of the list, with its object locked and held. A listed page's object is
+ * there as long as the list is locked, because an object that ends takes its pages off first. */
+static enum candidate next_candidate(struct frame **out, struct object **object)
+{
+    enum candidate result = CANDIDATE_NONE;
 
     lock_take(&list_lock);
     if (!list_empty(&pages)) {
@@ -125,28 +141,44 @@ static struct frame *next_candidate(struct object **object)
 
         list_remove(node);
         list_push_back(&pages, node);
-        frame = container_of(node, struct frame, node);
-        *object = frame->page.object;
-        if (!*object || !lock_try(&(*object)->lock))
-            frame = NULL;
+        *out = container_of(node, struct frame, node);
+        *object = (*out)->page.object;
+        if (!lock_try(&(*object)->lock)) {
+            result = CANDIDATE_IN_USE;
+        } else if (hold_if_alive(*object)) {
+            result = CANDIDATE_READY;
+        } else {
+            lock_drop(&(*object)->lock);
+        }
     }
     lock_drop(&list_lock);
-    return frame;
+    return result;
 }
 
+/* An object whose lock another CPU has just now does not count as looked at: it would look as if nothing
+ * could leave. */
 static void choose_victims(struct victims *victims, uint64_t wanted, uint64_t *scans)
 {
     while (victims->count < wanted && victims->count<RECLAIM_BATCH && * scans> 0) {
         struct object *object = NULL;
-        struct frame *frame = next_candidate(&object);
+        struct frame *frame = NULL;
+        enum candidate candidate = next_candidate(&frame, &object);
 
+        if (candidate == CANDIDATE_IN_USE) {
+            host_relax();
+            continue;
+        }
         (*scans)--;
         STAT(reclaim_scans);
-        if (!frame)
+        if (candidate == CANDIDATE_NONE)
             continue;
-        if (may_leave(frame) && !test_and_clear_used(frame))
-            choose(victims, frame);
-        lock_drop(&object->lock);
+        if (may_leave(frame) && !test_and_clear_used(frame)) {
+            choose(victims, frame, object);
+            lock_drop(&object->lock);
+        } else {
+            lock_drop(&object->lock);
+            object_unref(object);
+        }
     }
 }
 
@@ -155,39 +187,30 @@ static void choose_victims(struct victims *victims, uint64_t wanted, uint64_t *s
 /* Write the dirty ones, with their neighbours. A failure leaves them dirty, and so in memory. */
 static void write_victims(const struct victims *victims)
 {
-    for (unsigned i = 0; i < victims->count; i++) {
-        struct frame *frame = victims->frames[i];
-        struct object *object = frame->page.object;
-
-        if (!object || !(frame_flags(frame) & FRAME_DIRTY))
-            continue;
-        object_ref(object);
-        (void)!object_sync(object, frame->page.index, RECLAIM_BATCH);
-        object_unref(object);
-    }
+    for (unsigned i = 0; i < victims->count; i++)
+        if (frame_flags(victims->frames[i]) & FRAME_DIRTY)
+            (void)!object_sync(victims->objects[i], victims->frames[i]->page.index, RECLAIM_BATCH);
 }
 
 /* Free the page if nobody wanted it meanwhile: only the object and we hold it. */
-static bool take(struct frame *frame)
+static bool take(struct frame *frame, struct object *object)
 {
-    struct object *object = frame->page.object;
     bool taken = false;
 
-    if (object) {
-        lock_take(&object->lock);
-        if (frame->page.object == object && frame_refs(frame) == 2 && frame_mapcount(frame) == 0 &&
-            !(frame_flags(frame) & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY))) {
-            radix_remove(&object->pages, frame->page.index);
-            object->resident--;
-            reclaim_remove(frame);
-            frame->page.object = NULL;
-            taken = true;
-        }
-        lock_drop(&object->lock);
+    lock_take(&object->lock);
+    if (frame->page.object == object && frame_refs(frame) == 2 && frame_mapcount(frame) == 0 &&
+        !(frame_flags(frame) & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY))) {
+        radix_remove(&object->pages, frame->page.index);
+        object->resident--;
+        reclaim_remove(frame);
+        frame->page.object = NULL;
+        taken = true;
     }
+    lock_drop(&object->lock);
     if (taken)
         frame_unref(frame); /* the object's */
     frame_unref(frame);     /* ours */
+    object_unref(object);
     return taken;
 }
 
@@ -205,16 +228,26 @@ static uint64_t take_victims(struct victims *victims)
     if (victims->dirty)
         write_victims(victims);
     for (unsigned i = 0; i < victims->count; i++)
-        freed += take(victims->frames[i]);
+        freed += take(victims->frames[i], victims->objects[i]);
     STAT_ADD(drops, freed);
     return freed;
+}
+
+/* Each page's mark of use is cleared at most once, then it is taken. */
+static uint64_t scans_needed(void)
+{
+    uint64_t count;
+
+    lock_take(&list_lock);
+    count = page_count;
+    lock_drop(&list_lock);
+    return 2 * count + 1;
 }
 
 uint64_t reclaim(uint64_t wanted)
 {
     uint64_t freed = 0;
-    uint64_t scans =
-        2 * page_count + 1; /* each page's mark of use is cleared at most once, then it is taken */
+    uint64_t scans = scans_needed();
 
     while (freed < wanted && scans > 0) {
         struct victims victims = {0};
