@@ -230,7 +230,7 @@ size_t strlcpy(char *to, const char *from, size_t size)
 
 /* What __builtin_popcountll() becomes, where the CPU need not have POPCNT. Bits are added up in pairs, fours
  * and bytes; the multiplication adds the bytes. */
-int __popcountdi2(int64_t value);
+__attribute__((used)) int __popcountdi2(int64_t value);
 int __popcountdi2(int64_t value)
 {
     uint64_t v = (uint64_t)value;
