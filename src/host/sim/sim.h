@@ -36,7 +36,7 @@ extern char sim_panic_message[512];
 #define SIM_PANICS(statement, part)                                                                          \
     __extension__({                                                                                          \
         jmp_buf sim_here;                                                                                    \
-        volatile bool sim_panicked = false;                                                                           \
+        volatile bool sim_panicked = false;                                                                  \
         sim_panic_jump = &sim_here;                                                                          \
         if (setjmp(sim_here) == 0) {                                                                         \
             statement;                                                                                       \
