@@ -12,7 +12,7 @@
 #include "quire/slab.h"
 
 static const uint64_t SECOND_NS = 1000000000;
-enum { PID_MAX = 4194304, PIPE_MAX_SIZE = 1048576, FILE_MAX = 1048576, UUID_BYTES = 16 };
+enum { PID_MAX = 32768, PIPE_MAX_SIZE = 1048576, FILE_MAX = 1048576, UUID_BYTES = 16 };
 
 /* ---------------------------------------------------------------- memory */
 
