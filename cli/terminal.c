@@ -37,6 +37,9 @@ bool terminal_take(void)
     }
     raw = before;
     cfmakeraw(&raw);
+    if (!isatty(STDOUT_FILENO)) {
+        raw.c_oflag = before.c_oflag; /* what our output goes to may use the terminal as it is used to */
+    }
     if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0) {
         if (!taken) {
             atexit(terminal_give_back);

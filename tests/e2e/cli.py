@@ -553,6 +553,20 @@ def escape_ends_the_machine():
 
 
 @case()
+def terminal_that_goes_away_ends_the_machine():
+    screen = terminal("hang")
+    qemu = int(screen.wait_for(r"(\d+)\n").group(1))
+    screen.close()
+    for _ in range(200):
+        if os.waitpid(screen.pid, os.WNOHANG)[0]:
+            break
+        time.sleep(0.05)
+    else:
+        raise harness.Failure("the command is still there")
+    expect(gone(qemu), "QEMU is still there")
+
+
+@case()
 def report_on_a_terminal():
     screen = terminal("report")
     expect_equal(screen.finish(), 0, "status")

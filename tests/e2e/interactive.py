@@ -125,6 +125,17 @@ def terminal_without_echo():
     leave(terminal)
 
 
+@case(timeout=120)
+def some_streams_are_terminals():
+    """Input from the terminal, output into a pipe: each stream is what it is on the host."""
+    program = 'for i in 0 1 2; do test -t $i && echo $i is one || echo $i is none; done; read x; echo "<$x>"'
+    terminal = Terminal(["sh", "-c", f"{harness.QUIRE} boot --timeout 100 -- sh -c '{program}' | cat"], env={"TERM": "vt100"})
+    terminal.wait_for(r"0 is one\r\n1 is none\r\n2 is one\r\n", 60)
+    terminal.type("typed\r")
+    terminal.wait_for(r"<typed>\r\n")
+    expect_equal(terminal.finish(), 0, "status")
+
+
 VI_KEYS = [":set number\r", "10G", "dd", "p", "oa new line of text\x1b", "/needle\r", "cwfound\x1b", "x", "u", "G", "$", "i the end \x1b",
            "1G", "3yy", "P", ":%s/line/LINE/g\r", "\x06", "\x02", "J", ":w\r"]
 

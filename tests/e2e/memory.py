@@ -127,6 +127,15 @@ def no_aslr_repeats():
 
 
 @case(timeout=120)
+def counted_instructions_repeat():
+    """With --icount two runs give the same figures, to the digit."""
+    words = ("--icount", "--no-aslr", "--json", "--", "sh", "-c", "i=0; while [ $i -lt 20 ]; do busybox true; i=$((i+1)); done; seq 1 500 | sort | wc -l")
+    first, second = boot(*words, limit=50), boot(*words, limit=50)
+    expect_run(first, 0, b"500\n")
+    expect_equal(report_of(second), report_of(first), "the report")
+
+
+@case(timeout=120)
 def dump_of_a_running_machine():
     runtime = harness.scratch()
     process = subprocess.Popen([harness.QUIRE, "boot", "--timeout", "110", "--", "sh", "-c", "echo ready; sleep 100"],
