@@ -80,6 +80,29 @@ long object_file_read(struct file *file, struct uio *uio, uint64_t offset)
 
 /* ---------------------------------------------------------------- writing */
 
+static uint64_t pages_of(uint64_t bytes)
+{
+    return (bytes + PAGE_MASK) >> PAGE_SHIFT;
+}
+
+/* Files in memory may take half of it, as a Linux tmpfs may; else a large file would cost some process its
+ * life. Asked before [offset, end) is written to a file of `size` bytes. */
+static bool memory_allows(const struct vnode *node, uint64_t size, uint64_t offset, uint64_t end)
+{
+    static uint64_t half; /* in pages; 0: not known yet */
+    uint64_t missing = pages_of(end > size ? end : size) - object_resident(node->object);
+    uint64_t wanted = pages_of(end) - (offset >> PAGE_SHIFT);
+    struct frame_counts counts;
+
+    if (wanted > missing)
+        wanted = missing;
+    if (!node->in_memory || wanted == 0 || (half != 0 && frames_free() > half + wanted))
+        return true;
+    frames_count(&counts);
+    half = (counts.total - counts.by_use[FRAME_RESERVED]) / 2;
+    return counts.by_use[FRAME_SHARED] + wanted <= half;
+}
+
 /* How much of `bytes` may be written at offset; 0: SIGXFSZ was sent, -EFBIG. */
 static uint64_t write_limit(uint64_t offset, uint64_t bytes)
 {
@@ -163,6 +186,8 @@ long object_file_write(struct file *file, struct uio *uio, uint64_t offset)
     bytes = write_limit(offset, uio->left);
     if (bytes == 0)
         return -EFBIG;
+    if (!memory_allows(node, old_size, offset, offset + bytes))
+        return -ENOSPC;
     if (offset + bytes > old_size) {
         enum status status = object_resize(object, offset + bytes);
 
