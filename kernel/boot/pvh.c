@@ -1,10 +1,11 @@
 /*
  * What a PVH loader leaves (`qemu -kernel`): struct hvm_start_info of the Xen project's "x86/HVM direct boot
- * ABI", version 1, which has the memory map. Everything lies below 1 GiB, which the boot tables map.
+ * ABI", version 1, which has the memory map. Everything lies below 1 GiB, which the boot tables map. Nothing
+ * needs to be aligned (qboot's module list is not), hence the packed structures.
  */
 #include "kernel/boot/boot.h"
 
-struct hvm_start_info {
+struct __attribute__((packed)) hvm_start_info {
     uint32_t magic;
     uint32_t version;
     uint32_t flags;
@@ -18,11 +19,11 @@ struct hvm_start_info {
 };
 _Static_assert(sizeof(struct hvm_start_info) == 56, "version 1 of the ABI");
 
-struct hvm_module {
+struct __attribute__((packed)) hvm_module {
     uint64_t address, bytes, command_line, reserved;
 };
 
-struct hvm_map_entry {
+struct __attribute__((packed)) hvm_map_entry {
     uint64_t start, bytes;
     uint32_t type; /* as the BIOS's E820 map */
     uint32_t reserved;

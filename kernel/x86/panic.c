@@ -14,6 +14,8 @@ enum { BACKTRACE_MAX = 32 };
 
 enum { DEBUG_EXIT_PORT = 0xf4, RESET_PORT = 0xcf9, RESET_NOW = 6 };
 
+extern const char image_start[];
+
 static unsigned panics;
 
 void machine_exit(uint8_t status)
@@ -61,6 +63,8 @@ static void print_registers(const struct trap_frame *f)
 /* Is there a frame pointer and a return address at `at`, on a stack of the kernel? */
 static bool on_stack(uint64_t at)
 {
+    if (kernel_root.v == 0) /* still on the boot code's, below the image */
+        return is_aligned(at, 8) && at > KERNEL_BASE && at < (uint64_t)image_start - 8;
     return is_aligned(at, 8) && at >= KSTACK_REGION && at < MMIO_REGION && !kstack_is_guard(at) &&
            !kstack_is_guard(at + 8) && kernel_is_mapped(vaddr(at));
 }
