@@ -43,20 +43,28 @@ static inline void stack_set_count(struct frame_stack *stack, uint32_t count)
     __atomic_store_n(&stack->count, count, __ATOMIC_RELAXED);
 }
 
+/* The top of a stack that has `count` frames. */
+static inline struct frame *stack_take(struct frame_stack *stack, uint32_t count)
+{
+    stack_set_count(stack, count - 1);
+    return stack->frames[count - 1];
+}
+
 static inline struct frame *stack_pop(struct frame_stack *stack)
 {
-    uint32_t count = stack_count(stack) - 1;
+    return stack_take(stack, stack_count(stack));
+}
 
-    stack_set_count(stack, count);
-    return stack->frames[count];
+/* Onto a stack that has `count` frames. */
+static inline void stack_put(struct frame_stack *stack, uint32_t count, struct frame *frame)
+{
+    stack->frames[count] = frame;
+    stack_set_count(stack, count + 1);
 }
 
 static inline void stack_push(struct frame_stack *stack, struct frame *frame)
 {
-    uint32_t count = stack_count(stack);
-
-    stack->frames[count] = frame;
-    stack_set_count(stack, count + 1);
+    stack_put(stack, stack_count(stack), frame);
 }
 
 static inline void count_use(struct frame_cache *cache, unsigned use, uint64_t by)
@@ -91,15 +99,16 @@ static inline struct frame *hand_out(struct frame_cache *cache, struct frame *fr
 
 struct frame *frame_alloc(unsigned order, enum frame_use use, unsigned request)
 {
-    struct frame_cache *cache = &frame_caches[host_cpu()];
+    struct frame_cache *cache = frame_cache_here();
     struct frame_stack *stack = &cache->stacks[request & FRAME_ZERO];
+    uint32_t count = stack_count(stack);
 
     CHECK(use > FRAME_FREE && use < FRAME_USES);
     if (__builtin_expect((order | __atomic_load_n(&frames_fail_countdown, __ATOMIC_RELAXED)) != 0, 0))
         return alloc_other(order, use, request);
-    if (__builtin_expect(stack_count(stack) == 0, 0))
+    if (__builtin_expect(count == 0, 0))
         return alloc_single(cache, use, request);
-    return hand_out(cache, stack_pop(stack), use);
+    return hand_out(cache, stack_take(stack, count), use);
 }
 
 /* A block, or while a test makes allocations fail. */
@@ -109,7 +118,7 @@ static struct frame *alloc_other(unsigned order, enum frame_use use, unsigned re
         return NULL;
     if (order != 0)
         return alloc_block(order, use, request);
-    return alloc_single(&frame_caches[host_cpu()], use, request);
+    return alloc_single(frame_cache_here(), use, request);
 }
 
 /* How many of `wanted` frames this request may take now; with the lock held. An emergency that goes into the
@@ -235,7 +244,7 @@ static struct frame *alloc_block(unsigned order, enum frame_use use, unsigned re
     }
     header_store(head, header_of(use, order, 0, 1));
     head->mapcount = 0;
-    count_use(&frame_caches[host_cpu()], use, frames);
+    count_use(frame_cache_here(), use, frames);
     return head;
 }
 
@@ -251,7 +260,7 @@ RARE static _Noreturn void panic_free(const struct frame *frame)
 /* What every way to free begins with; gives the cache of this CPU. */
 static inline struct frame_cache *begin_free(struct frame *frame)
 {
-    struct frame_cache *cache = &frame_caches[host_cpu()];
+    struct frame_cache *cache = frame_cache_here();
 
     CHECK(frame >= frame_table && frame < frame_table + frame_table_count);
     if (__builtin_expect(frame->use <= FRAME_FREE, 0))
@@ -270,6 +279,7 @@ void frame_free(struct frame *frame)
 {
     struct frame_cache *cache = begin_free(frame);
     struct frame_stack *stack = &cache->stacks[CACHE_DIRTY];
+    uint32_t count;
 
     if (__builtin_expect(frame->order != 0, 0)) {
         free_block(frame, frame->order);
@@ -278,25 +288,28 @@ void frame_free(struct frame *frame)
     count_use(cache, frame->use, (uint64_t)-1);
     header_store(frame, header_of(FRAME_FREE, ORDER_CACHED, 0, 0));
     poison_fill(frame);
-    if (__builtin_expect(stack_count(stack) >= __atomic_load_n(&cache_limit, __ATOMIC_RELAXED), 0))
+    count = stack_count(stack);
+    if (__builtin_expect(count >= __atomic_load_n(&cache_limit, __ATOMIC_RELAXED), 0))
         free_past_cache(stack, frame);
     else
-        stack_push(stack, frame);
+        stack_put(stack, count, frame);
 }
 
 void frame_free_zeroed(struct frame *frame)
 {
     struct frame_cache *cache = begin_free(frame);
     struct frame_stack *stack = &cache->stacks[CACHE_ZEROED];
+    uint32_t count;
 
     CHECK(frame->order == 0);
     poison_verify(frame, FRAME_ZEROED);
     count_use(cache, frame->use, (uint64_t)-1);
     header_store(frame, header_of(FRAME_FREE, ORDER_CACHED, FRAME_ZEROED, 0));
-    if (__builtin_expect(stack_count(stack) >= __atomic_load_n(&cache_limit, __ATOMIC_RELAXED), 0))
+    count = stack_count(stack);
+    if (__builtin_expect(count >= __atomic_load_n(&cache_limit, __ATOMIC_RELAXED), 0))
         free_past_cache(stack, frame);
     else
-        stack_push(stack, frame);
+        stack_put(stack, count, frame);
 }
 
 void frame_unref(struct frame *frame)
@@ -343,7 +356,7 @@ static void free_block(struct frame *frame, unsigned order)
 {
     uint64_t frames = (uint64_t)1 << order;
 
-    count_use(&frame_caches[host_cpu()], frame->use, (uint64_t)0 - frames);
+    count_use(frame_cache_here(), frame->use, (uint64_t)0 - frames);
     for (uint64_t i = 0; i < frames; i++) {
         header_store(frame + i, header_of(FRAME_FREE, ORDER_IN_BLOCK, 0, 0));
         poison_fill(frame + i);
@@ -367,7 +380,7 @@ void frame_split(struct frame *frame)
 
 void frame_set_use(struct frame *frame, enum frame_use use)
 {
-    struct frame_cache *cache = &frame_caches[host_cpu()];
+    struct frame_cache *cache = frame_cache_here();
 
     CHECK(frame->use > FRAME_FREE && use > FRAME_FREE && use < FRAME_USES && frame->order == 0);
     count_use(cache, frame->use, (uint64_t)-1);
@@ -387,7 +400,7 @@ void frame_caches_init(void)
         for (unsigned use = 0; use < FRAME_USES; use++)
             cache->by_use[use] = 0;
     }
-    cache_depth = frame_table_count >= 8192 ? CACHE_MAX : CACHE_MAX / 2; /* 32 MiB */
+    cache_depth = frame_table_count >= 8192 ? CACHE_MAX : CACHE_MAX / 2; /* less below 32 MiB */
     cache_limit = cache_depth;
     frames_fail_after(0);
 }
@@ -420,7 +433,7 @@ unsigned frames_zero_ahead(unsigned count)
 
 void frames_drain(void)
 {
-    struct frame_cache *cache = &frame_caches[host_cpu()];
+    struct frame_cache *cache = frame_cache_here();
 
     lock_take(&buddy.lock);
     while (buddy.pooled != 0) {

@@ -77,7 +77,7 @@ void buddy_give(struct frame *frame, unsigned order);
 /* ------------------------------------------------------------------ the caches (frame_alloc.c) */
 
 enum {
-    CACHE_MAX = 32, /* frames of either kind in a CPU's cache */
+    CACHE_MAX = 31, /* frames of either kind in a CPU's cache: a stack is 256 bytes then */
     CACHE_DIRTY = 0,
     CACHE_ZEROED = 1 /* == FRAME_ZERO: the request selects the stack */
 };
@@ -93,6 +93,16 @@ struct frame_cache {
     uint64_t by_use[FRAME_USES]; /* frames allocated less frames freed by this CPU; wraps */
 } __attribute__((aligned(64)));
 extern struct frame_cache frame_caches[HOST_MAX_CPUS];
+_Static_assert(sizeof(struct frame_stack) == 256, "so that a stack is found by a shift");
+
+/* This CPU's. The compiler shall keep the address in a register: it would rather add it up for each field. */
+static inline struct frame_cache *frame_cache_here(void)
+{
+    struct frame_cache *cache = &frame_caches[host_cpu()];
+
+    __asm__("" : "+r"(cache));
+    return cache;
+}
 
 void frame_caches_init(void);
 
