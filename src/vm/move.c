@@ -189,6 +189,19 @@ static void move_whole(struct cursor *cursor, const struct step *step)
     table_count_in(to, pt_index(vaddr(step->to), 2));
 }
 
+/* The cursor's own table is locked already. */
+static void lock_leaf(const struct cursor *cursor, struct frame *leaf)
+{
+    if (leaf != cursor->table)
+        lock_take(&leaf->table.lock);
+}
+
+static void unlock_leaf(const struct cursor *cursor, struct frame *leaf)
+{
+    if (leaf != cursor->table)
+        lock_drop(&leaf->table.lock);
+}
+
 static void commit_step(struct cursor *cursor, const struct step *step)
 {
     struct frame *source, *sink;
@@ -201,14 +214,14 @@ static void commit_step(struct cursor *cursor, const struct step *step)
     if (!source)
         return;
     sink = table_for(cursor, step->to, 1);
-    lock_take(&source->table.lock);
+    lock_leaf(cursor, source);
     if (sink != source)
-        lock_take(&sink->table.lock);
+        lock_leaf(cursor, sink);
     move_entries(cursor, source, sink, pt_index(vaddr(step->from), 1), pt_index(vaddr(step->to), 1),
                  (unsigned)(step->bytes >> PAGE_SHIFT), step->from);
     if (sink != source)
-        lock_drop(&sink->table.lock);
-    lock_drop(&source->table.lock);
+        unlock_leaf(cursor, sink);
+    unlock_leaf(cursor, source);
 }
 
 /* Free the tables left empty. */
