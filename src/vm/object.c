@@ -222,15 +222,6 @@ void object_for_each(void (*visit)(struct object *object, void *context), void *
 
 /* ------------------------------------------------------------------ taking pages from those who map them */
 
-/* What an entry that maps a page of an object becomes when the page leaves: the mark that it came from. */
-static struct pt_entry page_to_mark(struct pt_entry page, const struct frame *frame)
-{
-    enum mark_kind kind = page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE;
-
-    return mark_make(kind, page_access(page), page_traits(page),
-                     object_payload(frame->page.object->id, frame->page.index));
-}
-
 static bool unmap_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
 {
     pt_entry_store(entry, page_to_mark(pt_entry_load(entry), frame));

@@ -7,6 +7,7 @@
 #define VM_OBJECT_INTERNAL_H
 
 #include "quire/object.h"
+#include "vm/entry.h"
 #include "vm/radix.h"
 
 struct object {
@@ -70,5 +71,14 @@ void object_protect_frame(struct frame *frame);
 void reclaim_init(void);
 void reclaim_insert(struct frame *frame); /* FRAME_FILE, just made resident */
 void reclaim_remove(struct frame *frame);
+
+/* What an entry that maps a page of an object becomes when the page leaves: the mark that it came from. */
+static inline struct pt_entry page_to_mark(struct pt_entry page, const struct frame *frame)
+{
+    enum mark_kind kind = page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE;
+
+    return mark_make(kind, page_access(page), page_traits(page),
+                     object_payload(frame->page.object->id, frame->page.index));
+}
 
 #endif

@@ -148,16 +148,45 @@ static bool is_object_page(struct pt_entry entry)
     return frame != zero_frame && frame->use != FRAME_ANON;
 }
 
-/* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. A page of
- * an object becomes its mark again: most are not touched before the copy ends or is replaced by exec, and
- * those that are come back sixteen by one fault. */
+/* The right to touch, and all else that an entry says beside its frame and what the MMU notes. */
+static inline uint64_t page_kind(struct pt_entry page)
+{
+    return page.bits & ~(PT_FRAME_MASK | PT_ACCESSED | PT_DIRTY | PT_WRITE);
+}
+
+/*
+ * Neighbouring pages of an object, at most `most`, become marks again in a table's copy: most are not touched
+ * before the copy ends or is replaced by exec, and those that are come back sixteen by one fault. Returns how
+ * many; the first one is such a page.
+ */
+static unsigned copy_object_pages(const struct pt_entry *from, struct pt_entry *to, unsigned most,
+                                  struct hold_run *run)
+{
+    struct pt_entry first = pt_entry_load(from);
+    const struct frame *frame = frame_at(pt_entry_paddr(first));
+    const struct object *object = frame->page.object;
+    uint64_t index = frame->page.index;
+    uint64_t mark = page_to_mark(first, frame).bits;
+    unsigned count = 0;
+
+    do {
+        pt_entry_store(&to[count++], pt_entry(mark));
+        mark -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
+        if (count == most || page_kind(pt_entry_load(&from[count])) != page_kind(first))
+            break;
+        frame = frame_at(pt_entry_paddr(pt_entry_load(&from[count])));
+    } while (frame->page.object == object && frame->page.index == index + count && frame != zero_frame &&
+             frame->use != FRAME_ANON);
+    hold_run_add(run, object->id, count);
+    return count;
+}
+
+/* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. */
 static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigned level, struct hold_run *run)
 {
     struct pt_entry entry = pt_entry_load(from);
 
-    if (is_object_page(entry))
-        entry = page_to_mark(entry, frame_at(pt_entry_paddr(entry)));
-    else if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
+    if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
         return ST_NO_MEMORY;
     hold_run_add(run, entry_object(entry), level_pages(level));
     if ((entry.bits & (PT_PRESENT | PT_WRITE | PAGE_SHARED)) == (PT_PRESENT | PT_WRITE)) {
@@ -212,6 +241,8 @@ static enum status copy_table(struct frame *from, struct frame *to)
         } else if (pt_entry_is_table(entry, level)) {
             table_share(&source[i]);
             pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
+        } else if (is_object_page(entry)) {
+            done = copy_object_pages(&source[i], &target[i], left, &run);
         } else if ((status = copy_leaf(&source[i], &target[i], level, &run)) != ST_OK) {
             break;
         }
