@@ -5,6 +5,9 @@
  * connections. Edge-triggered entries are reported when they have events that the last look had not, or when
  * something has happened on their file since (their wait-queue entry stays on its queue between waits).
  *
+ * A set can be asked by poll(2) whether it has events, but that is no reason to wake up: sets are waited for
+ * with epoll_wait().
+ *
  * Each entry is on two lists: its set's, and its file's (file->epolls), so that either may go first. Entries
  * hold no reference to the file: closing the last descriptor takes it out of the set, as Linux does.
  */

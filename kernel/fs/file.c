@@ -225,6 +225,19 @@ long file_read(struct file *file, struct uio *uio)
     return done;
 }
 
+long file_write_at(struct file *file, struct uio *uio, uint64_t offset)
+{
+    long done = file->ops->write(file, uio, offset);
+
+    if ((file->flags & O_DSYNC) != 0 && done > 0 && file->ops->sync != NULL) {
+        int error = file->ops->sync(file, (file->flags & O_SYNC) != O_SYNC);
+
+        if (error != 0)
+            return error;
+    }
+    return done;
+}
+
 long file_write(struct file *file, struct uio *uio)
 {
     uint64_t wanted = uio->left;
@@ -234,9 +247,9 @@ long file_write(struct file *file, struct uio *uio)
     if (file->ops->write == NULL)
         return -EINVAL;
     if ((file->flags & O_APPEND) != 0) /* finds the end, and sets the offset */
-        return file->ops->write(file, uio, start);
+        return file_write_at(file, uio, start);
     file->offset = start + wanted;
-    done = file->ops->write(file, uio, start);
+    done = file_write_at(file, uio, start);
     if (file->offset == start + wanted)
         file->offset = start + (done > 0 ? (uint64_t)done : 0);
     return done;

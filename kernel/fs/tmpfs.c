@@ -574,8 +574,10 @@ static int tmpfs_statfs(struct vnode *vnode, struct statfs64_info *out)
     frames_count(&counts);
     out->type = TMPFS_MAGIC;
     out->block_size = PAGE_SIZE;
-    out->blocks = counts.total - counts.by_use[FRAME_RESERVED];
-    out->free = counts.by_use[FRAME_FREE];
+    out->blocks = (counts.total - counts.by_use[FRAME_RESERVED]) / 2; /* memory_allows() of object_file.c */
+    out->free = out->blocks > counts.by_use[FRAME_SHARED] ? out->blocks - counts.by_use[FRAME_SHARED] : 0;
+    if (out->free > counts.by_use[FRAME_FREE])
+        out->free = counts.by_use[FRAME_FREE];
     out->files = next_ino + out->free;
     out->files_free = out->free;
     out->name_max = NAME_BYTES - 1;

@@ -217,6 +217,8 @@ int64_t directory_file_seek(struct file *file, int64_t offset, int whence);
 /* write() at the file's or (O_APPEND) the end, by any kind of file; moves file->offset. */
 long file_read(struct file *file, struct uio *uio);
 long file_write(struct file *file, struct uio *uio);
+/* At an offset; the file has a write operation. With O_SYNC or O_DSYNC it is in the store afterwards. */
+long file_write_at(struct file *file, struct uio *uio, uint64_t offset);
 
 /* Descriptor tables (kernel/fs/files.c). */
 struct files *files_create(void);

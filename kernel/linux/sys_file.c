@@ -71,7 +71,7 @@ static long move_at(struct file *file, struct uio *uio, int64_t offset, enum dir
     if (direction == DIRECTION_WRITE && file->ops->write == NULL)
         return -EINVAL;
     result = direction == DIRECTION_READ ? file->ops->read(file, uio, (uint64_t)offset)
-                                         : file->ops->write(file, uio, (uint64_t)offset);
+                                         : file_write_at(file, uio, (uint64_t)offset);
     if ((file->flags & O_APPEND) != 0) /* such a write goes to the end, and set the offset */
         file->offset = own;
     return result;
@@ -202,7 +202,7 @@ static long copy_piece(struct file *in, uint64_t *from, struct file *out, uint64
     if (got <= 0)
         return got;
     uio_init_kernel(&uio, &piece, page, (uint64_t)got);
-    put = to != NULL ? out->ops->write(out, &uio, *to) : file_write(out, &uio);
+    put = to != NULL ? file_write_at(out, &uio, *to) : file_write(out, &uio);
     if (put <= 0)
         return put;
     *from += (uint64_t)put;
