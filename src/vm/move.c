@@ -153,7 +153,8 @@ static enum status prepare_step(struct cursor *cursor, const struct step *step)
     enum status status;
 
     if (moves_whole(cursor, step)) {
-        status = make_table(cursor, step->from, 2, TABLE_KEEP_EMPTY);
+        /* A leaf table moves only as this space's own: for those who share it it stays where it is. */
+        status = make_table(cursor, step->from, table_for(cursor, step->from, 1) ? 1 : 2, TABLE_KEEP_EMPTY);
         if (status == ST_OK)
             status = make_table(cursor, step->to, 2, TABLE_CREATE);
         if (status != ST_OK || target_is_empty(cursor, step))
