@@ -489,6 +489,24 @@ static void op_move(struct input *input, unsigned at)
 
     take_range(input, &first, &count);
     take_range(input, &to, &new_count);
+    switch (take(input) % 4) {
+    case 0: /* whole leaf tables may move */
+        to = (first + 512 * (1 + to % 3)) % PAGES;
+        new_count = count < PAGES - to ? count : PAGES - to;
+        break;
+    case 1: /* a region that is there, as it is */
+        while (first > 0 && model[at][first].kind != NOTHING &&
+               model[at][first - 1].kind == model[at][first].kind)
+            first--;
+        for (count = 1; first + count < PAGES && model[at][first + count].kind == model[at][first].kind;
+             count++)
+            ;
+        to = (first + 512 * (1 + to % 3)) % PAGES;
+        new_count = count < PAGES - to ? count : PAGES - to;
+        break;
+    default:
+        break;
+    }
     status = space_move(spaces[at], vaddr(PAGE_AT(first)), (uint64_t)count * PAGE_SIZE,
                         (uint64_t)new_count * PAGE_SIZE, SPACE_MAY_MOVE | SPACE_MOVE_FIXED,
                         vaddr(PAGE_AT(to)), &out);

@@ -176,6 +176,37 @@ static void changes_after_a_fork_do_not_reach_the_other(void **state)
     space_unref(child);
 }
 
+/* A whole leaf table can move; one that is shared must not. */
+static void whole_tables_move_after_a_fork(void **state)
+{
+    struct space *parent = new_space(), *child;
+    uint64_t at = map_at(parent, 0x40000000, 512, RW, 0);
+    struct vaddr out;
+
+    assert_ok(space_advise(parent, vaddr(at), HUGE_SIZE, ADVICE_NO_HUGE));
+    for (uint64_t i = 0; i < 512; i += 5)
+        put(parent, at + i * PAGE_SIZE, i + 1);
+    child = fork_of(parent);
+    assert_ok(space_move(parent, vaddr(at), HUGE_SIZE, HUGE_SIZE, SPACE_MAY_MOVE | SPACE_MOVE_FIXED,
+                         vaddr(0x50000000), &out));
+    check_all(parent);
+    check_all(child);
+    put(parent, 0x50000000, 99);
+    for (uint64_t i = 5; i < 512; i += 5) {
+        assert_int_equal(get(parent, 0x50000000 + i * PAGE_SIZE), i + 1);
+        assert_int_equal(get(child, at + i * PAGE_SIZE), i + 1);
+    }
+    assert_int_equal(get(child, at), 1);
+    unmap(child, at, 100);
+    put(child, at + 105 * PAGE_SIZE, 7);
+    assert_int_equal(get(parent, 0x50000000 + 105 * PAGE_SIZE), 106);
+    check_all(parent);
+    check_all(child);
+    space_unref(parent);
+    check_all(child);
+    space_unref(child);
+}
+
 static void huge_pages_are_shared_and_copied(void **state)
 {
     struct space *parent = new_space(), *child;
@@ -301,6 +332,7 @@ int main(void)
         CASE(translations_of_the_parent_are_flushed),
         CASE(generations),
         CASE(changes_after_a_fork_do_not_reach_the_other),
+        CASE(whole_tables_move_after_a_fork),
         CASE(huge_pages_are_shared_and_copied),
         CASE(files_through_a_fork),
         CASE(truncation_reaches_shared_tables),
