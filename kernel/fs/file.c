@@ -225,17 +225,21 @@ long file_read(struct file *file, struct uio *uio)
     return done;
 }
 
-long file_write_at(struct file *file, struct uio *uio, uint64_t offset)
+static long write_and_sync(struct file *file, struct uio *uio, uint64_t offset)
 {
     long done = file->ops->write(file, uio, offset);
+    int error = 0;
 
-    if ((file->flags & O_DSYNC) != 0 && done > 0 && file->ops->sync != NULL) {
-        int error = file->ops->sync(file, (file->flags & O_SYNC) != O_SYNC);
+    if (done > 0 && file->ops->sync != NULL)
+        error = file->ops->sync(file, (file->flags & O_SYNC) != O_SYNC);
+    return error != 0 ? error : done;
+}
 
-        if (error != 0)
-            return error;
-    }
-    return done;
+long file_write_at(struct file *file, struct uio *uio, uint64_t offset)
+{
+    if ((file->flags & O_DSYNC) != 0)
+        return write_and_sync(file, uio, offset);
+    return file->ops->write(file, uio, offset);
 }
 
 long file_write(struct file *file, struct uio *uio)
@@ -246,11 +250,17 @@ long file_write(struct file *file, struct uio *uio)
 
     if (file->ops->write == NULL)
         return -EINVAL;
-    if ((file->flags & O_APPEND) != 0) /* finds the end, and sets the offset */
-        return file_write_at(file, uio, start);
+    if ((file->flags & (O_APPEND | O_DSYNC)) != 0) {
+        if ((file->flags & O_APPEND) != 0) /* finds the end, and sets the offset */
+            return file_write_at(file, uio, start);
+        done = write_and_sync(file, uio, start);
+        if (done > 0)
+            file->offset = start + (uint64_t)done;
+        return done;
+    }
     file->offset = start + wanted;
-    done = file_write_at(file, uio, start);
-    if (file->offset == start + wanted)
+    done = file->ops->write(file, uio, start);
+    if (__builtin_expect(done != (long)wanted, 0) && file->offset == start + wanted)
         file->offset = start + (done > 0 ? (uint64_t)done : 0);
     return done;
 }

@@ -46,68 +46,74 @@ static inline size_t uio_chunk(struct uio *uio, size_t bytes, uint64_t *address)
     return 0;
 }
 
-size_t uio_put(struct uio *uio, const void *from, size_t bytes)
+/* Is it user memory, and does all of `bytes` fit into the current piece? That is nearly always so. */
+static inline bool uio_is_simple(const struct uio *uio, size_t bytes)
 {
-    size_t done = 0;
+    return !uio->kernel && bytes <= uio->left && uio->pieces[uio->at].length - uio->at_offset >= bytes;
+}
 
-    while (done < bytes) {
-        uint64_t address;
-        size_t moved, chunk = uio_chunk(uio, bytes - done, &address);
-        const char *source = (const char *)from + done;
+static inline size_t uio_moved(struct uio *uio, size_t bytes)
+{
+    uio->at_offset += bytes;
+    uio->left -= bytes;
+    return bytes;
+}
 
-        if (chunk == 0)
-            break;
-        if (uio->kernel) {
-            memcpy((void *)address, source, chunk);
-            moved = chunk;
-        } else {
-            moved = user_write_some(address, source, chunk);
-        }
-        uio->at_offset += moved;
-        uio->left -= moved;
-        done += moved;
+static __attribute__((noinline)) size_t put_pieces(struct uio *uio, const char *from, size_t bytes)
+{
+    size_t done = 0, moved, chunk;
+    uint64_t address;
+
+    while (done < bytes && (chunk = uio_chunk(uio, bytes - done, &address)) != 0) {
+        moved = chunk;
+        if (uio->kernel)
+            memcpy((void *)address, from + done, chunk);
+        else
+            moved = user_write_some(address, from + done, chunk);
+        done += uio_moved(uio, moved);
         if (moved < chunk)
             break;
     }
     return done;
+}
+
+static __attribute__((noinline)) size_t get_pieces(struct uio *uio, char *to, size_t bytes)
+{
+    size_t done = 0, moved, chunk;
+    uint64_t address;
+
+    while (done < bytes && (chunk = uio_chunk(uio, bytes - done, &address)) != 0) {
+        moved = chunk;
+        if (uio->kernel)
+            memcpy(to + done, (const void *)address, chunk);
+        else
+            moved = user_read_some(to + done, address, chunk);
+        done += uio_moved(uio, moved);
+        if (moved < chunk)
+            break;
+    }
+    return done;
+}
+
+size_t uio_put(struct uio *uio, const void *from, size_t bytes)
+{
+    if (!uio_is_simple(uio, bytes))
+        return put_pieces(uio, from, bytes);
+    return uio_moved(uio, user_write_some(uio->pieces[uio->at].base + uio->at_offset, from, bytes));
 }
 
 size_t uio_get(struct uio *uio, void *to, size_t bytes)
 {
-    size_t done = 0;
-
-    while (done < bytes) {
-        uint64_t address;
-        size_t moved, chunk = uio_chunk(uio, bytes - done, &address);
-        char *target = (char *)to + done;
-
-        if (chunk == 0)
-            break;
-        if (uio->kernel) {
-            memcpy(target, (const void *)address, chunk);
-            moved = chunk;
-        } else {
-            moved = user_read_some(target, address, chunk);
-        }
-        uio->at_offset += moved;
-        uio->left -= moved;
-        done += moved;
-        if (moved < chunk)
-            break;
-    }
-    return done;
+    if (!uio_is_simple(uio, bytes))
+        return get_pieces(uio, to, bytes);
+    return uio_moved(uio, user_read_some(to, uio->pieces[uio->at].base + uio->at_offset, bytes));
 }
 
 void uio_advance(struct uio *uio, size_t bytes)
 {
-    while (bytes != 0) {
-        uint64_t address;
-        size_t chunk = uio_chunk(uio, bytes, &address);
+    uint64_t address;
+    size_t chunk;
 
-        if (chunk == 0)
-            return;
-        uio->at_offset += chunk;
-        uio->left -= chunk;
-        bytes -= chunk;
-    }
+    while (bytes != 0 && (chunk = uio_chunk(uio, bytes, &address)) != 0)
+        bytes -= uio_moved(uio, chunk);
 }
