@@ -111,16 +111,24 @@ static enum status make_table(struct cursor *cursor, uint64_t address, unsigned 
 /* One step of a move: a part that has one leaf table, or one level-2 entry, on either side. */
 struct step {
     uint64_t from, to, bytes;
+    bool apart; /* no leaf table is on both sides of the move, so none that moves as a whole gets other
+                   entries */
 };
 
-static struct step step_at(uint64_t from, uint64_t to, uint64_t left)
+static bool are_apart(uint64_t from, uint64_t to, uint64_t bytes)
+{
+    return align_up(from + bytes, HUGE_SIZE) <= align_down(to, HUGE_SIZE) ||
+           align_up(to + bytes, HUGE_SIZE) <= align_down(from, HUGE_SIZE);
+}
+
+static struct step step_at(uint64_t from, uint64_t to, uint64_t left, bool apart)
 {
     uint64_t bytes = HUGE_SIZE - (from & (HUGE_SIZE - 1));
     uint64_t other = HUGE_SIZE - (to & (HUGE_SIZE - 1));
 
     if (other < bytes)
         bytes = other;
-    return (struct step){from, to, left < bytes ? left : bytes};
+    return (struct step){from, to, left < bytes ? left : bytes, apart};
 }
 
 /* Does all that the level-2 entry of `from` stands for move, to the same place within its span? Then the
@@ -131,7 +139,7 @@ static bool moves_whole(const struct cursor *cursor, const struct step *step)
     unsigned first = pt_index(vaddr(step->from), 1);
     struct pt_entry entry;
 
-    if (!table || (step->from ^ step->to) & (HUGE_SIZE - 1))
+    if (!table || !step->apart || (step->from ^ step->to) & (HUGE_SIZE - 1))
         return false;
     entry = table_entries(table)[pt_index(vaddr(step->from), 2)];
     if (!pt_entry_is_table(entry, 2))
@@ -236,6 +244,7 @@ static enum status move_once(struct space *space, uint64_t from, uint64_t to, ui
 {
     uint64_t start = from < to ? from : to;
     uint64_t end = (from < to ? to : from) + bytes;
+    bool apart = are_apart(from, to, bytes);
     struct step step;
     struct cursor cursor;
     enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
@@ -243,11 +252,11 @@ static enum status move_once(struct space *space, uint64_t from, uint64_t to, ui
     if (status != ST_OK)
         return status;
     for (uint64_t done = 0; done < bytes && status == ST_OK; done += step.bytes) {
-        step = step_at(from + done, to + done, bytes - done);
+        step = step_at(from + done, to + done, bytes - done, apart);
         status = prepare_step(&cursor, &step);
     }
     for (uint64_t done = 0; done < bytes && status == ST_OK; done += step.bytes) {
-        step = step_at(from + done, to + done, bytes - done);
+        step = step_at(from + done, to + done, bytes - done, apart);
         commit_step(&cursor, &step);
     }
     cursor_end(&cursor);
