@@ -28,4 +28,8 @@ int link_receive_start(void);
 void link_ask_dump(unsigned number, const char *what);
 void link_ask_report(void);
 
+/* ---- space_dump.c: the user half of the page table, a line an entry or run of entries. Does not sleep. */
+MUST_USE enum status space_dump(struct space *space, void (*emit)(void *context, const char *line),
+                                void *context);
+
 #endif

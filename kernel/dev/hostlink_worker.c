@@ -133,9 +133,9 @@ static void list_process(struct process *process, void *context)
     text_line(context, line);
 }
 
-static void dump_tables(struct text *text, struct paddr root)
+static void dump_kernel(struct text *text)
 {
-    struct pt pt = pt_at(root, pt_reach_offset(PHYS_OFFSET), &pt_alloc_none);
+    struct pt pt = pt_at(kernel_root, pt_reach_offset(PHYS_OFFSET), &pt_alloc_none);
     enum status status = pt_dump(&pt, text_line, text);
 
     if (status != ST_OK)
@@ -145,6 +145,7 @@ static void dump_tables(struct text *text, struct paddr root)
 static void dump_process(struct text *text, const char *what)
 {
     struct process *process;
+    enum status status;
     int pid = 0;
 
     for (; *what >= '0' && *what <= '9' && pid < 100000000; what++)
@@ -154,7 +155,9 @@ static void dump_process(struct text *text, const char *what)
         text_line(text, "error: no such process");
         return;
     }
-    dump_tables(text, space_root(process->space));
+    status = space_dump(process->space, text_line, text);
+    if (status != ST_OK)
+        text_line(text, status_name(status));
 }
 
 static void dump(unsigned number, const char *what)
@@ -166,7 +169,7 @@ static void dump(unsigned number, const char *what)
     if (what[0] == '\0')
         process_for_each(list_process, &text);
     else if (strcmp(what, "kernel") == 0)
-        dump_tables(&text, kernel_root);
+        dump_kernel(&text);
     else
         dump_process(&text, what);
     text_send(&text, number);
