@@ -10,7 +10,7 @@
 
 #include "cli/report.h"
 
-enum { NAME_WIDTH = 34, NUMBER_WIDTH = 16 };
+enum { NAME_WIDTH = 22, NUMBER_WIDTH = 16 };
 
 static bool report_wanted(const struct boot_options *options);
 static void report_table(FILE *out, json_t *report);
@@ -95,7 +95,7 @@ static void format_name(char *to, size_t size, const char *key)
     to[at] = '\0';
 }
 
-static void report_row(FILE *out, unsigned indent, const char *key, const json_t *value)
+static void report_row(FILE *out, unsigned indent, const char *section, const char *key, const json_t *value)
 {
     char name[64];
     char text[64];
@@ -112,7 +112,10 @@ static void report_row(FILE *out, unsigned indent, const char *key, const json_t
     } else {
         snprintf(text, sizeof(text), "-");
     }
-    fprintf(out, "%*s%-*s%*s\n", (int)indent, "", NAME_WIDTH - (int)indent, name, NUMBER_WIDTH, text);
+    const char *words = report_words(section, key);
+
+    fprintf(out, "%*s%-*s%*s%s%s\n", (int)indent, "", NAME_WIDTH - (int)indent, name, NUMBER_WIDTH, text,
+            *words ? "  " : "", words);
 }
 
 /* A list of objects with a name and a count: a row for each. */
@@ -125,11 +128,11 @@ static void report_list(FILE *out, unsigned indent, const json_t *list)
     {
         const char *name = json_string_value(json_object_get(one, "name"));
 
-        report_row(out, indent, name ? name : "?", json_object_get(one, "count"));
+        report_row(out, indent, "", name ? name : "?", json_object_get(one, "count"));
     }
 }
 
-static void report_rows(FILE *out, unsigned indent, json_t *object)
+static void report_rows(FILE *out, unsigned indent, const char *section, json_t *object)
 {
     const char *key;
     json_t *value;
@@ -137,7 +140,7 @@ static void report_rows(FILE *out, unsigned indent, json_t *object)
     json_object_foreach(object, key, value)
     {
         if (!json_is_object(value) && !json_is_array(value)) {
-            report_row(out, indent, key, value);
+            report_row(out, indent, section, key, value);
         }
     }
     json_object_foreach(object, key, value)
@@ -152,7 +155,7 @@ static void report_rows(FILE *out, unsigned indent, json_t *object)
         if (json_is_array(value)) {
             report_list(out, indent + 2, value);
         } else {
-            report_rows(out, indent + 2, value);
+            report_rows(out, indent + 2, key, value);
         }
     }
 }
@@ -160,5 +163,5 @@ static void report_rows(FILE *out, unsigned indent, json_t *object)
 static void report_table(FILE *out, json_t *report)
 {
     fprintf(out, "paging report\n");
-    report_rows(out, 2, report);
+    report_rows(out, 2, "", report);
 }

@@ -1,0 +1,69 @@
+/*
+ * What the report's figures mean, for its readers. A figure that is not here is shown without words.
+ */
+#include <string.h>
+
+#include "cli/report.h"
+
+static const struct {
+    const char *section, *name, *words;
+} explanations[] = {
+    {"boot", "tsc_hz", "ticks a second; with --icount one is one instruction"},
+    {"boot", "kernel_entry_tsc", "since reset: the firmware"},
+    {"boot", "first_user_tsc", "since reset: the program's first instruction"},
+    {"boot", "now_tsc", "since reset"},
+    {"boot", "uptime_ns", "of the kernel"},
+    {"frames", "total", "of 4 KiB"},
+    {"frames", "reserved", "firmware, holes"},
+    {"frames", "kernel", "image, stacks, frame table"},
+    {"frames", "table", "page tables of processes"},
+    {"frames", "slab", "small structures"},
+    {"frames", "anonymous", "private memory of processes"},
+    {"frames", "file", "pages of the share"},
+    {"frames", "memory_file", "pages of files in memory (/, /tmp)"},
+    {"frames", "zeroed", "free, and zeroed ahead"},
+    {"frames", "reserve", "kept for writing dirty pages back"},
+    {"faults", "all", "every page fault"},
+    {"faults", "zero", "first touch of private memory"},
+    {"faults", "zero_read", "read of untouched memory: the page of zeroes"},
+    {"faults", "huge", "2 MiB at once"},
+    {"faults", "minor", "page of a file that was in memory"},
+    {"faults", "major", "page of a file that had to be read"},
+    {"faults", "around", "further pages mapped by the way"},
+    {"faults", "copy", "write to a shared private page: copied"},
+    {"faults", "reuse", "the same, and nobody else had it"},
+    {"faults", "protection", "access that was denied"},
+    {"faults", "unmapped", "access to nothing"},
+    {"faults", "spurious", "already possible"},
+    {"faults", "stack", "the stack grew"},
+    {"faults", "kernel", "taken by the kernel in a copy"},
+    {"paging", "page_ins", "pages read from the share"},
+    {"paging", "page_in_reads", "in so many reads"},
+    {"paging", "write_backs", "dirty pages written to the share"},
+    {"paging", "write_back_writes", "in so many writes"},
+    {"paging", "drops", "clean pages that left memory"},
+    {"paging", "reclaim_scans", "searches for pages to drop"},
+    {"paging", "copies", "copy-on-write that copied"},
+    {"paging", "reuses", "copy-on-write that did not have to"},
+    {"paging", "huge_splits", "2 MiB pages cut into small ones"},
+    {"tables", "frames", "page tables of processes, now"},
+    {"tables", "frames_peak", "at most"},
+    {"tables", "shares", "tables that fork shared"},
+    {"tables", "copies", "shared tables that had to be copied"},
+    {"tlb", "flush_pages", "single pages"},
+    {"tlb", "flush_ranges", "ranges"},
+    {"tlb", "flush_spaces", "whole address spaces"},
+    {"tlb", "flush_all", "everything"},
+    {"tlb", "switches_kept", "changes of space that kept translations"},
+    {"tlb", "switches_flushed", "changes of space that lost them"},
+};
+
+const char *report_words(const char *section, const char *name)
+{
+    for (size_t i = 0; i < sizeof(explanations) / sizeof(explanations[0]); i++) {
+        if (strcmp(explanations[i].section, section) == 0 && strcmp(explanations[i].name, name) == 0) {
+            return explanations[i].words;
+        }
+    }
+    return "";
+}
