@@ -289,6 +289,22 @@ static void get_and_compare(unsigned at, unsigned page)
 
 /* ------------------------------------------------------------------ operations */
 
+static bool any_mapped(const struct page *pages, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++)
+        if (pages[i].kind != NOTHING)
+            return true;
+    return false;
+}
+
+static bool all_mapped(const struct page *pages, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++)
+        if (pages[i].kind == NOTHING)
+            return false;
+    return true;
+}
+
 static void model_put(struct page *p, uint64_t word)
 {
     if (p->kind == SHARED) {
@@ -302,21 +318,56 @@ static void model_put(struct page *p, uint64_t word)
     p->word = word;
 }
 
+/* The three ways in which a word gets into a page: a program's store, a copy by the kernel, a pinned frame.
+ */
+static enum status write_word(struct space *space, unsigned page, uint64_t word, unsigned how)
+{
+    struct frame *frame;
+    size_t done;
+    enum status status;
+
+    if (how == 0)
+        return space_write(space, vaddr(PAGE_AT(page)), &word, 8, &done);
+    if (how > 1)
+        return sim_write(space, PAGE_AT(page), &word, 8, NULL);
+    status = space_pin(space, vaddr(PAGE_AT(page)), ACCESS_WRITE, &frame);
+    if (status == ST_OK) {
+        memcpy(frame_data(frame), &word, 8);
+        frame_unref(frame);
+    }
+    return status;
+}
+
 static void op_put(struct input *input, unsigned at)
 {
-    unsigned page = take16(input) % PAGES;
+    unsigned page = take16(input) % PAGES, how = take(input) % 5;
     struct page *p = &model[at][page];
     uint64_t word = ++next_word;
     enum status expected = expected_status(p, ACCESS_WRITE);
-    enum status status = sim_write(spaces[at], PAGE_AT(page), &word, 8, NULL);
+    enum status status = write_word(spaces[at], page, word, how);
 
-    TRACE("%u: space %u: put page %u: %s", operations, at, page, status_name(status));
-
+    TRACE("%u: space %u: put page %u in way %u: %s", operations, at, page, how, status_name(status));
     if (status == ST_NO_MEMORY) /* even an access that is refused may need tables of its own first */
         return;
     EXPECT_STATUS(status, expected);
     if (status == ST_OK)
         model_put(p, word);
+}
+
+static void op_incore(struct input *input, unsigned at)
+{
+    static uint8_t resident[PAGES];
+    unsigned first, count;
+    enum status status;
+
+    take_range(input, &first, &count);
+    status = space_incore(spaces[at], vaddr(PAGE_AT(first)), (uint64_t)count * PAGE_SIZE, resident);
+    EXPECT_STATUS(status, all_mapped(model[at], first, count) ? ST_OK : ST_NOT_MAPPED);
+    if (status != ST_OK)
+        return;
+    for (unsigned i = 0; i < count; i++) /* what was written is there: there is no swap */
+        EXPECT((resident[i] & 1) != 0 || (!model[at][first + i].own && (model[at][first + i].kind != ANON ||
+                                                                        model[at][first + i].word == 0)));
 }
 
 /* Several pages in a row, as programs do. */
@@ -351,22 +402,6 @@ static void model_map(struct page *p, enum kind kind, unsigned access, unsigned 
 {
     *p = (struct page){
         .kind = (uint8_t)kind, .access = effective(access), .object = (uint8_t)object, .index = index};
-}
-
-static bool any_mapped(const struct page *pages, unsigned first, unsigned count)
-{
-    for (unsigned i = first; i < first + count; i++)
-        if (pages[i].kind != NOTHING)
-            return true;
-    return false;
-}
-
-static bool all_mapped(const struct page *pages, unsigned first, unsigned count)
-{
-    for (unsigned i = first; i < first + count; i++)
-        if (pages[i].kind == NOTHING)
-            return false;
-    return true;
 }
 
 static void op_map(struct input *input, unsigned at, enum kind kind)
@@ -641,6 +676,7 @@ static void one_operation(struct input *input)
         TRACE("%u: allocation %u fails", operations, n);
         frames_fail_after(n);
     }
+    sim_become_cpu(what / 20 % 3);
     switch (what % 20) {
     case 0:
         op_map(input, at, ANON);
@@ -655,6 +691,8 @@ static void one_operation(struct input *input)
         op_unmap(input, at);
         break;
     case 4:
+        op_incore(input, at);
+        break;
     case 5:
         op_protect(input, at);
         break;

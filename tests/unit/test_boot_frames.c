@@ -172,6 +172,33 @@ static void kernel_and_modules_are_frames_in_use(void **state)
     sim_shutdown();
 }
 
+static void modules_are_claimed_or_released(void **state)
+{
+    struct boot_frames boot;
+    struct frame_counts counts;
+    struct frame *frame;
+    uint64_t before;
+
+    sim_boot_map(&map);
+    boot_frames_init(&boot, &map, pfn(0x300));
+    assert_ok(frames_init(&boot));
+    before = frames_free();
+    frame = frame_claim(pfn(0x220), FRAME_SHARED);
+    assert_ptr_equal(frame, frame_of(pfn(0x220)));
+    frames_count(&counts);
+    assert_int_equal(counts.by_use[FRAME_SHARED], 1);
+    assert_null(frame_claim(pfn(0x220), FRAME_SHARED)); /* taken */
+    assert_null(frame_claim(pfn(0xa0), FRAME_SHARED));  /* reserved */
+    assert_null(frame_claim(pfn(frame_table_count), FRAME_SHARED));
+    assert_int_equal(frames_release_kept(pfn(0x21e), pfn(0x223)), 4); /* all but the claimed one */
+    assert_int_equal(frames_free(), before + 4);
+    assert_int_equal(frames_release_kept(pfn(0x21e), pfn(0x223)), 0);
+    frames_check();
+    frame_free(frame);
+    frames_check();
+    sim_shutdown();
+}
+
 static void too_little_memory_for_the_table(void **state)
 {
     struct memory_map tiny = {0};
@@ -213,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_run_that_does_not_fit_changes_nothing),
         cmocka_unit_test(the_buddy_takes_over),
         cmocka_unit_test(kernel_and_modules_are_frames_in_use),
+        cmocka_unit_test(modules_are_claimed_or_released),
         cmocka_unit_test(too_little_memory_for_the_table),
         cmocka_unit_test(a_hole_below_4g_is_covered),
     };
