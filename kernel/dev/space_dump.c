@@ -5,13 +5,15 @@
  *     0000000000400000-00000000005fffff  L2[2]     table 000000061b000
  *       0000000000401000-000000000041ffff  L1[1]     31 x 4K -> 0000003baf000 r-x private a--
  *       0000000000420000-0000000000427fff  L1[32]    8 x 4K mark r-x private, page 32 of object 5
+ * /bin/busybox
  *
  * Neighbours that continue each other are one line. a: accessed, d: dirty, w: written to without a fault.
  */
 #include "kernel/dev/hostlink_internal.h"
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "quire/pt.h"
-#include "vm/entry.h"
+#include "vm/object_internal.h"
 
 enum { LINE_BYTES = 192 };
 
@@ -33,6 +35,7 @@ static const char *access_text(unsigned access)
 
 static void describe_mark(char *to, size_t size, struct pt_entry mark)
 {
+    const struct object_label *label;
     const char *access = access_text(mark_access(mark));
     const char *down = (mark_traits(mark) & TRAIT_GROWS_DOWN) != 0 ? ", grows down" : "";
 
@@ -42,9 +45,10 @@ static void describe_mark(char *to, size_t size, struct pt_entry mark)
         break;
     case MARK_PRIVATE:
     case MARK_SHARED:
-        snprintf(to, size, "mark %s %s, page %lu of object %u", access,
+        label = object_label(object_by_id(mark_object_id(mark)));
+        snprintf(to, size, "mark %s %s, page %lu of object %u%s%s", access,
                  mark_kind(mark) == MARK_SHARED ? "shared" : "private", mark_index(mark),
-                 mark_object_id(mark));
+                 mark_object_id(mark), label != NULL ? ", " : "", label != NULL ? label->path : "");
         break;
     case MARK_HELD:
         snprintf(to, size, "mark --- private, frame %013lx", held_paddr(mark).v);
@@ -69,7 +73,7 @@ static void write_run(struct run *run)
     const struct pt_visit *first = &run->first;
     uint64_t bytes = run->count << pt_level_shift(first->level);
     unsigned indent = 2 * (PT_LEVELS - first->level);
-    char line[LINE_BYTES], what[96];
+    char line[LINE_BYTES + 96], what[LINE_BYTES];
 
     if (run->count == 0)
         return;
