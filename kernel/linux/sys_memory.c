@@ -9,6 +9,7 @@
 
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
+#include "kernel/linux/fork_advice.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/task/task_internal.h"
 
@@ -159,6 +160,11 @@ static long map(struct mapping *mapping, long address, long length, long protect
         mapping->map.flags |= SPACE_GROWS_DOWN;
     if ((mapping->flags & (MAP_32BIT | MAP_FIXED)) == MAP_32BIT)
         mapping->map.flags |= SPACE_LOW_2G;
+    if (mapping->map.flags & SPACE_FIXED)
+        error =
+            fork_advice_forget(process_current(), mapping->map.hint.v, mapping->map.hint.v + mapping->length);
+    if (error)
+        return error;
     status = space_map(space_here(), &mapping->map, &at);
     return status == ST_OK ? (long)at.v : errno_of(status);
 }
@@ -228,6 +234,8 @@ long sys_munmap(long address, long length)
         return -EINVAL;
     if (!clip(&start, &bytes))
         return 0;
+    if (fork_advice_forget(process_current(), start, start + bytes) != 0)
+        return -ENOMEM;
     return errno_of(space_unmap(space_here(), vaddr(start), bytes));
 }
 
@@ -357,6 +365,15 @@ static long advise_mapped_only(uint64_t start, uint64_t bytes)
     return all_mapped(start, start + bytes) ? 0 : -ENOMEM;
 }
 
+static long advise_fork(uint64_t start, uint64_t bytes, enum fork_advice advice)
+{
+    if (advice == FORK_WIPES && !only_anonymous(start, start + bytes))
+        return -EINVAL;
+    if (fork_advice_set(process_current(), start, start + bytes, advice) != 0)
+        return -ENOMEM;
+    return advise_mapped_only(start, bytes);
+}
+
 /* One known piece of advice on a range that is not empty. -EINVAL for what cannot be done. */
 static long advise_range(uint64_t start, uint64_t bytes, int advice)
 {
@@ -378,6 +395,13 @@ static long advise_range(uint64_t start, uint64_t bytes, int advice)
         return advise(start, bytes, ADVICE_HUGE);
     case MADV_NOHUGEPAGE:
         return advise(start, bytes, ADVICE_NO_HUGE);
+    case MADV_DONTFORK:
+        return advise_fork(start, bytes, FORK_DROPS);
+    case MADV_WIPEONFORK:
+        return advise_fork(start, bytes, FORK_WIPES);
+    case MADV_DOFORK:
+    case MADV_KEEPONFORK:
+        return advise_fork(start, bytes, FORK_COPIES);
     case MADV_POPULATE_READ:
         return advise_populate(start, bytes, ACCESS_READ);
     case MADV_POPULATE_WRITE:
@@ -399,6 +423,10 @@ static bool is_known_advice(int advice)
     case MADV_FREE:
     case MADV_HUGEPAGE:
     case MADV_NOHUGEPAGE:
+    case MADV_DONTFORK:
+    case MADV_DOFORK:
+    case MADV_WIPEONFORK:
+    case MADV_KEEPONFORK:
     case MADV_DONTDUMP:
     case MADV_DODUMP:
     case MADV_COLD:
@@ -604,6 +632,8 @@ long sys_mremap(long old, long old_length, long new_length, long flags, long wan
         return error;
     if (move.old_bytes == 0)
         return second_view(&move);
+    if (fork_advice_forget(process_current(), move.start, move.start + move.old_bytes) != 0)
+        return -ENOMEM;
     if (flags & MREMAP_DONTUNMAP)
         return move_and_keep(&move);
     status =
