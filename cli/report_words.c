@@ -22,7 +22,7 @@ static const struct {
     {"frames", "file", "pages of the share"},
     {"frames", "memory_file", "pages of files in memory (/, /tmp)"},
     {"frames", "zeroed", "free, and zeroed ahead"},
-    {"frames", "reserve", "kept for writing dirty pages back"},
+    {"frames", "reserve", "kept for reclaim and its I/O"},
     {"faults", "all", "every page fault"},
     {"faults", "zero", "first touch of private memory"},
     {"faults", "zero_read", "read of untouched memory: the page of zeroes"},
