@@ -79,7 +79,7 @@ bool machine_walk(const struct machine *machine, uint64_t root, uint64_t address
 {
     uint64_t table = root & 0x000ffffffffff000;
 
-    for (*level = 4;; --*level) {
+    for (*level = PT_LEVELS;; --*level) {
         unsigned shift = 12 + 9 * (*level - 1);
         const uint64_t *entries = machine_at(machine, table);
 
@@ -93,7 +93,7 @@ bool machine_walk(const struct machine *machine, uint64_t root, uint64_t address
             return true;
         }
         if (*entry & 0x80) {
-            fprintf(stderr, "PS is set at level 4\n");
+            fprintf(stderr, "PS is set at level %u\n", *level);
             abort();
         }
         table = *entry & 0x000ffffffffff000;
@@ -144,28 +144,19 @@ static void must(enum status status)
     }
 }
 
-/* A level-1 table that maps itself, at MACHINE_WINDOW of the page table at `root`. */
+/* A level-1 table that maps itself, at MACHINE_WINDOW of the page table. It is no longer counted: what the
+ * slots hold changes all the time. */
 static void add_window(struct machine *machine, struct pt *pt)
 {
-    uint64_t table = pt->root.v;
+    struct pt_entry *parent = NULL, *table = machine_at(machine, pt->root.v);
 
     must(pt_make_tables(pt, vaddr(MACHINE_WINDOW), PAGE_SIZE, 1));
-    for (unsigned level = 4; level > 1; level--) {
-        const uint64_t *entries = machine_at(machine, table);
-        table = entries[pt_index(vaddr(MACHINE_WINDOW), level)] & 0x000ffffffffff000;
+    for (unsigned level = PT_LEVELS; level > 1; level--) {
+        parent = &table[pt_index(vaddr(MACHINE_WINDOW), level)];
+        table = machine_at(machine, pt_entry_paddr(*parent).v);
     }
-    uint64_t *slots = machine_at(machine, table);
-    slots[MACHINE_SLOT_SELF] = table | 0x8000000000000063;
-    /* not from the library's hand: nobody has counted it */
-    for (unsigned level = 2; level <= 2; level++) {
-        uint64_t up = pt->root.v;
-        for (unsigned l = 4; l > level; l--)
-            up = ((uint64_t *)machine_at(machine, up))[pt_index(vaddr(MACHINE_WINDOW), l)] &
-                 0x000ffffffffff000;
-        struct pt_entry *at =
-            (struct pt_entry *)machine_at(machine, up) + pt_index(vaddr(MACHINE_WINDOW), level);
-        *at = pt_entry_with_live(*at, PT_LIVE_UNKNOWN);
-    }
+    table[MACHINE_SLOT_SELF] = pt_entry(pt_entry_paddr(*parent).v | 0x8000000000000063);
+    *parent = pt_entry_with_live(*parent, PT_LIVE_UNKNOWN);
 }
 
 struct pt machine_table(struct machine *machine, enum machine_way way, struct pt_alloc *alloc)
