@@ -93,38 +93,55 @@ static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
 /* ------------------------------------------------------------------ pages of objects */
 
 /* May the entry write at once? Only pages of files are watched for their first write. */
-static bool shared_writable(const struct frame *frame, unsigned access)
+static inline bool write_unwatched(const struct frame *frame)
 {
-    return (access & ACCESS_WRITE) && (frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY);
+    return frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY;
 }
 
-/* The resident frame takes the place of its mark. The object is locked. */
-static enum status map_resident(struct pt_entry *entry, struct pt_entry mark, struct frame *frame)
+/* What the entries of a mark's pages have in common. */
+struct page_form {
+    uint64_t bits;
+    bool may_write; /* once nobody waits to hear of the first write */
+};
+
+static inline struct page_form form_of(struct pt_entry mark)
 {
     bool shared = mark_kind(mark) == MARK_SHARED;
-    bool writable = shared && shared_writable(frame, mark_access(mark));
-    enum status status = rmap_add(frame, entry_place(entry));
 
+    return (struct page_form){page_make(paddr(0), mark_access(mark), mark_traits(mark), false, shared).bits,
+                              shared && mark_access(mark) & ACCESS_WRITE};
+}
+
+/* The resident frame takes the place of its mark in the entry, whose physical address is `place`. The object
+ * is locked. */
+static inline enum status map_resident(struct pt_entry *entry, uint64_t place, struct page_form form,
+                                       struct frame *frame)
+{
+    enum status status = rmap_add(frame, place);
+    uint64_t bits = form.bits | frame_paddr(frame).v;
+
+    if (form.may_write && write_unwatched(frame))
+        bits |= PT_WRITE | PT_DIRTY;
     if (status == ST_OK)
-        pt_entry_store(entry,
-                       page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), writable, shared));
+        pt_entry_store(entry, pt_entry(bits));
     return status;
 }
 
-static bool may_map(const struct frame *frame)
+static inline bool may_map(const struct frame *frame)
 {
     return frame && !(frame_flags(frame) & FRAME_BUSY);
 }
 
 /* Map the resident neighbours of a page just mapped, where their marks stand. The object is locked. */
-static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct object *object)
+static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct page_form form,
+                       struct object *object)
 {
     uint64_t index = mark_index(mark);
     uint64_t first = align_down(index, AROUND_PAGES);
     uint64_t end = first + AROUND_PAGES < object_pages(object) ? first + AROUND_PAGES : object_pages(object);
     void **slots = radix_slots(&object->pages, align_down(index, RADIX_SLOTS));
-    struct pt_entry *entries = table_entries(f->cursor.table);
-    uint64_t at = (uint64_t)(entry - entries);
+    uint64_t at = (uint64_t)(entry - table_entries(f->cursor.table));
+    uint64_t place;
     unsigned mapped = 0;
 
     if (mark_traits(mark) & TRAIT_RANDOM || !slots)
@@ -133,15 +150,21 @@ static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry 
         first = index - at;
     if (end - index > PT_ENTRIES - at)
         end = index + PT_ENTRIES - at;
-    for (uint64_t i = first; i < end; i++) {
-        struct frame *frame = slots[i % RADIX_SLOTS];
-        uint64_t neighbour = at + i - index;
+    place = entry_place(entry) - (index - first) * sizeof *entry;
+    slots += first % RADIX_SLOTS;
+    mark.bits += (index - first) << MARK_PAYLOAD_SHIFT;
+    entry -= index - first;
+    for (uint64_t left = end - first; left > 0; left--) {
+        struct frame *frame = *slots++;
 
-        if (!may_map(frame) || entries[neighbour].bits != mark.bits - ((i - index) << MARK_PAYLOAD_SHIFT))
-            continue;
-        if (map_resident(&entries[neighbour], mark, frame) != ST_OK)
-            break;
-        mapped++;
+        if (entry->bits == mark.bits && may_map(frame)) {
+            if (map_resident(entry, place, form, frame) != ST_OK)
+                break;
+            mapped++;
+        }
+        entry++;
+        place += sizeof *entry;
+        mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
     }
     STAT_ADD(fault_around, mapped);
 }
@@ -166,6 +189,7 @@ static enum status map_copy(struct pt_entry *entry, struct pt_entry mark, const 
 static enum status map_object_page(struct fault *f, struct pt_entry *entry, struct pt_entry mark,
                                    struct object *object, struct frame *frame)
 {
+    struct page_form form;
     enum status status;
 
     set_frame_flags(frame, FRAME_REFERENCED);
@@ -173,11 +197,12 @@ static enum status map_object_page(struct fault *f, struct pt_entry *entry, stru
         return map_copy(entry, mark, frame);
     if (f->access == ACCESS_WRITE && object->pager)
         set_frame_flags(frame, FRAME_DIRTY);
-    status = map_resident(entry, mark, frame);
+    form = form_of(mark);
+    status = map_resident(entry, entry_place(entry), form, frame);
     if (status != ST_OK)
         return status;
     if (f->access != ACCESS_WRITE)
-        map_around(f, entry, mark, object);
+        map_around(f, entry, mark, form, object);
     STAT(fault_minor);
     return ST_OK;
 }
