@@ -65,6 +65,8 @@ static void streams_start(void)
     tty_init();
     if (stream_is_tty[0])
         tty_grant_first();
+    else
+        tty_end(); /* nobody types there: a read of /dev/tty must not wait for ever */
 }
 
 static int stream_open(unsigned number, struct file **out)
@@ -160,8 +162,10 @@ static int mount_share(void)
 int vfs_init(const struct boot_info *info)
 {
     struct vnode *root;
-    int error = tmpfs_create(&root);
+    int error = path_buffers_init();
 
+    if (error == 0)
+        error = tmpfs_create(&root);
     if (error == 0)
         error = vfs_mount(root, "/", "tmpfs", "tmpfs");
     if (error == 0 && info->initramfs_end.v > info->initramfs_start.v)

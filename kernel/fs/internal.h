@@ -18,6 +18,9 @@ int64_t fs_now_ns(void);
 
 /* ---------------------------------------------------------------- path walk (walk.c) */
 
+/* Takes the path buffers that are kept, so that their number never changes. -ENOMEM. */
+int path_buffers_init(void);
+
 enum {
     WALK_CREATE = 8 /* the last component may be missing: node is then NULL, parent and last are set.
                      * A slash behind it is an error: -EISDIR */

@@ -41,6 +41,18 @@ void path_buffer_free(char *buffer)
         frame_free(frame_at(host_paddr(buffer)));
 }
 
+int path_buffers_init(void)
+{
+    while (kept_count < PATH_BUFFERS_KEPT) {
+        struct frame *frame = fs_frame();
+
+        if (frame == NULL)
+            return -ENOMEM;
+        kept_buffers[kept_count++] = frame_data(frame);
+    }
+    return 0;
+}
+
 /* ---------------------------------------------------------------- the resolved path */
 
 /* Begins at "" (the root) or at the path of the base. Where that is not known, the length stays SIZE_MAX. */

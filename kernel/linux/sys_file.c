@@ -152,19 +152,28 @@ long sys_pwritev(int fd, uint64_t pieces, unsigned count, int64_t offset)
     return offset < 0 ? -EINVAL : move_vector(fd, pieces, count, offset, DIRECTION_WRITE);
 }
 
-/* Offset -1: at the file's own. No flag changes anything here, but an unknown one is refused. */
+/* Offset -1: at the file's own. Waiting or not, and polling the device, make no difference here. */
+enum { RWF_NO_DIFFERENCE = RWF_HIPRI | RWF_NOWAIT, RWF_TO_THE_STORE = RWF_DSYNC | RWF_SYNC };
+
 long sys_preadv2(int fd, uint64_t pieces, unsigned count, int64_t offset, int64_t high, int flags)
 {
-    if ((flags & ~RWF_SUPPORTED) != 0)
+    if ((flags & ~(RWF_NO_DIFFERENCE | RWF_TO_THE_STORE)) != 0)
         return -EOPNOTSUPP;
     return offset == -1 ? sys_readv(fd, pieces, count) : sys_preadv(fd, pieces, count, offset);
 }
 
+static long file_sync(int fd, bool data_only);
+
 long sys_pwritev2(int fd, uint64_t pieces, unsigned count, int64_t offset, int64_t high, int flags)
 {
-    if ((flags & ~RWF_SUPPORTED) != 0)
+    long result, error = 0;
+
+    if ((flags & ~(RWF_NO_DIFFERENCE | RWF_TO_THE_STORE)) != 0)
         return -EOPNOTSUPP;
-    return offset == -1 ? sys_writev(fd, pieces, count) : sys_pwritev(fd, pieces, count, offset);
+    result = offset == -1 ? sys_writev(fd, pieces, count) : sys_pwritev(fd, pieces, count, offset);
+    if (result > 0 && (flags & RWF_TO_THE_STORE) != 0)
+        error = file_sync(fd, (flags & RWF_SYNC) == 0);
+    return error == 0 || error == -EINVAL ? result : error; /* -EINVAL: it has no store */
 }
 
 /* ---------------------------------------------------------------- the offset */
