@@ -33,6 +33,7 @@ int main(void)
     show_residency("one read", area, 16);
     madvise(area + 2 * PAGE, PAGE, MADV_DONTNEED);
     show_residency("one dropped", area, 16);
+    madvise(area + 4 * PAGE, PAGE, MADV_DONTNEED);
     mprotect(area, 16 * PAGE, PROT_NONE);
     show_residency("without rights", area, 16);
 
