@@ -1,7 +1,6 @@
 /*
- * The page-table library on the host: a million pages of 4 KiB in an arena of 512 MiB, as
- * ../shared/PEERS.md-style comparisons of page-table code do it. Prints nanoseconds a page, the best of some
- * rounds.
+ * The page-table library on the host: a million pages of 4 KiB in an arena of 512 MiB. Prints nanoseconds a
+ * page (or a table), the best of some rounds.
  *
  *   bench_pt             every row
  *   bench_pt ROW         one row once, for valgrind --tool=callgrind --toggle-collect=row_ROW (instructions)

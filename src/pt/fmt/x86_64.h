@@ -1,5 +1,5 @@
 /*
- * The entry format of x86-64 long mode, 4 levels.
+ * The entry format of x86-64 long mode, 4 levels (or 5).
  *
  * Intel SDM vol. 3A, 4.5 "4-Level Paging and 5-Level Paging", tables 4-15 to 4-20; AMD APM vol. 2, 5.3.
  *
@@ -19,8 +19,12 @@ struct pt_entry {
     uint64_t bits;
 };
 
-enum { PT_LEVELS = 4, PT_ENTRIES = 512, PT_INDEX_BITS = 9 };
-enum { PT_PAGE_LEVELS = 3 }; /* a level-4 entry maps no page */
+/* fmt/x86_64_5.h says 5; nothing else differs. */
+#ifndef PT_X86_64_LEVELS
+#define PT_X86_64_LEVELS 4
+#endif
+enum { PT_LEVELS = PT_X86_64_LEVELS, PT_ENTRIES = 512, PT_INDEX_BITS = 9 };
+enum { PT_PAGE_LEVELS = 3 }; /* entries of level 4 and 5 map no page */
 
 #define PT_PRESENT ((uint64_t)1 << 0)
 #define PT_WRITE ((uint64_t)1 << 1)
@@ -102,7 +106,7 @@ static inline struct pt_entry pt_entry_table(struct paddr table)
     return pt_entry(table.v | PT_PRESENT | PT_WRITE | PT_USER);
 }
 
-/* log2 of the bytes that one entry of this level stands for: 12, 21, 30, 39. */
+/* log2 of the bytes that one entry of this level stands for: 12, 21, 30, 39, 48. */
 static inline unsigned pt_level_shift(unsigned level)
 {
     return PAGE_SHIFT + PT_INDEX_BITS * (level - 1);
@@ -134,7 +138,8 @@ static inline struct pt_entry pt_entry_from_mark(struct pt_mark mark)
     return pt_entry(mark.value << 1);
 }
 
-/* No reserved bit is set: PS at level 4, address bits below the size of a huge page (bit 12 is PAT there). */
+/* No reserved bit is set: PS above level 3, address bits below the size of a huge page (bit 12 is PAT there).
+ */
 static inline bool pt_entry_valid(struct pt_entry entry, unsigned level)
 {
     if ((entry.bits & PT_PRESENT) == 0 || level == 1 || (entry.bits & PT_HUGE) == 0)
@@ -244,10 +249,12 @@ static inline struct pt_entry pt_entry_with_live(struct pt_entry table, int live
     return pt_entry((table.bits & ~PT_LIVE_MASK) | (uint64_t)(live + 1) << PT_LIVE_SHIFT);
 }
 
-/* Bits 63..47 all equal. */
+/* Bits 63..47 (5 levels: 63..56) all equal. */
 static inline bool pt_canonical(struct vaddr address)
 {
-    return (uint64_t)((int64_t)(address.v << 16) >> 16) == address.v;
+    enum { UNUSED = 64 - PAGE_SHIFT - PT_INDEX_BITS * PT_LEVELS };
+
+    return (uint64_t)((int64_t)(address.v << UNUSED) >> UNUSED) == address.v;
 }
 
 #endif
