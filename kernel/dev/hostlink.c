@@ -309,7 +309,15 @@ struct waitq *hostlink_writable_queue(void)
 void hostlink_grant(uint32_t bytes)
 {
     grant_waiting += bytes;
+    if (!present)
+        return;
+    virtq_reap(link_port.send); /* the grant before may be done, and nobody has looked */
     grant_send();
+    if (grant_waiting != 0 && !poll_listens) { /* it is not: sent() goes on with this one */
+        poll_listens = true;
+        virtq_listen(link_port.send);
+        virtq_reap(link_port.send);
+    }
 }
 
 void hostlink_log(const char *line)

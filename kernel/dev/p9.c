@@ -15,6 +15,10 @@
  *
  * A reply with an error is 11 bytes too, so it never reaches into the frames of a read.
  *
+ * A fid may be clunked while other calls use it. Not before they have ended: a server may look a fid up late.
+ * p9_clunk() waits until no call sits between its beginning, when it was given the fid's number, and the
+ * place where its request tells that number; and leaves the rest to the last call that uses the fid.
+ *
  * Invariants: a tag belongs to one request as long as the device may have it; a request's frames are not let
  * go before the device has answered or has been reset.
  */
@@ -57,7 +61,7 @@ enum {
     DATA_HEADER_BYTES = 11, /* of a reply that carries data: header, count */
     MESSAGE_BYTES = 608,    /* two names and what goes with them */
     REPLY_BYTES = 176,      /* the longest is getattr's, 160 */
-    REQUESTS_MAX = 32,
+    REQUESTS_MAX = 64,
     REQUESTS_FIRST = 2, /* always there */
     REQUESTS_KEPT = 6,
     DETACHED_MAX = 4,
@@ -74,7 +78,9 @@ enum {
 
 struct p9_request {
     struct virtq_request queued;
-    struct list node; /* client->spare */
+    struct list node; /* client->spare or client->active */
+    uint32_t fids[2]; /* that the message names */
+    bool clunk[2];    /* and that are to be clunked after it */
     struct vring_desc pieces[PIECES_MAX] __attribute__((aligned(16)));
     uint16_t tag;
     uint8_t type;
@@ -95,14 +101,17 @@ struct p9_client {
     char tag[TAG_BYTES];
     uint32_t msize;
     uint32_t next_fid;
-    unsigned fids; /* that the server keeps */
-    uint32_t tags; /* bit: in use */
+    unsigned fids;     /* that the server keeps */
+    uint64_t tags;     /* bit: in use */
+    unsigned entering; /* calls that have a fid in mind and have not given their request to the device */
     unsigned requests, detached;
-    struct list spare;
+    struct list spare, active;
     struct waitq room; /* a request or a place in the queue has become free */
 };
 
 static struct p9_client *only_client;
+
+static void clunk_unused(struct p9_client *client, uint32_t fid);
 
 /* ---------------------------------------------------------------- requests */
 
@@ -139,8 +148,10 @@ static struct p9_request *request_take(struct p9_client *client)
 /* Begins a message of at most `bytes`, 0: of the usual length. NULL without memory for a long one. */
 static struct p9_request *request_begin(struct p9_client *client, enum message type, size_t bytes)
 {
-    struct p9_request *request = request_take(client);
+    struct p9_request *request;
 
+    client->entering++;
+    request = request_take(client);
     request->message = request->inside;
     request->capacity = MESSAGE_BYTES;
     request->type = (uint8_t)type;
@@ -148,8 +159,11 @@ static struct p9_request *request_begin(struct p9_client *client, enum message t
     request->overflow = false;
     request->at = HEADER_BYTES;
     request->queued.count = 0;
-    request->tag = (uint16_t)__builtin_ctz(~client->tags);
-    client->tags |= 1u << request->tag;
+    request->fids[0] = request->fids[1] = P9_NO_FID;
+    request->clunk[0] = request->clunk[1] = false;
+    list_push_back(&client->active, &request->node);
+    request->tag = (uint16_t)__builtin_ctzll(~client->tags);
+    client->tags |= (uint64_t)1 << request->tag;
     if (bytes > MESSAGE_BYTES) {
         request->message = slab_alloc(bytes);
         request->capacity = (uint32_t)bytes;
@@ -159,9 +173,14 @@ static struct p9_request *request_begin(struct p9_client *client, enum message t
 
 static void request_end(struct p9_client *client, struct p9_request *request)
 {
+    uint32_t clunk[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        clunk[i] = request->clunk[i] ? request->fids[i] : P9_NO_FID;
     if (request->message != request->inside)
         slab_free(request->message);
-    client->tags &= ~(1u << request->tag);
+    client->tags &= ~((uint64_t)1 << request->tag);
+    list_remove(&request->node);
     if (client->requests > REQUESTS_KEPT) {
         client->requests--;
         slab_free(request);
@@ -169,6 +188,9 @@ static void request_end(struct p9_client *client, struct p9_request *request)
         list_push_back(&client->spare, &request->node);
     }
     waitq_wake_one(&client->room);
+    for (unsigned i = 0; i < 2; i++)
+        if (clunk[i] != P9_NO_FID)
+            clunk_unused(client, clunk[i]);
 }
 
 /* ---------------------------------------------------------------- writing a message */
@@ -193,6 +215,12 @@ static void put16(struct p9_request *request, unsigned value)
 static void put32(struct p9_request *request, uint32_t value)
 {
     put_bytes(request, &value, sizeof(value));
+}
+
+static void put_fid(struct p9_request *request, uint32_t fid)
+{
+    request->fids[request->fids[0] != P9_NO_FID] = fid;
+    put32(request, fid);
 }
 
 static void put64(struct p9_request *request, uint64_t value)
@@ -355,13 +383,10 @@ static unsigned tag_of(const struct p9_request *request)
     return request->type == P9_TVERSION ? NO_TAG : request->tag;
 }
 
-static int send(struct p9_client *client, struct p9_request *request, uint32_t reply_bytes,
-                const struct p9_data *data)
+static void finish_message(struct p9_request *request, uint32_t reply_bytes, const struct p9_data *data)
 {
     uint32_t size = request->at;
 
-    if (request->overflow)
-        return request->message == NULL ? -ENOMEM : -ENAMETOOLONG;
     request->at = 0;
     put32(request, data != NULL && !data->reading ? size + data->bytes : size);
     put_bytes(request, &request->type, 1);
@@ -372,7 +397,23 @@ static int send(struct p9_client *client, struct p9_request *request, uint32_t r
     add_piece(request, host_paddr(request->reply).v, reply_bytes, VRING_DESC_F_WRITE);
     if (data != NULL && data->reading)
         add_frames(request, data->frames, data->bytes, VRING_DESC_F_WRITE);
-    return submit(client, request);
+}
+
+/* Once for each request_begin(). */
+static int send(struct p9_client *client, struct p9_request *request, uint32_t reply_bytes,
+                const struct p9_data *data)
+{
+    int error = 0;
+
+    if (request->overflow) {
+        error = request->message == NULL ? -ENOMEM : -ENAMETOOLONG;
+    } else {
+        finish_message(request, reply_bytes, data);
+        error = submit(client, request);
+    }
+    if (--client->entering == 0)
+        waitq_wake(&client->room);
+    return error;
 }
 
 static int call(struct p9_client *client, struct p9_request *request, uint32_t reply_bytes,
@@ -476,6 +517,7 @@ int p9_start(const struct pci_device *pci)
     if (client == NULL)
         return -ENOMEM;
     list_init(&client->spare);
+    list_init(&client->active);
     waitq_init(&client->room);
     error = start(client, pci);
     if (error == 0)
@@ -554,7 +596,7 @@ int p9_walk(struct p9_client *client, uint32_t from, uint32_t to, const char *na
     struct p9_request *request = request_begin(client, P9_TWALK, 0);
     int error;
 
-    put32(request, from);
+    put_fid(request, from);
     put32(request, to);
     put16(request, name != NULL ? 1 : 0);
     if (name != NULL)
@@ -569,11 +611,24 @@ int p9_walk(struct p9_client *client, uint32_t from, uint32_t to, const char *na
     return error;
 }
 
-void p9_clunk(struct p9_client *client, uint32_t fid)
+/* Sends the message, unless a call that is under way uses the fid: then that call's end does it. */
+static void clunk_unused(struct p9_client *client, uint32_t fid)
 {
-    struct p9_request *request = request_begin(client, P9_TCLUNK, 0);
+    struct p9_request *request;
 
-    client->fids--;
+    while (client->entering != 0 && virtio_may_sleep())
+        (void)waitq_sleep(&client->room, UINT64_MAX, false);
+    list_for_each(node, &client->active)
+    {
+        request = container_of(node, struct p9_request, node);
+        for (unsigned i = 0; i < 2; i++) {
+            if (request->fids[i] == fid) {
+                request->clunk[i] = true;
+                return;
+            }
+        }
+    }
+    request = request_begin(client, P9_TCLUNK, 0);
     put32(request, fid);
     if (client->detached == DETACHED_MAX) {
         (void)finish(client, request);
@@ -587,12 +642,18 @@ void p9_clunk(struct p9_client *client, uint32_t fid)
     }
 }
 
+void p9_clunk(struct p9_client *client, uint32_t fid)
+{
+    client->fids--;
+    clunk_unused(client, fid);
+}
+
 int p9_getattr(struct p9_client *client, uint32_t fid, struct p9_attr *out)
 {
     struct p9_request *request = request_begin(client, P9_TGETATTR, 0);
     int error;
 
-    put32(request, fid);
+    put_fid(request, fid);
     put64(request, GETATTR_BASIC);
     error = call_plain(client, request);
     if (error == 0) {
@@ -617,7 +678,7 @@ int p9_setattr(struct p9_client *client, uint32_t fid, const struct p9_attr *att
 {
     struct p9_request *request = request_begin(client, P9_TSETATTR, 0);
 
-    put32(request, fid);
+    put_fid(request, fid);
     put32(request, which);
     put32(request, attr->mode);
     put32(request, attr->uid);
@@ -632,7 +693,7 @@ int p9_open(struct p9_client *client, uint32_t fid, unsigned flags)
 {
     struct p9_request *request = request_begin(client, P9_TLOPEN, 0);
 
-    put32(request, fid);
+    put_fid(request, fid);
     put32(request, flags);
     return finish(client, request);
 }
@@ -641,7 +702,7 @@ int p9_create(struct p9_client *client, uint32_t fid, const char *name, unsigned
 {
     struct p9_request *request = request_begin(client, P9_TLCREATE, 0);
 
-    put32(request, fid);
+    put_fid(request, fid);
     put_string(request, name);
     put32(request, flags);
     put32(request, mode);
@@ -653,7 +714,7 @@ int p9_mkdir(struct p9_client *client, uint32_t dir, const char *name, uint32_t 
 {
     struct p9_request *request = request_begin(client, P9_TMKDIR, 0);
 
-    put32(request, dir);
+    put_fid(request, dir);
     put_string(request, name);
     put32(request, mode);
     put32(request, 0);
@@ -665,7 +726,7 @@ int p9_mknod(struct p9_client *client, uint32_t dir, const char *name, uint32_t 
 {
     struct p9_request *request = request_begin(client, P9_TMKNOD, 0);
 
-    put32(request, dir);
+    put_fid(request, dir);
     put_string(request, name);
     put32(request, mode);
     put32(request, major);
@@ -679,7 +740,7 @@ int p9_symlink(struct p9_client *client, uint32_t dir, const char *name, const c
     struct p9_request *request =
         request_begin(client, P9_TSYMLINK, HEADER_BYTES + 12 + strlen(name) + strlen(target));
 
-    put32(request, dir);
+    put_fid(request, dir);
     put_string(request, name);
     put_string(request, target);
     put32(request, 0);
@@ -690,8 +751,8 @@ int p9_link(struct p9_client *client, uint32_t dir, uint32_t fid, const char *na
 {
     struct p9_request *request = request_begin(client, P9_TLINK, 0);
 
-    put32(request, dir);
-    put32(request, fid);
+    put_fid(request, dir);
+    put_fid(request, fid);
     put_string(request, name);
     return finish(client, request);
 }
@@ -700,9 +761,9 @@ int p9_rename(struct p9_client *client, uint32_t dir, const char *name, uint32_t
 {
     struct p9_request *request = request_begin(client, P9_TRENAMEAT, 0);
 
-    put32(request, dir);
+    put_fid(request, dir);
     put_string(request, name);
-    put32(request, to_dir);
+    put_fid(request, to_dir);
     put_string(request, to_name);
     return finish(client, request);
 }
@@ -711,7 +772,7 @@ int p9_unlink(struct p9_client *client, uint32_t dir, const char *name, enum p9_
 {
     struct p9_request *request = request_begin(client, P9_TUNLINKAT, 0);
 
-    put32(request, dir);
+    put_fid(request, dir);
     put_string(request, name);
     put32(request, what);
     return finish(client, request);
@@ -721,7 +782,7 @@ int p9_fsync(struct p9_client *client, uint32_t fid, bool data_only)
 {
     struct p9_request *request = request_begin(client, P9_TFSYNC, 0);
 
-    put32(request, fid);
+    put_fid(request, fid);
     put32(request, data_only);
     return finish(client, request);
 }
@@ -731,7 +792,7 @@ int p9_statfs(struct p9_client *client, uint32_t fid, struct p9_statfs *out)
     struct p9_request *request = request_begin(client, P9_TSTATFS, 0);
     int error;
 
-    put32(request, fid);
+    put_fid(request, fid);
     error = call_plain(client, request);
     if (error == 0) {
         out->type = get32(request);
@@ -757,7 +818,7 @@ long p9_readlink(struct p9_client *client, uint32_t fid, struct frame *frame)
     char *text = frame_data(frame);
     int error;
 
-    put32(request, fid);
+    put_fid(request, fid);
     /* Room for an error, which is two bytes more than a length: so the target begins in the reply. */
     error = call(client, request, DATA_HEADER_BYTES, &data);
     if (error == 0) {
@@ -783,7 +844,7 @@ static long read_data(struct p9_client *client, enum message type, uint32_t fid,
     uint32_t count = 0;
     int error;
 
-    put32(request, fid);
+    put_fid(request, fid);
     put64(request, offset);
     put32(request, data->bytes);
     error = call(client, request, DATA_HEADER_BYTES, data);
@@ -823,7 +884,7 @@ long p9_write(struct p9_client *client, uint32_t fid, uint64_t offset, struct fr
     uint32_t count = 0;
     int error;
 
-    put32(request, fid);
+    put_fid(request, fid);
     put64(request, offset);
     put32(request, data.bytes);
     error = call(client, request, REPLY_BYTES, &data);

@@ -116,9 +116,24 @@ static struct p9_node *prepare_unlink(struct vnode *dir, const char *name)
     struct p9_node *node = p9fs_node_named(fs_of(dir), dir, name);
     struct object *object = node != NULL ? node->vnode.object : NULL;
 
+    if (node == NULL)
+        return NULL;
+    (void)p9fs_refresh(node); /* for the number of its names; what is wrong with it the removal will tell */
     if (object != NULL && (node->vnode.refs > 1 || object_mapped(object) != 0))
         (void)p9fs_need_fid(node, false); /* if it cannot be opened, nobody has */
+    p9fs_node_leaving(node);
     return node;
+}
+
+static void end_unlink(struct p9_node *node, struct vnode *dir, const char *name, int error)
+{
+    if (node == NULL)
+        return;
+    if (error == 0)
+        p9fs_node_unlinked(node);
+    else
+        p9fs_node_stays(node, dir, name);
+    vnode_unref(&node->vnode);
 }
 
 static int remove_name(struct vnode *dir, const char *name, enum p9_unlink what)
@@ -127,11 +142,7 @@ static int remove_name(struct vnode *dir, const char *name, enum p9_unlink what)
     int error = p9_unlink(fs_of(dir)->client, p9_node(dir)->fid, name, what);
 
     p9fs_touched(p9_node(dir));
-    if (node != NULL) {
-        if (error == 0)
-            p9fs_node_unlinked(node);
-        vnode_unref(&node->vnode);
-    }
+    end_unlink(node, dir, name, error);
     return error;
 }
 
@@ -167,16 +178,14 @@ static int p9fs_rename(struct vnode *dir, const char *name, struct vnode *to_dir
         return -EINVAL;
     if ((flags & RENAME_NOREPLACE) != 0 && name_exists(to_dir, to_name))
         return -EEXIST;
+    if (dir == to_dir && strcmp(name, to_name) == 0)
+        return name_exists(dir, name) ? 0 : -ENOENT;
     node = p9fs_node_named(fs_of(dir), dir, name);
     over = prepare_unlink(to_dir, to_name);
     error = p9_rename(fs_of(dir)->client, p9_node(dir)->fid, name, p9_node(to_dir)->fid, to_name);
     p9fs_touched(p9_node(dir));
     p9fs_touched(p9_node(to_dir));
-    if (over != NULL) {
-        if (error == 0 && over != node)
-            p9fs_node_unlinked(over);
-        vnode_unref(&over->vnode);
-    }
+    end_unlink(over, to_dir, to_name, error);
     if (node != NULL) {
         if (error == 0)
             p9fs_node_rename(node, to_dir, to_name);

@@ -61,8 +61,10 @@ struct p9_node *p9fs_node_named(struct p9fs *fs, struct vnode *dir, const char *
 struct p9_node *p9fs_node_fresh(struct p9fs *fs, struct vnode *dir, const char *name);
 /* Its name has changed. */
 void p9fs_node_rename(struct p9_node *node, struct vnode *dir, const char *name);
-/* Its name has been taken away. The caller has a reference. */
+/* Its name is about to be taken away, has been, or has not after all. The caller has a reference. */
+void p9fs_node_leaving(struct p9_node *node);
 void p9fs_node_unlinked(struct p9_node *node);
+void p9fs_node_stays(struct p9_node *node, struct vnode *dir, const char *name);
 /* vnode_ops.release: it becomes idle, or goes. */
 void p9fs_node_release(struct vnode *vnode);
 /* Its memory and its fids go; the object has died. */

@@ -307,18 +307,40 @@ void p9fs_node_rename(struct p9_node *node, struct vnode *dir, const char *name)
     set_parent(node, dir);
 }
 
+static bool is_last_name(const struct p9_node *node)
+{
+    return node->attr.nlink <= 1 || node->vnode.type == S_IFDIR;
+}
+
+/* As soon as the server has removed the last name it may give the file's number to another file, so nobody
+ * may find the node by it from now on. */
+void p9fs_node_leaving(struct p9_node *node)
+{
+    if (node->hashed && is_last_name(node))
+        unhash(node);
+}
+
 void p9fs_node_unlinked(struct p9_node *node)
 {
     p9fs_touched(node);
     forget_name(node);
-    if (node->attr.nlink > 1 && node->vnode.type != S_IFDIR) {
+    if (node->hashed) {
         node->attr.nlink--; /* it lives on under another name, by which it will be found */
         return;
     }
     node->attr.nlink = 0;
     node->unlinked = true;
-    if (node->hashed)
-        unhash(node); /* its number may soon be another file's */
+}
+
+void p9fs_node_stays(struct p9_node *node, struct vnode *dir, const char *name)
+{
+    struct p9_qid qid = {.type = node->attr.qid.type, .path = node->qid_path};
+
+    if (node->hashed || find(node->fs, &qid) != NULL)
+        return;
+    node->hashed = true;
+    list_push_front(bucket(node->fs, node->qid_path), &node->hash);
+    set_name(node, dir, name);
 }
 
 /* ---------------------------------------------------------------- let go */
