@@ -251,8 +251,8 @@ typedef bool pt_visitor(void *context, const struct pt_visit *visit);
 /*
  * Every entry that is not empty, of the levels chosen, in [start, last] (both canonical; `last` is inclusive,
  * so that the whole of memory can be named), by ascending address, a table's entry before what is in the
- * table. The recursive entry is not followed. The visitor must not change the tables. ST_OK also when it
- * ended the visit.
+ * table. The recursive entry is not followed; slots that lie in the same table are seen as they are used. The
+ * visitor must not change the tables. ST_OK also when it ended the visit.
  */
 MUST_USE enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr last,
                                     unsigned levels, pt_visitor *visitor, void *context);

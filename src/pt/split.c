@@ -152,9 +152,24 @@ static __attribute__((noinline)) enum status prepare_work_slowly(enum pt_way way
     return prepare_work(way, pt, start, last, options, frames_needed);
 }
 
+/* Does the range go over an entry of the root that points to the root? What is behind it is not memory. */
+static bool holds_recursive_entry(const struct pt *pt, struct vaddr start, uint64_t last)
+{
+    enum pt_way way = pt->reach.way;
+    struct pt_entry *root = table_open(way, pt, pt->root, start, PT_LEVELS);
+    bool found = false;
+
+    for (unsigned i = pt_index(start, PT_LEVELS); i <= pt_index(vaddr(last), PT_LEVELS); i++)
+        found |= pt_entry_is_table(root[i], PT_LEVELS) && pt_entry_paddr(root[i]).v == pt->root.v;
+    table_close(way, pt, root);
+    return found;
+}
+
 enum status range_prepare(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
                           uint64_t *frames_needed)
 {
+    if (options & PT_SKIP_HOLES && holds_recursive_entry(pt, start, last)) /* else every entry is walked to */
+        return ST_INVALID;
     return PT_BY_WAY(pt, prepare_work, pt, start, last, options, frames_needed);
 }
 

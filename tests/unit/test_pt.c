@@ -230,6 +230,12 @@ IN_EVERY_WAY(map_refuses_the_recursive_entry)
     assert_int_equal(pt_make_tables(&f->pt, vaddr(address), 0x1000, 1), ST_INVALID);
     assert_int_equal(pt_flush_ignore(pt_unmap(&f->pt, vaddr(address), 0x1000, PT_STRICT)), ST_INVALID);
     assert_int_equal(pt_flush_ignore(pt_split(&f->pt, vaddr(address), PT_SIZE_4K)), ST_INVALID);
+    /* also in the middle of a range that may have holes */
+    assert_status(pt_flush_ignore(pt_unmap(&f->pt, vaddr(0xffff800000000000), 0x7ffffffff000, PT_SKIP_HOLES)),
+                  ST_INVALID);
+    assert_status(pt_flush_ignore(pt_protect(&f->pt, vaddr(0xffff800000000000), 0x7ffffffff000,
+                                             pt_flags(PT_FLAG_WRITE), pt_flags(0), PT_SKIP_HOLES)),
+                  ST_INVALID);
 }
 
 IN_EVERY_WAY(an_allocator_without_frames_changes_entries_only)
