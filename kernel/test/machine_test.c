@@ -338,6 +338,19 @@ static void test_timer_interrupt(void)
     EXPECT(now < deadline + 1000000000);
 }
 
+/* Longer than the local APIC can count in one go (2^32 of its ticks); the clock's rate is refined on the way.
+ */
+static void test_long_timer(void)
+{
+    uint64_t start = host_now_ns();
+    uint64_t deadline = start + 10000000000;
+
+    timer_program(deadline);
+    while (host_now_ns() < deadline)
+        __asm__ volatile("sti; hlt; cli");
+    EXPECT(host_now_ns() < deadline + 1000000000);
+}
+
 static void test_symbols(void)
 {
     uint64_t offset = 0;
@@ -381,6 +394,7 @@ const struct kernel_test machine_tests[] = {
     {"FPU: any state can be restored", test_fpu_garbage},
     {"time goes on", test_time},
     {"the timer interrupts at its deadline", test_timer_interrupt},
+    {"a timer of ten seconds", test_long_timer},
     {"symbols of functions", test_symbols},
     {"a kernel thread runs and ends", test_kernel_thread},
     {NULL, NULL},

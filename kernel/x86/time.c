@@ -2,7 +2,9 @@
  * Time: the TSC tells it, the local APIC's timer interrupts at a deadline, the RTC says what day it is.
  *
  * Both are calibrated at once, in CALIBRATE_NS, against the HPET, whose period is fixed; without one against
- * the PIT. (Intel SDM vol. 3A, 11.5.4 "APIC Timer"; IA-PC HPET specification 1.0a; 8254.)
+ * the PIT. On a busy host an emulated CPU may stand still between two readings, so each sample is the
+ * tightest of a few, and the TSC's rate is refined twice later on, against the first sample. (Intel SDM vol.
+ * 3A, 11.5.4 "APIC Timer"; IA-PC HPET specification 1.0a; 8254.)
  *
  * Deadlines are armed in ticks of the local APIC, 32 bits: a later one is armed again when it is reached.
  */
@@ -14,7 +16,11 @@
 #define LAPIC_BASE 0xfee00000
 #define HPET_BASE 0xfed00000
 
-enum { CALIBRATE_NS = 100000 };
+enum { CALIBRATE_NS = 100000, SAMPLES = 4 };
+
+/* When the rate is refined; the low half of the HPET's counter must not have wrapped by then. */
+#define REFINE_FIRST_NS ((uint64_t)1000000000)
+#define REFINE_LAST_NS ((uint64_t)8000000000)
 
 /* Registers of the local APIC, in bytes. */
 enum {
@@ -40,11 +46,23 @@ enum { RTC_INDEX = 0x70, RTC_DATA = 0x71 };
 uint64_t time_boot_epoch_ns;
 
 static volatile uint32_t *lapic;
-static uint64_t tsc_start;
-/* ns = ticks * ns_per_tick >> 32, and LAPIC ticks = ns * lapic_per_ns >> 32. */
+static volatile uint32_t *hpet; /* NULL: there is none */
+static uint64_t hpet_period_fs;
+
+/* now = base_ns + (tsc - base_tsc) * ns_per_tick >> 32; LAPIC ticks = ns * lapic_per_ns >> 32. */
+static uint64_t base_tsc, base_ns;
 static uint64_t ns_per_tick = (uint64_t)1 << 32;
 static uint64_t lapic_per_ns;
 static uint64_t deadline = UINT64_MAX;
+
+/* One moment by all clocks. */
+struct sample {
+    uint64_t tsc;
+    uint32_t hpet;
+    uint32_t lapic;
+};
+static struct sample first_sample;
+static uint64_t refine_after_ns = REFINE_FIRST_NS;
 
 void timer_interrupt(void);
 
@@ -55,7 +73,7 @@ static uint64_t multiply_shift_32(uint64_t a, uint64_t b)
 
 uint64_t host_now_ns(void)
 {
-    return multiply_shift_32(rdtsc() - tsc_start, ns_per_tick);
+    return base_ns + multiply_shift_32(rdtsc() - base_tsc, ns_per_tick);
 }
 
 /* ------------------------------------------------------------------------------- the local APIC */
@@ -88,11 +106,9 @@ static void arm(void)
 {
     uint64_t now = host_now_ns();
     uint64_t left = deadline > now ? deadline - now : 1;
-    uint64_t ticks = left >> 31 != 0 ? UINT32_MAX : multiply_shift_32(left, lapic_per_ns);
+    uint64_t ticks = multiply_shift_32(left, lapic_per_ns) + 1;
 
-    if (ticks > UINT32_MAX)
-        ticks = UINT32_MAX;
-    lapic_write(LAPIC_INITIAL, ticks == 0 ? 1 : (uint32_t)ticks);
+    lapic_write(LAPIC_INITIAL, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
 }
 
 void timer_program(uint64_t deadline_ns)
@@ -106,62 +122,83 @@ void timer_program(uint64_t deadline_ns)
         arm();
 }
 
-void timer_interrupt(void)
-{
-    if (deadline != UINT64_MAX && host_now_ns() < deadline) {
-        arm();
-        return;
-    }
-    deadline = UINT64_MAX;
-    timer_tick();
-}
-
 /* ------------------------------------------------------------------------------- calibration */
 
-struct calibration {
-    uint64_t ns; /* how long it took */
-    uint64_t tsc;
-    uint64_t lapic;
-};
-
-static void calibration_begin(struct calibration *c)
+static struct sample sample_take(void)
 {
-    lapic_write(LAPIC_INITIAL, UINT32_MAX);
-    c->tsc = rdtsc();
+    struct sample best = {0};
+    uint64_t tightest = UINT64_MAX;
+
+    for (int i = 0; i < SAMPLES; i++) {
+        uint64_t before = rdtsc();
+        uint32_t hpet_now = hpet[HPET_COUNTER / 4];
+        uint32_t lapic_now = lapic_read(LAPIC_CURRENT);
+        uint64_t took = rdtsc() - before;
+
+        if (took < tightest) {
+            tightest = took;
+            best = (struct sample){before, hpet_now, lapic_now};
+        }
+    }
+    return best;
 }
 
-static void calibration_end(struct calibration *c)
+/* (a << 32) / b, where the result fits; 0 when it does not. */
+static uint64_t shift_32_divide(uint64_t a, uint64_t b)
 {
-    c->tsc = rdtsc() - c->tsc;
-    c->lapic = UINT32_MAX - lapic_read(LAPIC_CURRENT);
-    lapic_write(LAPIC_INITIAL, 0);
+    uint64_t result, rest;
+
+    if (a >> 32 >= b)
+        return 0;
+    __asm__("divq %4" : "=a"(result), "=d"(rest) : "a"(a << 32), "d"(a >> 32), "r"(b) : "cc");
+    return result;
 }
 
-/* False when there is no HPET. */
-static bool calibrate_by_hpet(struct calibration *c)
+/* A rate that no clock can have is not taken. */
+static void rates_set(uint64_t ns, uint64_t tsc_ticks)
 {
-    volatile uint32_t *hpet = mmio_map(paddr(HPET_BASE), PAGE_SIZE);
-    uint64_t period_fs = hpet == NULL ? 0 : hpet[HPET_PERIOD / 4];
+    uint64_t rate = shift_32_divide(ns, tsc_ticks);
 
-    if (period_fs == 0 || period_fs > HPET_PERIOD_MAX_FS)
+    if (rate == 0)
+        return;
+    ns_per_tick = rate;
+    cpu_here()->tsc_hz = shift_32_divide(1000000000, rate);
+}
+
+/* False when there is no HPET, or it stands still. */
+static bool calibrate_by_hpet(void)
+{
+    hpet = mmio_map(paddr(HPET_BASE), PAGE_SIZE);
+    hpet_period_fs = hpet == NULL ? 0 : hpet[HPET_PERIOD / 4];
+    if (hpet_period_fs == 0 || hpet_period_fs > HPET_PERIOD_MAX_FS) {
+        hpet = NULL;
         return false;
+    }
     hpet[HPET_CONFIG / 4] |= HPET_ENABLE;
+    lapic_write(LAPIC_INITIAL, UINT32_MAX);
 
-    uint32_t ticks = (uint32_t)(CALIBRATE_NS * (uint64_t)1000000 / period_fs);
-    uint32_t start = hpet[HPET_COUNTER / 4];
-    uint32_t passed;
+    uint32_t ticks = (uint32_t)(CALIBRATE_NS * (uint64_t)1000000 / hpet_period_fs);
+    struct sample last;
 
-    calibration_begin(c);
-    for (uint32_t looks = 0; (passed = hpet[HPET_COUNTER / 4] - start) < ticks; looks++)
-        if (looks == 10 * CALIBRATE_NS && passed == 0)
-            return false; /* it does not run */
-    calibration_end(c);
-    c->ns = passed * period_fs / 1000000;
+    first_sample = sample_take();
+    for (uint32_t looks = 0; hpet[HPET_COUNTER / 4] - first_sample.hpet < ticks; looks++) {
+        if (looks == CALIBRATE_NS) {
+            hpet = NULL;
+            return false;
+        }
+    }
+    last = sample_take();
+    lapic_write(LAPIC_INITIAL, 0);
+
+    uint64_t ns = (uint64_t)(last.hpet - first_sample.hpet) * hpet_period_fs / 1000000;
+
+    rates_set(ns, last.tsc - first_sample.tsc);
+    lapic_per_ns = shift_32_divide(first_sample.lapic - last.lapic, ns);
     return true;
 }
 
 /* Channel 2 counts down once; the gate's bit 5 is its output. */
-static void calibrate_by_pit(struct calibration *c)
+static void calibrate_by_pit(void)
 {
     uint32_t count = (uint32_t)((uint64_t)CALIBRATE_NS * PIT_HZ / 1000000000);
 
@@ -169,11 +206,43 @@ static void calibrate_by_pit(struct calibration *c)
     outb(PIT_COMMAND, 0xb0);
     outb(PIT_CHANNEL_2, (uint8_t)count);
     outb(PIT_CHANNEL_2, (uint8_t)(count >> 8));
-    calibration_begin(c);
-    for (int looks = 0; looks < 100 * CALIBRATE_NS && (inb(PIT_GATE) & 0x20) == 0; looks++)
+    lapic_write(LAPIC_INITIAL, UINT32_MAX);
+    uint64_t start = rdtsc();
+
+    for (int looks = 0; looks < CALIBRATE_NS && (inb(PIT_GATE) & 0x20) == 0; looks++)
         ;
-    calibration_end(c);
-    c->ns = CALIBRATE_NS;
+    rates_set(CALIBRATE_NS, rdtsc() - start);
+    lapic_per_ns = shift_32_divide(UINT32_MAX - lapic_read(LAPIC_CURRENT), CALIBRATE_NS);
+    lapic_write(LAPIC_INITIAL, 0);
+}
+
+/* The rate over all the time since the first sample. The clock goes on from where it is. */
+static void refine(void)
+{
+    uint64_t now = host_now_ns();
+
+    if (hpet == NULL || now < refine_after_ns || refine_after_ns > REFINE_LAST_NS)
+        return;
+    refine_after_ns *= REFINE_LAST_NS / REFINE_FIRST_NS;
+    if (now > 3 * REFINE_LAST_NS)
+        return;
+    struct sample sample = sample_take();
+
+    base_ns = now;
+    base_tsc = rdtsc();
+    rates_set((uint64_t)(sample.hpet - first_sample.hpet) * hpet_period_fs / 1000000,
+              sample.tsc - first_sample.tsc);
+}
+
+void timer_interrupt(void)
+{
+    refine();
+    if (deadline != UINT64_MAX && host_now_ns() < deadline) {
+        arm();
+        return;
+    }
+    deadline = UINT64_MAX;
+    timer_tick();
 }
 
 /* ------------------------------------------------------------------------------- the RTC */
@@ -239,20 +308,15 @@ static uint64_t rtc_seconds(void)
 
 void time_init(void)
 {
-    struct calibration c;
-
     outb(PIC_1_MASK, 0xff);
     outb(PIC_2_MASK, 0xff);
     lapic = mmio_map(paddr(LAPIC_BASE), PAGE_SIZE);
     if (lapic == NULL)
         host_panic("no memory to map the local APIC");
     lapic_init();
-    if (!calibrate_by_hpet(&c))
-        calibrate_by_pit(&c);
-    ns_per_tick = (c.ns << 32) / (c.tsc == 0 ? 1 : c.tsc);
-    lapic_per_ns = (c.lapic << 32) / c.ns;
-    cpu_here()->tsc_hz = c.tsc * 1000000000 / c.ns;
-    tsc_start = rdtsc();
+    if (!calibrate_by_hpet())
+        calibrate_by_pit();
+    base_tsc = rdtsc();
     time_boot_epoch_ns = rtc_seconds() * 1000000000;
     lapic_write(LAPIC_TIMER, VECTOR_TIMER);
 }
