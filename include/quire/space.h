@@ -33,14 +33,14 @@ struct paddr space_root(const struct space *space);
 /* ------------------------------------------------------------------ changing what is mapped */
 
 enum space_flag {
-    SPACE_SHARED = 1,        /* writes go to the object; else private */
-    SPACE_FIXED = 2,         /* exactly at `hint`, replacing what is there */
-    SPACE_NO_REPLACE = 4,    /* exactly at `hint`, ST_MAPPED when anything is there */
-    SPACE_POPULATE = 8,      /* make resident now, as far as memory allows */
-    SPACE_GROWS_DOWN = 16,   /* a stack: grows downwards when touched below */
-    SPACE_LOW_2G = 32,       /* MAP_32BIT */
-    SPACE_NEVER_WRITE = 64  /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
-                               is then ST_DENIED */
+    SPACE_SHARED = 1,      /* writes go to the object; else private */
+    SPACE_FIXED = 2,       /* exactly at `hint`, replacing what is there */
+    SPACE_NO_REPLACE = 4,  /* exactly at `hint`, ST_MAPPED when anything is there */
+    SPACE_POPULATE = 8,    /* make resident now, as far as memory allows */
+    SPACE_GROWS_DOWN = 16, /* a stack: grows downwards when touched below */
+    SPACE_LOW_2G = 32,     /* MAP_32BIT */
+    SPACE_NEVER_WRITE = 64 /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
+                              is then ST_DENIED */
 };
 
 struct space_map {
