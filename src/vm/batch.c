@@ -53,12 +53,8 @@ void batch_end(struct flush_batch *batch)
     objects_reap();
 }
 
-void batch_drop_frame(struct flush_batch *batch, struct frame *frame)
+void batch_hold_frame(struct flush_batch *batch, struct frame *frame)
 {
-    if (__atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1) {
-        batch_free_frame(batch, frame);
-        return;
-    }
     if (batch->held == BATCH_HELD)
         batch_flush(batch);
     batch->hold[batch->held++] = frame;

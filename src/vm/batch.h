@@ -58,12 +58,21 @@ void batch_drop_all(struct flush_batch *batch);
 /* batch_drop_all(), and objects that nobody refers to any more die. No locks held; may sleep. */
 void batch_end(struct flush_batch *batch);
 
-/* A mapping's reference to `frame` ends after the flush. */
-void batch_drop_frame(struct flush_batch *batch, struct frame *frame);
 static inline void batch_free_frame(struct flush_batch *batch, struct frame *frame)
 {
     frame->node.next = (struct list *)batch->freed;
     batch->freed = frame;
+}
+void batch_hold_frame(struct flush_batch *batch, struct frame *frame);
+/* A mapping's reference to `frame` ends after the flush, at once when there is none to be made. */
+static inline void batch_drop_frame(struct flush_batch *batch, struct frame *frame)
+{
+    if (__atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1)
+        batch_free_frame(batch, frame);
+    else if (!batch->space)
+        frame_unref(frame);
+    else
+        batch_hold_frame(batch, frame);
 }
 /* The object that was collected is told. */
 void batch_tell_object(struct flush_batch *batch);

@@ -471,22 +471,31 @@ static inline void zap_leaf(struct flush_batch *batch, struct pt_entry entry, ui
     }
 }
 
-/* The most frequent case of all by itself: a page of plain anonymous memory that nobody else has. */
-static inline bool zap_sole_page(struct flush_batch *batch, struct pt_entry entry, uint64_t start)
+/* zap_leaf() for a page at level 1: the most frequent cases of all by themselves. */
+static inline void zap_page(struct flush_batch *batch, struct pt_entry entry, uint64_t place, uint64_t start)
 {
     struct frame *frame = frame_at(pt_entry_paddr(entry));
 
-    if (frame->use != FRAME_ANON || frame->page.index != 0 || !frame_is_sole(frame))
-        return false;
     batch_page(batch, start);
-    rmap_last(frame);
-    batch_free_frame(batch, frame);
-    return true;
+    if (frame->use != FRAME_ANON) {
+        if (frame == zero_frame)
+            return;
+        batch_drop_object(batch, frame->page.object->id, 1);
+    } else if (frame->page.index != 0) {
+        batch_drop_object(batch, origin_object_id(frame->page.index), 1);
+    } else if (frame_is_sole(frame)) {
+        rmap_last(frame);
+        batch_free_frame(batch, frame);
+        return;
+    }
+    rmap_remove(frame, place);
+    batch_drop_frame(batch, frame);
 }
 
 unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsigned first, unsigned last)
 {
     struct pt_entry *entries = table_entries(table);
+    uint64_t place = entry_place(entries);
     uint64_t start = table->table.start;
     unsigned left = table->table.live;
     unsigned zapped = 0;
@@ -505,8 +514,10 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
                 batch_drop_object(batch, mark_object_id(entry), run);
         } else {
             entry = pt_entry_swap(&entries[i], pt_entry(0));
-            if (!pt_entry_present(entry) || !zap_sole_page(batch, entry, start + i * PAGE_SIZE))
-                zap_leaf(batch, entry, entry_place(&entries[i]), 1, start + i * PAGE_SIZE);
+            if (pt_entry_present(entry))
+                zap_page(batch, entry, place + i * sizeof entry, start + i * PAGE_SIZE);
+            else
+                zap_leaf(batch, entry, place + i * sizeof entry, 1, start + i * PAGE_SIZE);
         }
         zapped += run;
     }
