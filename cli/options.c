@@ -100,7 +100,7 @@ static bool parse_seconds(const char *text, int64_t *ms)
     if (end == text || *end != '\0' || !isfinite(seconds) || seconds <= 0 || seconds > 1e9) {
         return false;
     }
-    *ms = (int64_t)(seconds * 1000) + 1;
+    *ms = (int64_t)(seconds * 1000 + 0.999);
     return true;
 }
 

@@ -109,7 +109,10 @@ class Terminal:
 
     def __init__(self, words, rows=24, columns=80, env=None):
         self.text = b""
-        self.pid, self.fd = pty.fork()
+        try:
+            self.pid, self.fd = pty.fork()
+        except OSError as why:
+            raise Skip(f"this host has no pseudo-terminals: {why}") from why
         if self.pid == 0:
             os.environ.update(env or {})
             try:
@@ -249,7 +252,7 @@ def main():
     if options.l:
         print("\n".join(one[0] for one in waiting))
         return
-    for number in (signal.SIGINT, signal.SIGQUIT):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # for our children, whatever we were started with
     running, failed = [], False
     while waiting or running:
