@@ -1,6 +1,8 @@
 /*
  * madvise, msync, mincore.
  */
+#include <string.h>
+
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/region.h"
@@ -235,6 +237,21 @@ static const struct pt_entry *find_entries(const struct cursor *cursor, uint64_t
     }
 }
 
+/* Pages of a leaf table that are there, four at a time: how many. */
+static uint64_t incore_present(const struct pt_entry *entries, uint64_t most, uint8_t *residency)
+{
+    uint64_t count = 0;
+
+    for (; count + 4 <= most; count += 4) {
+        const struct pt_entry *four = &entries[count];
+
+        if (!(four[0].bits & four[1].bits & four[2].bits & four[3].bits & PT_PRESENT))
+            break;
+        memset(&residency[count], 1, 4);
+    }
+    return count;
+}
+
 /* The part of the range below one level-2 entry. */
 static enum status incore_part(struct space *space, uint64_t start, uint64_t end, uint8_t *residency)
 {
@@ -247,6 +264,15 @@ static enum status incore_part(struct space *space, uint64_t start, uint64_t end
         return status;
     entry = find_entries(&cursor, start, &level);
     for (uint64_t page = start; page < end; page += PAGE_SIZE) {
+        if (level == 1) {
+            uint64_t there = incore_present(entry, (end - page) >> PAGE_SHIFT, residency);
+
+            entry += there;
+            residency += there;
+            page += there << PAGE_SHIFT;
+            if (page == end)
+                break;
+        }
         if (entry->bits & PT_PRESENT) {
             *residency++ = 1;
         } else if (pt_entry_empty(*entry)) {

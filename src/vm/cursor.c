@@ -309,6 +309,12 @@ static void fill_leaves(struct frame *table, unsigned first, unsigned last, stru
     uint64_t step = mark_has_object(mark) ? (uint64_t)1 << MARK_PAYLOAD_SHIFT : 0;
     uint64_t bits = mark.bits;
 
+    for (; step == 0 && end - entry >= 4; entry += 4) {
+        pt_entry_store(&entry[0], mark);
+        pt_entry_store(&entry[1], mark);
+        pt_entry_store(&entry[2], mark);
+        pt_entry_store(&entry[3], mark);
+    }
     for (; end - entry >= 4; entry += 4) {
         pt_entry_store(&entry[0], pt_entry(bits));
         pt_entry_store(&entry[1], pt_entry(bits - step));

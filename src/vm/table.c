@@ -203,16 +203,52 @@ static inline bool is_frameless_mark(struct pt_entry entry)
     return !pt_entry_present(entry) && mark_kind(entry) != MARK_HELD;
 }
 
+/* How many entries from `entries` on, at most `most`, say just the same. */
+static inline unsigned equal_run(const struct pt_entry *entries, unsigned most)
+{
+    uint64_t bits = entries->bits;
+    unsigned run = 1;
+
+    for (; run + 8 <= most; run += 8) {
+        const struct pt_entry *e = &entries[run];
+        uint64_t any =
+            e[0].bits | e[1].bits | e[2].bits | e[3].bits | e[4].bits | e[5].bits | e[6].bits | e[7].bits;
+        uint64_t all =
+            e[0].bits & e[1].bits & e[2].bits & e[3].bits & e[4].bits & e[5].bits & e[6].bits & e[7].bits;
+
+        if ((any ^ bits) | (all ^ bits))
+            break;
+    }
+    while (run < most && entries[run].bits == bits)
+        run++;
+    return run;
+}
+
 /* How many entries from `entries` on, at most `most`, continue the mark that is first of them. */
 static inline unsigned mark_run(const struct pt_entry *entries, unsigned most, unsigned level)
 {
     uint64_t bits = entries->bits;
-    uint64_t step = mark_has_object(*entries) ? level_pages(level) << MARK_PAYLOAD_SHIFT : 0;
+    uint64_t step = level_pages(level) << MARK_PAYLOAD_SHIFT;
     unsigned run = 1;
 
+    if (!mark_has_object(*entries))
+        return equal_run(entries, most);
     while (run < most && entries[run].bits == (bits -= step))
         run++;
     return run;
+}
+
+/* Empties `count` entries that hold marks. */
+static inline void clear_run(struct pt_entry *entries, unsigned count)
+{
+    for (; count >= 4; count -= 4, entries += 4) {
+        pt_entry_store(&entries[0], pt_entry(0));
+        pt_entry_store(&entries[1], pt_entry(0));
+        pt_entry_store(&entries[2], pt_entry(0));
+        pt_entry_store(&entries[3], pt_entry(0));
+    }
+    while (count-- > 0)
+        pt_entry_store(entries++, pt_entry(0));
 }
 
 /* On an error `to` holds what was copied until then, counted. */
@@ -508,8 +544,7 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
             continue;
         if (is_frameless_mark(entry)) {
             run = mark_run(&entries[i], last + 1 - i, 1);
-            for (unsigned k = i; k < i + run; k++)
-                pt_entry_store(&entries[k], pt_entry(0));
+            clear_run(&entries[i], run);
             if (mark_has_object(entry))
                 batch_drop_object(batch, mark_object_id(entry), run);
         } else {
