@@ -280,11 +280,36 @@ static enum status find_place(const struct move *move, uint64_t *to)
     return space_unmap(move->space, vaddr(*to), move->new_bytes);
 }
 
+static enum status cut_once(struct space *space, uint64_t start, uint64_t end)
+{
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    status = cursor_cut(&cursor, TABLE_KEEP_EMPTY);
+    cursor_end(&cursor);
+    return status;
+}
+
+/* What is longer than its new place loses its tail when all the rest is done. Make the edges of that now, so
+ * that it needs no memory then. */
+static enum status prepare_tail(const struct move *move)
+{
+    enum status status = ST_OK;
+
+    if (move->old_bytes > move->new_bytes)
+        WITH_RECLAIM(status, cut_once(move->space, move->old + move->new_bytes, move->old + move->old_bytes));
+    return status;
+}
+
 static enum status move_range(const struct move *move, uint64_t *to)
 {
     uint64_t bytes = move->old_bytes < move->new_bytes ? move->old_bytes : move->new_bytes;
-    enum status status = find_place(move, to);
+    enum status status = prepare_tail(move);
 
+    if (status == ST_OK)
+        status = find_place(move, to);
     if (status != ST_OK)
         return status;
     if (move->new_bytes > move->old_bytes) {
