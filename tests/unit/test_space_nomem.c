@@ -140,6 +140,9 @@ OPERATION(move_small_pages,
 OPERATION(move_and_grow,
           space_move(scene->space, vaddr(scene->private), 40 * PAGE_SIZE, 80 * PAGE_SIZE,
                      SPACE_MAY_MOVE | SPACE_MOVE_FIXED, vaddr(0x200000000000 - 4 * PAGE_SIZE), &out))
+OPERATION(move_and_shrink,
+          space_move(scene->space, vaddr(BASE + 512 * PAGE_SIZE), 500 * PAGE_SIZE, 200 * PAGE_SIZE,
+                     SPACE_MAY_MOVE | SPACE_MOVE_FIXED, vaddr(0x200000000000 - 4 * PAGE_SIZE), &out))
 OPERATION(move_a_huge_page,
           space_move(scene->space, vaddr(scene->anon), 512 * PAGE_SIZE, 512 * PAGE_SIZE,
                      SPACE_MAY_MOVE | SPACE_MOVE_FIXED, vaddr(0x200000000000 + PAGE_SIZE), &out))
@@ -241,6 +244,7 @@ int main(void)
         CASE(advise_no_huge),
         CASE(move_small_pages),
         CASE(move_and_grow),
+        CASE(move_and_shrink),
         CASE(move_a_huge_page),
         CASE(write_to_a_huge_page),
         CASE(write_to_a_small_page),
