@@ -144,7 +144,10 @@ static int entry_add(struct epoll *epoll, int fd, struct file *file, uint32_t ev
             return -ENOMEM;
         }
         list_init(head);
-        file->epolls = head;
+        if (file->epolls == NULL) /* still */
+            file->epolls = head;
+        else
+            slab_free(head);
     }
     entry->epoll = epoll;
     entry->file = file;

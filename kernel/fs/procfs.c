@@ -16,6 +16,7 @@ enum {
     COOKIE_NUMBERS = 4096, /* cookies of names that are numbers: this and the number */
     NUMBER_MAX = 0x3fffffff,
     NUMBER_TEXT_BYTES = 12,
+    RECLAIM_PAGES = 64,
 };
 
 struct proc_node {
@@ -318,17 +319,21 @@ struct proc_file {
     bool made;
 };
 
+/* Without memory it begins anew after reclaiming, because a process may end while we sleep. */
 static int proc_make(struct file *file)
 {
     struct proc_file *open = file->data;
     struct proc_node *node = node_of(file->vnode);
-    struct proc_subject subject;
 
-    text_free(&open->text);
-    if (!subject_begin(node, &subject))
-        return -ESRCH;
-    node->entry->text(&open->text, &subject);
-    subject_end(&subject);
+    do {
+        struct proc_subject subject;
+
+        text_free(&open->text);
+        if (!subject_begin(node, &subject))
+            return -ESRCH;
+        node->entry->text(&open->text, &subject);
+        subject_end(&subject);
+    } while (open->text.failed && reclaim(RECLAIM_PAGES) != 0);
     if (open->text.failed)
         return -ENOMEM;
     open->made = true;

@@ -17,7 +17,7 @@ static bool text_reserve(struct text *text, size_t count)
         return true;
     while (capacity - text->length < count)
         capacity *= 2;
-    data = text->failed ? NULL : fs_alloc(capacity);
+    data = text->failed ? NULL : slab_alloc(capacity);
     if (data == NULL) {
         text->failed = true;
         return false;

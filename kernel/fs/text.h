@@ -1,5 +1,5 @@
 /*
- * A text that grows: what the files of /proc are made of.
+ * A text that grows: what the files of /proc are made of. Adding to it never sleeps.
  */
 #ifndef KERNEL_FS_TEXT_H
 #define KERNEL_FS_TEXT_H

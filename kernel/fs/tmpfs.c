@@ -415,6 +415,7 @@ static int tmpfs_rename(struct vnode *dir, const char *text, struct vnode *to_di
     struct tmpfs_node *source = node_of(dir), *target = node_of(to_dir);
     struct name *fresh = name_create(to_text, NULL);
     struct name *from, *to;
+    struct vnode *replaced;
     int error = 0;
 
     if (fresh == NULL || !names_reserve(target)) {
@@ -440,12 +441,13 @@ static int tmpfs_rename(struct vnode *dir, const char *text, struct vnode *to_di
         rename_exchange(dir, from, to_dir, to);
         return 0;
     }
-    if (to != NULL)
-        node_unlinked(target, name_remove(target, to));
+    replaced = to != NULL ? name_remove(target, to) : NULL;
     fresh->node = name_remove(source, from);
     name_insert(target, fresh);
     directory_moved(fresh->node, dir, to_dir);
     node_changed(node_of(fresh->node));
+    if (replaced != NULL)
+        node_unlinked(target, replaced); /* last, because it may sleep */
     return 0;
 }
 

@@ -115,14 +115,22 @@ long sys_getdents(int fd, uint64_t buffer, unsigned count)
 long sys_getcwd(uint64_t buffer, size_t size)
 {
     struct process *process = process_current();
-    const char *path = process->cwd_path != NULL ? process->cwd_path : "/";
-    size_t bytes = strlen(path) + 1;
+    char *path; /* a copy: the write may sleep, and another thread go elsewhere */
+    size_t bytes;
+    long result;
 
     if (process->cwd != NULL && vnode_is_removed(process->cwd))
         return -ENOENT;
+    path = path_buffer();
+    if (path == NULL)
+        return -ENOMEM;
+    bytes = strlcpy(path, process->cwd_path != NULL ? process->cwd_path : "/", PATH_BYTES) + 1;
     if (bytes > size)
-        return -ERANGE;
-    return user_write(buffer, path, bytes) != 0 ? -EFAULT : (long)bytes;
+        result = -ERANGE;
+    else
+        result = user_write(buffer, path, bytes) != 0 ? -EFAULT : (long)bytes;
+    path_buffer_free(path);
+    return result;
 }
 
 /* Takes over the reference. */
