@@ -104,7 +104,7 @@ long sys_timer_delete(long id);
 long sys_times(long out);
 long sys_getrusage(long who, long out);
 
-/* ---- sys_memory.c */
+/* ---- sys_memory.c, sys_madvise.c, sys_mremap.c */
 long sys_mmap(long address, long length, long protection, long flags, long fd, long offset);
 long sys_munmap(long address, long length);
 long sys_mprotect(long address, long length, long protection);

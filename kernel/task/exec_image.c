@@ -312,49 +312,60 @@ static int map_stack(struct exec_stack *stack, struct space *space)
     return space_map(space, &map, &at) == ST_OK ? 0 : -ENOMEM;
 }
 
+/* Behind the strings: file name, platform, 8 zero bytes. Returns the size of what goes to the top of the
+ * stack. */
+static size_t append_names(struct exec_stack *stack, struct exec_strings *strings)
+{
+    char *at = strings->bytes + strings->used;
+    size_t name_bytes = strlen(stack->file_name) + 1, bytes;
+
+    memcpy(at, stack->file_name, name_bytes);
+    memcpy(at + name_bytes, platform, sizeof(platform));
+    memset(at + name_bytes + sizeof(platform), 0, sizeof(uint64_t));
+    bytes = strings->used + name_bytes + sizeof(platform) + sizeof(uint64_t);
+    stack->args_at = stack->top - bytes;
+    return bytes;
+}
+
+/* The words below, made at `first` in kernel memory; sets stack->pointer and returns their size. */
+static size_t build_words(struct exec_stack *stack, const struct exec_strings *strings, uint64_t *first)
+{
+    uint64_t random_at = align_down(stack->args_at, 16) - RANDOM_BYTES, environment_at;
+    struct words words = {first};
+    size_t bytes;
+
+    put(&words, strings->argc);
+    environment_at = put_pointers(&words, strings->bytes, stack->args_at, strings->argc);
+    (void)put_pointers(&words, strings->bytes + strings->args_bytes, environment_at, strings->envc);
+    put_auxiliary_vector(&words, stack, stack->args_at + strings->used, random_at);
+    bytes = (size_t)((char *)words.at - (char *)first);
+    if (!is_aligned(random_at - bytes, 16)) { /* the stack pointer must be: a word of room */
+        put(&words, 0);
+        bytes += sizeof(uint64_t);
+    }
+    random_bytes(words.at, RANDOM_BYTES);
+    stack->pointer = random_at - bytes;
+    return bytes + RANDOM_BYTES;
+}
+
 int exec_stack_build(struct exec_stack *stack, struct exec_strings *strings, struct space *space)
 {
-    size_t name_bytes = strlen(stack->file_name) + 1, vector_at, vector_bytes, done;
-    size_t words_max = 3 + strings->argc + strings->envc + 2 * (size_t)AUXILIARY_MAX;
-    int error =
-        exec_strings_reserve(strings, name_bytes + sizeof(platform) + 8 + 8 + words_max * 8 + RANDOM_BYTES);
-    uint64_t names_at, random_at;
-    struct words words;
+    size_t words_most = 4 + strings->argc + strings->envc + 2 * (size_t)AUXILIARY_MAX;
+    size_t names_most = strlen(stack->file_name) + 1 + sizeof(platform) + 2 * sizeof(uint64_t);
+    int error = exec_strings_reserve(strings, names_most + words_most * sizeof(uint64_t) + RANDOM_BYTES);
+    size_t top_bytes, low_bytes, done;
+    uint64_t *words;
 
     if (error)
         return error;
-    memcpy(strings->bytes + strings->used, stack->file_name, name_bytes);
-    memcpy(strings->bytes + strings->used + name_bytes, platform, sizeof(platform));
-    memset(strings->bytes + strings->used + name_bytes + sizeof(platform), 0, 8);
-    done = strings->used + name_bytes + sizeof(platform) + 8;
-    stack->args_at = stack->top - done;
-    names_at = stack->args_at + strings->used;
-    random_at = align_down(stack->args_at, 16) - RANDOM_BYTES;
-
-    vector_at = align_up(done, 8);
-    words.at = (uint64_t *)(void *)(strings->bytes + vector_at);
-    put(&words, strings->argc);
-    uint64_t environment_at = put_pointers(&words, strings->bytes, stack->args_at, strings->argc);
-    (void)put_pointers(&words, strings->bytes + strings->args_bytes, environment_at, strings->envc);
-    put_auxiliary_vector(&words, stack, names_at, random_at);
-    vector_bytes = (size_t)((char *)words.at - (strings->bytes + vector_at));
-    random_bytes(words.at, RANDOM_BYTES);
-
-    /* The random bytes follow the vector, or 8 bytes later: the stack pointer is 16-byte aligned. */
-    stack->pointer = random_at - vector_bytes;
-    if (!is_aligned(stack->pointer, 16)) {
-        stack->pointer -= 8;
-        words.at[2] = words.at[1];
-        words.at[1] = words.at[0];
-        words.at[0] = 0;
-        vector_bytes += 8;
-    }
+    top_bytes = append_names(stack, strings);
+    words = (uint64_t *)(void *)(strings->bytes + align_up(top_bytes, sizeof(uint64_t)));
+    low_bytes = build_words(stack, strings, words);
     error = map_stack(stack, space);
     if (error)
         return error;
-    size_t low_bytes = vector_bytes + RANDOM_BYTES, written;
-    if (space_write(space, vaddr(stack->pointer), strings->bytes + vector_at, low_bytes, &written) != ST_OK ||
-        space_write(space, vaddr(stack->args_at), strings->bytes, done, &written) != ST_OK)
+    if (space_write(space, vaddr(stack->pointer), words, low_bytes, &done) != ST_OK ||
+        space_write(space, vaddr(stack->args_at), strings->bytes, top_bytes, &done) != ST_OK)
         return -ENOMEM;
     return 0;
 }

@@ -1,0 +1,261 @@
+/*
+ * System calls that advise about memory, look at it, write it back and lock it.
+ */
+#include <asm/mman.h>
+#include <linux/membarrier.h>
+#include <linux/mman.h>
+
+#include "kernel/linux/fork_advice.h"
+#include "kernel/linux/memory_args.h"
+#include "kernel/linux/syscalls.h"
+
+/* ---------------------------------------------------------------- advice */
+
+/* Make every page of the range present: 0, or the first failure. */
+static enum status populate(uint64_t start, uint64_t end, enum access access)
+{
+    for (; start < end; start += PAGE_SIZE) {
+        enum status status = space_fault(space_here(), vaddr(start), access);
+
+        if (status != ST_OK)
+            return status;
+        if (signal_pending())
+            return ST_INTERRUPTED;
+    }
+    return ST_OK;
+}
+
+static long advise_populate(uint64_t start, uint64_t bytes, enum access access)
+{
+    enum status status = populate(start, start + bytes, access);
+
+    if (status == ST_BEYOND_END || status == ST_IO_ERROR)
+        return -EFAULT;
+    if (status == ST_DENIED)
+        return -EINVAL; /* the protection does not allow it */
+    return errno_of(status);
+}
+
+static bool only_anonymous(uint64_t start, uint64_t end)
+{
+    struct space_region region;
+
+    while (start < end && space_next_region(space_here(), vaddr(start), &region)) {
+        if (region.start.v >= end)
+            break;
+        if (region.object)
+            return false;
+        start = region.end.v;
+    }
+    return true;
+}
+
+static long advise(uint64_t start, uint64_t bytes, enum space_advice advice)
+{
+    enum status status = space_advise(space_here(), vaddr(start), bytes, advice);
+
+    return status == ST_DENIED ? -EINVAL : errno_of(status);
+}
+
+static long advise_mapped_only(uint64_t start, uint64_t bytes)
+{
+    return all_mapped(start, start + bytes) ? 0 : -ENOMEM;
+}
+
+static long advise_fork(uint64_t start, uint64_t bytes, enum fork_advice advice)
+{
+    if (advice == FORK_WIPES && !only_anonymous(start, start + bytes))
+        return -EINVAL;
+    if (fork_advice_set(process_current(), start, start + bytes, advice) != 0)
+        return -ENOMEM;
+    return advise_mapped_only(start, bytes);
+}
+
+/* One known piece of advice on a range that is not empty. -EINVAL for what cannot be done. */
+static long advise_range(uint64_t start, uint64_t bytes, int advice)
+{
+    switch (advice) {
+    case MADV_NORMAL:
+        return advise(start, bytes, ADVICE_NORMAL);
+    case MADV_RANDOM:
+        return advise(start, bytes, ADVICE_RANDOM);
+    case MADV_SEQUENTIAL:
+        return advise(start, bytes, ADVICE_SEQUENTIAL);
+    case MADV_WILLNEED:
+        return advise(start, bytes, ADVICE_WILL_NEED);
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+        return advise(start, bytes, ADVICE_DONT_NEED);
+    case MADV_FREE: /* the pages may go at any time: they go now */
+        return only_anonymous(start, start + bytes) ? advise(start, bytes, ADVICE_DONT_NEED) : -EINVAL;
+    case MADV_HUGEPAGE:
+        return advise(start, bytes, ADVICE_HUGE);
+    case MADV_NOHUGEPAGE:
+        return advise(start, bytes, ADVICE_NO_HUGE);
+    case MADV_DONTFORK:
+        return advise_fork(start, bytes, FORK_DROPS);
+    case MADV_WIPEONFORK:
+        return advise_fork(start, bytes, FORK_WIPES);
+    case MADV_DOFORK:
+    case MADV_KEEPONFORK:
+        return advise_fork(start, bytes, FORK_COPIES);
+    case MADV_POPULATE_READ:
+        return advise_populate(start, bytes, ACCESS_READ);
+    case MADV_POPULATE_WRITE:
+        return advise_populate(start, bytes, ACCESS_WRITE);
+    default: /* MADV_DONTDUMP, MADV_DODUMP, MADV_COLD, MADV_PAGEOUT: nothing to do */
+        return advise_mapped_only(start, bytes);
+    }
+}
+
+static bool is_known_advice(int advice)
+{
+    switch (advice) {
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_FREE:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_DONTFORK:
+    case MADV_DOFORK:
+    case MADV_WIPEONFORK:
+    case MADV_KEEPONFORK:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+long sys_madvise(long address, long length, long advice)
+{
+    uint64_t start = (uint64_t)address, bytes = pages_of((uint64_t)length);
+
+    if (!is_known_advice((int)advice) || !is_aligned(start, PAGE_SIZE))
+        return -EINVAL;
+    if ((length && !bytes) || start + bytes < start)
+        return -EINVAL;
+    if (bytes == 0)
+        return 0;
+    if (start < SPACE_START || start >= SPACE_END || bytes > SPACE_END - start)
+        return -ENOMEM;
+    return advise_range(start, bytes, (int)advice);
+}
+
+long sys_msync(long address, long length, long flags)
+{
+    uint64_t start = (uint64_t)address, bytes = pages_of((uint64_t)length);
+
+    flags = (int)flags;
+    if ((flags & ~(long)(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || !is_aligned(start, PAGE_SIZE) ||
+        (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
+        return -EINVAL;
+    if ((length && !bytes) || start + bytes < start)
+        return -ENOMEM;
+    if (bytes == 0)
+        return 0;
+    if (start < SPACE_START || start >= SPACE_END || bytes > SPACE_END - start)
+        return -ENOMEM;
+    return errno_of(space_sync(space_here(), vaddr(start), bytes, flags & MS_SYNC));
+}
+
+long sys_mincore(long address, long length, long vector)
+{
+    enum { PIECE_PAGES = 1024 };
+    uint64_t start = (uint64_t)address, bytes = pages_of((uint64_t)length), to = (uint64_t)vector;
+    uint8_t piece[PIECE_PAGES];
+
+    if (!is_aligned(start, PAGE_SIZE))
+        return -EINVAL;
+    if ((length && !bytes) || start > SPACE_END || bytes > SPACE_END - start)
+        return -ENOMEM;
+    if (to >= SPACE_END || bytes >> PAGE_SHIFT > SPACE_END - to)
+        return -EFAULT;
+    if (bytes && start < SPACE_START)
+        return -ENOMEM;
+    while (bytes) {
+        uint64_t now = bytes < PIECE_PAGES * PAGE_SIZE ? bytes : PIECE_PAGES * PAGE_SIZE;
+        enum status status = space_incore(space_here(), vaddr(start), now, piece);
+
+        if (status != ST_OK)
+            return errno_of(status);
+        if (user_write(to, piece, now >> PAGE_SHIFT) != 0)
+            return -EFAULT;
+        start += now;
+        to += now >> PAGE_SHIFT;
+        bytes -= now;
+    }
+    return 0;
+}
+
+/* ---------------------------------------------------------------- locking: nothing is swapped yet */
+
+static long lock_range(uint64_t address, uint64_t length, bool now)
+{
+    uint64_t start = align_down(address, PAGE_SIZE), end = pages_of(address + length);
+
+    if (address + length < address || end < start)
+        return -EINVAL;
+    if (start == end)
+        return 0;
+    if (start < SPACE_START || end > SPACE_END || !all_mapped(start, end))
+        return -ENOMEM;
+    /* As far as the protection allows; what cannot be touched is locked all the same. */
+    return now && populate(start, end, ACCESS_READ) == ST_NO_MEMORY ? -EAGAIN : 0;
+}
+
+long sys_mlock(long address, long length)
+{
+    return lock_range((uint64_t)address, (uint64_t)length, true);
+}
+
+long sys_mlock2(long address, long length, long flags)
+{
+    flags = (int)flags;
+    if (flags & ~(long)MLOCK_ONFAULT)
+        return -EINVAL;
+    return lock_range((uint64_t)address, (uint64_t)length, !(flags & MLOCK_ONFAULT));
+}
+
+long sys_munlock(long address, long length)
+{
+    return lock_range((uint64_t)address, (uint64_t)length, false);
+}
+
+long sys_mlockall(long flags)
+{
+    flags = (int)flags;
+    if (!flags || (flags & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT)
+        return -EINVAL;
+    return 0;
+}
+
+long sys_munlockall(void)
+{
+    return 0;
+}
+
+/* One CPU: every thread sees every other one's writes in order. */
+long sys_membarrier(long command, long flags, long cpu)
+{
+    enum {
+        COMMANDS = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
+                   MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |
+                   MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED
+    };
+
+    if ((int)flags)
+        return -EINVAL;
+    if ((int)command == MEMBARRIER_CMD_QUERY)
+        return COMMANDS;
+    return ((int)command & COMMANDS) && __builtin_popcount((unsigned)command) == 1 ? 0 : -EINVAL;
+}
