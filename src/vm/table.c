@@ -15,6 +15,8 @@
 #include "quire/slab.h"
 #include "vm/object_internal.h"
 
+enum { SECOND_LOCK_TRIES = 1000 };
+
 static void count_table(void)
 {
     uint64_t now = __atomic_add_fetch(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
@@ -162,21 +164,26 @@ static inline uint64_t page_kind(struct pt_entry page)
 static unsigned copy_object_pages(const struct pt_entry *from, struct pt_entry *to, unsigned most,
                                   struct hold_run *run)
 {
-    struct pt_entry first = pt_entry_load(from);
-    const struct frame *frame = frame_at(pt_entry_paddr(first));
+    struct pt_entry entry = pt_entry_load(from);
+    const struct frame *frame = frame_at(pt_entry_paddr(entry));
     const struct object *object = frame->page.object;
+    uint64_t kind = page_kind(entry);
     uint64_t index = frame->page.index;
-    uint64_t mark = page_to_mark(first, frame).bits;
+    uint64_t mark = page_to_mark(entry, frame).bits;
     unsigned count = 0;
 
-    do {
+    for (;;) {
         pt_entry_store(&to[count++], pt_entry(mark));
-        mark -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
-        if (count == most || page_kind(pt_entry_load(&from[count])) != page_kind(first))
+        if (count == most)
             break;
-        frame = frame_at(pt_entry_paddr(pt_entry_load(&from[count])));
-    } while (frame->page.object == object && frame->page.index == index + count && frame != zero_frame &&
-             frame->use != FRAME_ANON);
+        entry = pt_entry_load(&from[count]);
+        if (page_kind(entry) != kind)
+            break;
+        frame = frame_at(pt_entry_paddr(entry));
+        if (frame->page.object != object || frame->page.index != index + count || frame == zero_frame)
+            break;
+        mark -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
+    }
     hold_run_add(run, object->id, count);
     return count;
 }
@@ -195,6 +202,29 @@ static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigne
     }
     pt_entry_store(to, entry);
     return ST_OK;
+}
+
+/* copy_leaf() for a page of private memory at level 1. */
+static inline enum status copy_private_page(struct pt_entry *from, struct pt_entry *to, uint64_t place,
+                                            struct hold_run *run)
+{
+    struct pt_entry entry = pt_entry_load(from);
+    struct frame *frame = frame_at(pt_entry_paddr(entry));
+
+    if (rmap_add(frame, place) != ST_OK)
+        return ST_NO_MEMORY;
+    if (frame->page.index != 0)
+        hold_run_add(run, origin_object_id(frame->page.index), 1);
+    if (entry.bits & PT_WRITE)
+        clear_write(from);
+    pt_entry_store(to, pt_entry(entry.bits & ~PT_WRITE));
+    return ST_OK;
+}
+
+/* A page of private memory that is not the zero page. */
+static bool is_private_page(struct pt_entry entry)
+{
+    return pt_entry_present(entry) && frame_at(pt_entry_paddr(entry))->use == FRAME_ANON;
 }
 
 /* A mark that stands for nothing but itself. */
@@ -256,6 +286,7 @@ static enum status copy_table(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
     struct pt_entry *target = table_entries(to);
+    uint64_t place = entry_place(target);
     struct hold_run run = {0};
     unsigned level = from->table.level;
     unsigned left = from->table.live;
@@ -279,6 +310,10 @@ static enum status copy_table(struct frame *from, struct frame *to)
             pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
         } else if (is_object_page(entry)) {
             done = copy_object_pages(&source[i], &target[i], left, &run);
+        } else if (level == 1 && is_private_page(entry)) {
+            status = copy_private_page(&source[i], &target[i], place + i * sizeof entry, &run);
+            if (status != ST_OK)
+                break;
         } else if ((status = copy_leaf(&source[i], &target[i], level, &run)) != ST_OK) {
             break;
         }
@@ -392,6 +427,26 @@ static void fill_pages(struct frame *table, struct pt_entry huge, struct frame *
     table->table.high = PT_ENTRIES - 1;
 }
 
+/* The same for the other one of two entries that mapped the block: each frame is mapped once more. */
+static void fill_second(struct frame *table, struct pt_entry huge, struct frame *head)
+{
+    struct pt_entry *entries = table_entries(table);
+    bool held = !pt_entry_present(huge);
+
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        struct frame *frame = head + i;
+
+        entries[i] = held ? mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v)
+                          : pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+        frame->refs = 2;
+        frame->mapcount = 2;
+        frame->page.rmap[1] = entry_place(&entries[i]);
+    }
+    table->table.live = PT_ENTRIES;
+    table->table.low = 0;
+    table->table.high = PT_ENTRIES - 1;
+}
+
 /* A copy of a block that others map too, in single frames. The block loses this mapping. */
 static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *entry, struct frame *head,
                                  struct frame *table, uint64_t start)
@@ -428,6 +483,68 @@ static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *ent
     return ST_OK;
 }
 
+/* The table's lock, for somebody who holds another table's: tried, and not for ever. */
+static bool lock_second(struct frame *table)
+{
+    for (unsigned tries = 0; tries < SECOND_LOCK_TRIES; tries++) {
+        if (lock_try(&table->table.lock))
+            return true;
+        host_relax();
+    }
+    return false;
+}
+
+/* The other one of the two entries that map the block, with its table locked; NULL: they are not just two, or
+ * somebody else holds the block or, for long, the table. */
+static struct pt_entry *lock_other(struct frame *head, const struct pt_entry *entry)
+{
+    struct spinlock *lock = rmap_lock(head);
+    uint64_t mine = entry_place(entry);
+    uint64_t other = 0;
+
+    lock_take(lock);
+    if (head->mapcount == 2 && __atomic_load_n(&head->refs, __ATOMIC_ACQUIRE) == 2)
+        other = head->page.rmap[0] == mine ? head->page.rmap[1] : head->page.rmap[0];
+    lock_drop(lock);
+    if (other == 0 || place_table(other) == place_table(mine) || !lock_second(place_table(other)))
+        return NULL;
+    if (rmap_has(head, other) && head->mapcount == 2)
+        return place_entry(other);
+    lock_drop(&place_table(other)->table.lock);
+    return NULL;
+}
+
+/*
+ * A block that two entries map is split for both: each gets a leaf table, and its 512 frames are mapped
+ * twice. (A fork's usual case.) Both entries are without W, and so are the pages. False: it cannot be done,
+ * and nothing has changed.
+ */
+static bool split_for_both(struct pt_entry *entry, struct frame *head, struct frame *table)
+{
+    struct frame *second = table_create(1, 0, TABLE_UNDEFINED);
+    struct pt_entry *other = second ? lock_other(head, entry) : NULL;
+    struct frame *other_table;
+
+    if (!other) {
+        if (second)
+            table_free(second);
+        return false;
+    }
+    other_table = place_table(entry_place(other));
+    second->table.start =
+        other_table->table.start + (uint64_t)(other - table_entries(other_table)) * pt_level_span(2);
+    rmap_remove(head, entry_place(entry));
+    rmap_remove(head, entry_place(other));
+    frame_split(head);
+    fill_pages(table, *entry, head);
+    fill_second(second, *other, head);
+    pt_entry_store(other, pt_entry_table(frame_paddr(second)));
+    lock_drop(&other_table->table.lock);
+    STAT(flush_all);
+    host_flush_all(); /* the other table may be any space's */
+    return true;
+}
+
 static enum status split_huge(struct flush_batch *batch, struct pt_entry *entry, unsigned level,
                               uint64_t start, struct frame **out)
 {
@@ -442,7 +559,7 @@ static enum status split_huge(struct flush_batch *batch, struct pt_entry *entry,
         frame_split(head);
         fill_pages(table, *entry, head);
         batch_page(batch, start);
-    } else {
+    } else if (!split_for_both(entry, head, table)) {
         enum status status = copy_to_pages(batch, entry, head, table, start);
 
         if (status != ST_OK) {
@@ -512,7 +629,8 @@ static inline void zap_page(struct flush_batch *batch, struct pt_entry entry, ui
 {
     struct frame *frame = frame_at(pt_entry_paddr(entry));
 
-    batch_page(batch, start);
+    if (batch->space)
+        batch_page(batch, start);
     if (frame->use != FRAME_ANON) {
         if (frame == zero_frame)
             return;

@@ -83,17 +83,21 @@ static inline bool table_part(const struct frame *table, uint64_t start, uint64_
     return *first <= *last;
 }
 
-/* The first entry at or above `i` that is in use; there is one. Four at a time where it can. */
+/* The first entry at or above `i` that is in use; there is one. Eight at a time where it can. */
 static inline unsigned table_next_live(const struct pt_entry *entries, unsigned i)
 {
-    for (;;) {
-        if ((i & 3) == 0)
-            while ((entries[i].bits | entries[i + 1].bits | entries[i + 2].bits | entries[i + 3].bits) == 0)
-                i += 4;
-        if (entries[i].bits != 0)
-            return i;
-        i++;
+    const struct pt_entry *e = &entries[i];
+
+    while (e->bits == 0) {
+        if (((e - entries) & 7) == 0)
+            while ((e[0].bits | e[1].bits | e[2].bits | e[3].bits | e[4].bits | e[5].bits | e[6].bits |
+                    e[7].bits) == 0)
+                e += 8;
+        if (e->bits != 0)
+            break;
+        e++;
     }
+    return (unsigned)(e - entries);
 }
 
 /* Pages that one entry of this level stands for. */
