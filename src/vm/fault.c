@@ -265,12 +265,12 @@ static enum status reuse(struct pt_entry *entry, struct pt_entry page)
 
 /* The entry's frame is replaced by `copy`, which is filled already. */
 static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_entry page, struct frame *from,
-                          struct frame *copy, unsigned level)
+                          struct frame *copy)
 {
     rmap_first(copy, entry_place(entry));
     pt_entry_store(entry, pt_entry((page.bits & ~PT_FRAME_MASK) | frame_paddr(copy).v | PT_WRITE | PT_DIRTY |
                                    PT_ACCESSED));
-    batch_page(&f->cursor.batch, align_down(f->page, pt_level_span(level)));
+    batch_page(&f->cursor.batch, f->page);
     if (from == zero_frame)
         return;
     rmap_remove(from, entry_place(entry));
@@ -286,7 +286,7 @@ static enum status write_zero_page(struct fault *f, struct pt_entry *entry, stru
         return ST_NO_MEMORY;
     fresh->page.object = NULL;
     fresh->page.index = 0;
-    replace_frame(f, entry, page, zero_frame, fresh, 1);
+    replace_frame(f, entry, page, zero_frame, fresh);
     STAT(fault_zero);
     return ST_OK;
 }
@@ -308,28 +308,16 @@ static enum status copy_page(struct fault *f, struct pt_entry *entry, struct pt_
     host_copy_page(frame_data(copy), frame_data(from));
     copy->page.object = NULL;
     copy->page.index = origin_of(from);
-    replace_frame(f, entry, page, from, copy, 1);
+    replace_frame(f, entry, page, from, copy);
     return ST_OK;
 }
 
-/* A huge page that others map too: a copy in one block, or in single pages when there is no block. */
-static enum status copy_huge(struct fault *f, struct pt_entry *entry, struct pt_entry page,
-                             struct frame *from)
+/* A huge page that others map too is split, for them as well, and then a page of it is copied. */
+static enum status split_to_copy(struct fault *f)
 {
-    struct frame *copy = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
+    enum status status = cursor_to_level(&f->cursor, 1, TABLE_KEEP_EMPTY);
 
-    if (!copy) {
-        enum status status = cursor_to_level(&f->cursor, 1, TABLE_KEEP_EMPTY);
-
-        return status == ST_OK ? ST_RETRY : status;
-    }
-    for (unsigned i = 0; i < level_pages(2); i++)
-        host_copy_page((char *)frame_data(copy) + i * PAGE_SIZE, (char *)frame_data(from) + i * PAGE_SIZE);
-    copy->page.object = NULL;
-    copy->page.index = 0;
-    copy->flags |= FRAME_HUGE;
-    replace_frame(f, entry, page, from, copy, 2);
-    return ST_OK;
+    return status == ST_OK ? ST_RETRY : status;
 }
 
 /* The first write to a clean page of a shared mapping: from now on it is dirty. */
@@ -361,7 +349,7 @@ static enum status fault_write(struct fault *f, struct pt_entry *entry, struct p
         return write_zero_page(f, entry, page);
     if (frame->use == FRAME_ANON && frame_is_sole(frame))
         return reuse(entry, page);
-    return level == 1 ? copy_page(f, entry, page, frame) : copy_huge(f, entry, page, frame);
+    return level == 1 ? copy_page(f, entry, page, frame) : split_to_copy(f);
 }
 
 /* ------------------------------------------------------------------ nothing there: may a stack grow? */
