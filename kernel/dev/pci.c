@@ -19,6 +19,8 @@ enum { PORT_ADDRESS = 0xcf8, PORT_DATA = 0xcfc };
 enum { CLASS_BRIDGE = 0x0604, HEADER_MANY_FUNCTIONS = 0x80, CAPABILITIES_MAX = 48 };
 #define WINDOW_START ((uint64_t)0xe0000000)
 #define WINDOW_END ((uint64_t)0xfec00000)
+#define BRIDGE_UNIT                                                                                          \
+    ((uint64_t)1 << 20) /* of the addresses that a bridge passes on (PCI-to-PCI Bridge 1.2, 3.2.5.8) */
 
 static uint64_t window_next = WINDOW_START;
 
@@ -42,6 +44,35 @@ static bool identify(struct pci_device *pci)
     return true;
 }
 
+/* The bridge passes on [start, end). */
+static void bridge_window(const struct pci_device *bridge, uint64_t start, uint64_t end)
+{
+    pci_write16(bridge, PCI_MEMORY_BASE, (uint16_t)(start >> 16));
+    pci_write16(bridge, PCI_MEMORY_LIMIT, (uint16_t)((end - 1) >> 16));
+}
+
+/* A bridge to which the firmware gave no addresses passes on those that the devices behind it are given. */
+static void visit_behind(const struct pci_device *bridge, unsigned bus,
+                         void (*visit)(const struct pci_device *, void *), void *context)
+{
+    uint16_t base = pci_read16(bridge, PCI_MEMORY_BASE), limit = pci_read16(bridge, PCI_MEMORY_LIMIT);
+    bool ours = base == 0 || base > limit;
+    uint64_t start = align_up(window_next, BRIDGE_UNIT), end;
+
+    pci_enable(bridge);
+    if (!ours || start >= WINDOW_END) {
+        visit_bus(bus, visit, context);
+        return;
+    }
+    window_next = start;
+    bridge_window(bridge, start, WINDOW_END);
+    visit_bus(bus, visit, context);
+    end = align_up(window_next, BRIDGE_UNIT);
+    bridge_window(bridge, start,
+                  end != start ? end : start - BRIDGE_UNIT); /* nothing: it ends before it begins */
+    window_next = end;
+}
+
 static void visit_function(const struct pci_device *pci, void (*visit)(const struct pci_device *, void *),
                            void *context)
 {
@@ -50,7 +81,7 @@ static void visit_function(const struct pci_device *pci, void (*visit)(const str
         unsigned behind = pci_read8(pci, PCI_SECONDARY_BUS);
 
         if (behind > pci->bus) /* 0: the firmware left it alone; lower: it would go in circles */
-            visit_bus(behind, visit, context);
+            visit_behind(pci, behind, visit, context);
     }
 }
 

@@ -28,6 +28,7 @@
 
 enum { DEVICE_MODERN = 0x1040, DEVICE_LAST = 0x107f, DEVICE_LEGACY = 0x1000 };
 enum { ENTRY_CONFIG = 0, ENTRY_QUEUES = 1 }; /* of the MSI-X table */
+#define LOOK_NS ((uint64_t)10000000)         /* between looks at a device without interrupts */
 #define GRACE_NS ((uint64_t)2000000000)
 #define RESET_NS ((uint64_t)1000000000) /* for a device to answer a reset */
 
@@ -38,6 +39,7 @@ static int find_registers(struct virtio_device *device);
 static int negotiate(struct virtio_device *device, uint64_t wanted);
 static void start_interrupts(struct virtio_device *device);
 static bool reset(struct virtio_device *device);
+static void look(struct timer *timer);
 
 /* ---------------------------------------------------------------- devices */
 
@@ -78,6 +80,10 @@ int virtio_start(struct virtio_device *device, const struct pci_device *pci, con
 void virtio_ready(struct virtio_device *device)
 {
     device->common->device_status |= VIRTIO_CONFIG_S_DRIVER_OK;
+    if (!device->interrupts) {
+        timer_init(&device->looks, look);
+        timer_set(&device->looks, host_now_ns() + LOOK_NS);
+    }
 }
 
 /* The first capability of a type that we can map is the one that the device prefers (4.1.4). */
@@ -199,13 +205,24 @@ static void queue_interrupt(void *context)
     interrupt_depth--;
 }
 
+/* In the place of interrupts. */
+static void look(struct timer *timer)
+{
+    struct virtio_device *device = container_of(timer, struct virtio_device, looks);
+
+    queue_interrupt(device);
+    config_interrupt(device);
+    if (!device->failed)
+        timer_set(timer, host_now_ns() + LOOK_NS);
+}
+
 static void start_interrupts(struct virtio_device *device)
 {
     device->interrupts = pci_msix_start(&device->pci, &device->msix) &&
                          pci_msix_route(&device->msix, ENTRY_QUEUES, queue_interrupt, device);
     device->common->msix_config = VIRTIO_MSI_NO_VECTOR;
     if (!device->interrupts) {
-        host_log("virtio: %s: no interrupt to be had: it is asked again and again", device->name);
+        host_log("virtio: %s: no interrupt to be had: it is looked at all the time", device->name);
         return;
     }
     if (pci_msix_route(&device->msix, ENTRY_CONFIG, config_interrupt, device))

@@ -62,6 +62,7 @@ struct virtio_device {
     bool failed;
     uint64_t features;
     struct virtq *queues;
+    struct timer looks;                           /* without interrupts: when the queues are looked at next */
     void (*broken)(struct virtio_device *device); /* after it has failed; may be NULL */
 };
 
