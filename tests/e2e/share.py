@@ -45,13 +45,14 @@ def read(folder, name):
 def host_changes_are_seen():
     folder = harness.scratch()
     write(folder, "text", "old\n")
-    machine = Stepped(folder, """cd /share; cat text; read; cat text; stat -c %s text; exec 3<text; read; cat <&3
+    machine = Stepped(folder, """cd /share; cat text; read; cat text; stat -c %s text; exec 3<text; echo open; read; cat <&3
                                  ls; echo end; read; cat new; exit 3""")
     machine.expect("old")
     write(folder, "text", "new and longer\n")
     machine.go()
     machine.expect("new and longer")
     machine.expect("15")
+    machine.expect("open")
     os.rename(os.path.join(folder, "text"), os.path.join(folder, "moved"))
     os.mkdir(os.path.join(folder, "folder"))
     machine.go()
