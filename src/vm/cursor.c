@@ -109,8 +109,7 @@ void cursor_prune(struct space *space, uint64_t address)
                 table_count_out(table, 1);
                 batch_page(&batch, address);
                 lock_drop(&child->table.lock);
-                __atomic_fetch_sub(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
-                batch_free_frame(&batch, child);
+                table_retire(&batch, child);
                 again = table->table.live == 0 && level < PT_LEVELS;
                 break;
             }
@@ -249,8 +248,7 @@ static void drop_if_empty(struct cursor *cursor, struct frame *table, struct pt_
     pt_entry_store(entry, pt_entry(0));
     table_count_out(table, 1);
     batch_page(&cursor->batch, start);
-    __atomic_fetch_sub(&vm_stats.table_frames, 1, __ATOMIC_RELAXED);
-    batch_free_frame(&cursor->batch, child);
+    table_retire(&cursor->batch, child);
 }
 
 enum keep_empty { FREE_EMPTY, KEEP_EMPTY };

@@ -109,7 +109,10 @@ static inline uint64_t level_pages(unsigned level)
 enum table_zero { TABLE_EMPTY, TABLE_UNDEFINED };
 /* NULL without memory. */
 struct frame *table_create(unsigned level, uint64_t start, enum table_zero contents);
+/* At once: nobody ever translated through it. */
 void table_free(struct frame *table);
+/* After the batch's flush. */
+void table_retire(struct flush_batch *batch, struct frame *table);
 
 /*
  * `entry` of `parent` (locked, level `level`, its span begins at `start`) points to a table, is empty, a mark

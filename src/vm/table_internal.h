@@ -1,0 +1,89 @@
+/*
+ * What the files about tables share: what an entry holds, and runs of like entries.
+ */
+#ifndef VM_TABLE_INTERNAL_H
+#define VM_TABLE_INTERNAL_H
+
+#include "vm/object_internal.h"
+#include "vm/table.h"
+
+/* The number of the object that an entry refers to, 0 for plain anonymous memory. The entry's own hold keeps
+ * it alive. */
+static inline uint32_t entry_object(struct pt_entry entry)
+{
+    const struct frame *frame;
+
+    if (!pt_entry_present(entry)) {
+        if (mark_has_object(entry))
+            return mark_object_id(entry);
+        if (mark_kind(entry) != MARK_HELD)
+            return 0;
+        frame = frame_at(held_paddr(entry));
+    } else {
+        frame = frame_at(pt_entry_paddr(entry));
+        if (frame == zero_frame)
+            return 0;
+        if (frame->use != FRAME_ANON)
+            return frame->page.object->id;
+    }
+    return frame->page.index & ORIGIN_OBJECT ? origin_object_id(frame->page.index) : 0;
+}
+
+static inline bool entry_counts_frame(struct pt_entry entry)
+{
+    if (pt_entry_present(entry))
+        return frame_at(pt_entry_paddr(entry)) != zero_frame;
+    return mark_is_held(entry);
+}
+
+static inline struct frame *counted_frame(struct pt_entry entry)
+{
+    return frame_at(pt_entry_present(entry) ? pt_entry_paddr(entry) : held_paddr(entry));
+}
+
+/* A mark that stands for nothing but itself. */
+static inline bool is_frameless_mark(struct pt_entry entry)
+{
+    return !pt_entry_present(entry) && mark_kind(entry) != MARK_HELD;
+}
+
+/* How many entries from `entries` on, at most `most`, say just the same. */
+static inline unsigned equal_run(const struct pt_entry *entries, unsigned most)
+{
+    uint64_t bits = entries->bits;
+    unsigned run = 1;
+
+    for (; run + 8 <= most; run += 8) {
+        const struct pt_entry *e = &entries[run];
+        uint64_t any =
+            e[0].bits | e[1].bits | e[2].bits | e[3].bits | e[4].bits | e[5].bits | e[6].bits | e[7].bits;
+        uint64_t all =
+            e[0].bits & e[1].bits & e[2].bits & e[3].bits & e[4].bits & e[5].bits & e[6].bits & e[7].bits;
+
+        if ((any ^ bits) | (all ^ bits))
+            break;
+    }
+    while (run < most && entries[run].bits == bits)
+        run++;
+    return run;
+}
+
+/* How many entries from `entries` on, at most `most`, continue the mark that is first of them. */
+static inline unsigned mark_run(const struct pt_entry *entries, unsigned most, unsigned level)
+{
+    uint64_t bits = entries->bits;
+    uint64_t step = level_pages(level) << MARK_PAYLOAD_SHIFT;
+    unsigned run = 1;
+
+    if (!mark_has_object(*entries))
+        return equal_run(entries, most);
+    while (run < most && entries[run].bits == (bits -= step))
+        run++;
+    return run;
+}
+
+/* share.c: the table behind an entry without W becomes this space's own. Errors as table_refine(). */
+MUST_USE enum status table_own(struct flush_batch *batch, struct pt_entry *entry, uint64_t start,
+                               struct frame **out);
+
+#endif
