@@ -20,6 +20,20 @@ void report_first_user(void)
         first_user_tsc = rdtsc();
 }
 
+/* Of the moment when the first process ended. */
+static struct {
+    bool taken;
+    struct frame_counts frames;
+    uint64_t tables;
+} at_end;
+
+void report_note_end(void)
+{
+    frames_count(&at_end.frames);
+    at_end.tables = vm_stats.table_frames;
+    at_end.taken = true;
+}
+
 static void put(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void put(struct writer *w, const char *format, ...)
 {
@@ -72,9 +86,10 @@ static void put_frames(struct writer *w)
         [FRAME_TABLE] = "table",       [FRAME_SLAB] = "slab",          [FRAME_ANON] = "anonymous",
         [FRAME_FILE] = "file",         [FRAME_SHARED] = "memory_file",
     };
-    struct frame_counts counts;
+    struct frame_counts counts = at_end.frames;
 
-    frames_count(&counts);
+    if (!at_end.taken)
+        frames_count(&counts);
     begin(w, "frames");
     put_number(w, "total", counts.total);
     for (unsigned use = 0; use < FRAME_USES; use++)
@@ -122,7 +137,7 @@ static void put_paging(struct writer *w)
 static void put_tables(struct writer *w)
 {
     begin(w, "tables");
-    put_number(w, "frames", vm_stats.table_frames);
+    put_number(w, "frames", at_end.taken ? at_end.tables : vm_stats.table_frames);
     put_number(w, "frames_peak", vm_stats.table_frames_peak);
     put_number(w, "shares", vm_stats.table_shares);
     put_number(w, "copies", vm_stats.table_copies);

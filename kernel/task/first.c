@@ -292,6 +292,7 @@ _Noreturn void first_process_end(void)
 {
     struct process *process = first_process;
 
+    report_note_end();
     end_others();
     process_release(process);
     if (objects_sync_all() != ST_OK)
