@@ -48,8 +48,9 @@ uint64_t object_resident(const struct object *object);
 uint64_t object_mapped(const struct object *object);
 
 /*
- * Grow or shrink. Shrinking unmaps the pages behind the new end from every space (a touch there is then
- * ST_BEYOND_END) and frees them, dirty or not, and zeroes the rest of the last page. May sleep.
+ * Grow or shrink. Shrinking unmaps the pages behind the new end, and private copies of them, from every space
+ * (a touch there is then ST_BEYOND_END) and frees them, dirty or not, and zeroes the rest of the last page.
+ * May sleep.
  */
 MUST_USE enum status object_resize(struct object *object, uint64_t size_bytes);
 

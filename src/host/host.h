@@ -29,7 +29,8 @@ struct spinlock {
 /* Ranks of spin locks: one is taken only while every lock that is held has a lower rank
  * (tables: an ancestor before its descendants). Debug builds check it. */
 enum lock_rank {
-    RANK_SPACE = 1,
+    RANK_SPACES = 1, /* the list of them */
+    RANK_SPACE,
     RANK_TABLE,
     RANK_OBJECT,
     RANK_RMAP,

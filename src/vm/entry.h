@@ -56,6 +56,7 @@ enum trait {
 
 #define PAGE_MAY_WRITE PT_SOFT_0
 #define PAGE_SHARED PT_SOFT_1
+#define PAGE_NO_READ PT_SOFT_8 /* the protection does not name reading; the MMU cannot forbid it alone */
 #define PAGE_TRAITS_SHIFT 52
 #define PAGE_TRAITS_MASK ((uint64_t)31 << PAGE_TRAITS_SHIFT)
 _Static_assert(PT_SOFT_3 == (uint64_t)1 << PAGE_TRAITS_SHIFT, "the traits are software bits 3 to 7");
@@ -125,6 +126,13 @@ static inline struct pt_entry mark_advance(struct pt_entry mark, uint64_t pages)
     return pt_entry(mark.bits - (pages << MARK_PAYLOAD_SHIFT));
 }
 
+/* Does a protection let this access be made? Reading comes with any right: the MMU has no page that can be
+ * written or executed but not read. */
+static inline bool access_allows(unsigned protection, enum access access)
+{
+    return access == ACCESS_READ ? protection != ACCESS_NONE : (protection & access) != 0;
+}
+
 /* The frame that a page or a held mark is about. */
 static inline struct paddr held_paddr(struct pt_entry mark)
 {
@@ -139,6 +147,8 @@ static inline struct pt_entry page_make(struct paddr frame, unsigned access, uns
 
     if (access & ACCESS_WRITE)
         bits |= PAGE_MAY_WRITE;
+    if (!(access & ACCESS_READ))
+        bits |= PAGE_NO_READ;
     if (!(access & ACCESS_EXEC))
         bits |= PT_NO_EXEC;
     if (writable)
@@ -150,7 +160,8 @@ static inline struct pt_entry page_make(struct paddr frame, unsigned access, uns
 
 static inline unsigned page_access(struct pt_entry page)
 {
-    return ACCESS_READ | (page.bits & PAGE_MAY_WRITE ? (unsigned)ACCESS_WRITE : 0u) |
+    return (page.bits & PAGE_NO_READ ? 0u : (unsigned)ACCESS_READ) |
+           (page.bits & PAGE_MAY_WRITE ? (unsigned)ACCESS_WRITE : 0u) |
            (page.bits & PT_NO_EXEC ? 0u : (unsigned)ACCESS_EXEC);
 }
 

@@ -401,7 +401,7 @@ static enum status denied(void)
 
 static enum status fault_mark(struct fault *f, struct pt_entry *entry, struct pt_entry mark)
 {
-    if (mark_kind(mark) == MARK_HELD || !(mark_access(mark) & f->access))
+    if (mark_kind(mark) == MARK_HELD || !access_allows(mark_access(mark), f->access))
         return denied();
     if (mark_kind(mark) != MARK_ANON)
         return fault_object(f, entry, mark);
@@ -425,7 +425,7 @@ static enum status fault_large_mark(struct fault *f, struct pt_entry mark)
 {
     enum status status;
 
-    if (mark_kind(mark) == MARK_HELD || !(mark_access(mark) & f->access))
+    if (mark_kind(mark) == MARK_HELD || !access_allows(mark_access(mark), f->access))
         return denied();
     status = cursor_to_level(&f->cursor, 2, TABLE_KEEP_EMPTY);
     if (status != ST_OK)

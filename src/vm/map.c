@@ -60,8 +60,7 @@ static struct pt_entry mark_for(const struct space_map *request, struct object *
         kind = request->flags & SPACE_SHARED ? MARK_SHARED : MARK_PRIVATE;
         payload = object_payload(object->id, request->first_page);
     }
-    /* The MMU has no page that can be written or executed but not read. */
-    return mark_make(kind, request->access ? request->access | ACCESS_READ : ACCESS_NONE, traits, payload);
+    return mark_make(kind, request->access, traits, payload);
 }
 
 /* Exactly where it was asked for. */
@@ -364,13 +363,15 @@ static bool writable_at_once(struct pt_entry page)
 static void protect_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start,
                          unsigned access)
 {
-    uint64_t bits = page.bits & ~(PAGE_MAY_WRITE | PT_WRITE | PT_NO_EXEC);
+    uint64_t bits = page.bits & ~(PAGE_MAY_WRITE | PT_WRITE | PT_NO_EXEC | PAGE_NO_READ);
 
     if (access & ACCESS_WRITE) {
         bits |= PAGE_MAY_WRITE;
         if (page.bits & PT_WRITE || writable_at_once(page))
             bits |= PT_WRITE | PT_DIRTY;
     }
+    if (!(access & ACCESS_READ))
+        bits |= PAGE_NO_READ;
     if (!(access & ACCESS_EXEC))
         bits |= PT_NO_EXEC;
     pt_entry_store(entry, pt_entry(bits));
@@ -436,8 +437,6 @@ enum status space_protect(struct space *space, struct vaddr start, uint64_t leng
 
     if (status != ST_OK)
         return status == ST_INVALID ? ST_NOT_MAPPED : status;
-    if (access != ACCESS_NONE)
-        access |= ACCESS_READ; /* the MMU has no page that can be written or executed but not read */
     WITH_RECLAIM(status, protect_once(space, start.v, end, access));
     return status;
 }

@@ -318,6 +318,7 @@ enum status object_resize(struct object *object, uint64_t size_bytes)
             frame_unref(frame);
         frame_unref(frame);
     }
+    object_cut_copies(object, first_out);
     zero_tail(object, size_bytes);
     return ST_OK;
 }

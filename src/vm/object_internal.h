@@ -67,6 +67,9 @@ bool object_unmap_frame(struct frame *frame, unsigned *dropped);
 /* Take W from every entry of shared mappings of the frame; the caller flushes. */
 void object_protect_frame(struct frame *frame);
 
+/* cut.c: private copies of the object's pages from `first` on go from every space. */
+void object_cut_copies(struct object *object, uint64_t first);
+
 /* reclaim.c: the list of pages that can leave. */
 void reclaim_init(void);
 void reclaim_insert(struct frame *frame); /* FRAME_FILE, just made resident */

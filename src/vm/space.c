@@ -36,6 +36,10 @@ static struct {
     } at[KERNEL_ENTRIES_MAX];
 } kernel_half;
 
+/* The living spaces. */
+static struct spinlock spaces_lock;
+static struct list spaces = LIST_INIT(spaces);
+
 enum status vm_init(struct paddr kernel_root)
 {
     const struct pt_entry *entries = host_at(kernel_root);
@@ -52,6 +56,8 @@ enum status vm_init(struct paddr kernel_root)
         kernel_half.at[kernel_half.count].entry = entries[i];
         kernel_half.count++;
     }
+    lock_init(&spaces_lock, RANK_SPACES);
+    list_init(&spaces);
     rmap_init();
     objects_init();
     reclaim_init();
@@ -60,6 +66,27 @@ enum status vm_init(struct paddr kernel_root)
 }
 
 /* ------------------------------------------------------------------ creation and end */
+
+static void spaces_insert(struct space *space)
+{
+    lock_take(&spaces_lock);
+    list_push_back(&spaces, &space->all);
+    lock_drop(&spaces_lock);
+}
+
+static void spaces_remove(struct space *space)
+{
+    lock_take(&spaces_lock);
+    list_remove(&space->all);
+    lock_drop(&spaces_lock);
+}
+
+void spaces_for_each(void (*visit)(struct space *space, void *context), void *context)
+{
+    lock_take(&spaces_lock);
+    list_for_each(node, &spaces) visit(container_of(node, struct space, all), context);
+    lock_drop(&spaces_lock);
+}
 
 static struct space *space_alloc(void)
 {
@@ -95,6 +122,7 @@ enum status space_create(struct space **out)
     space->mmap_top = SPACE_END - ((uint64_t)1 << 30);
     space->map_hint = space->mmap_top;
     space->stack_limit = (uint64_t)8 << 20;
+    spaces_insert(space);
     *out = space;
     return ST_OK;
 }
@@ -147,6 +175,7 @@ enum status space_fork(struct space *parent, struct space **out)
     STAT(flush_spaces);
     host_flush_space(&parent->mmu); /* nobody may write through what was writable before */
     lock_drop(&parent->root->table.lock);
+    spaces_insert(child);
     *out = child;
     return ST_OK;
 }
@@ -162,6 +191,7 @@ void space_unref(struct space *space)
 
     if (__atomic_sub_fetch(&space->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
+    spaces_remove(space);
     host_mmu_destroy(&space->mmu); /* no TLB knows the space any more: the batch has nothing to flush */
     batch_init(&batch, NULL);
     lock_take(&space->root->table.lock);

@@ -12,6 +12,7 @@
 enum { USER_ROOT_ENTRIES = PT_ENTRIES / 2 };
 
 struct space {
+    struct list all;       /* of the living: spaces_lock */
     struct frame *root;    /* c */
     struct host_mmu mmu;   /* the port's */
     uint32_t refs;         /* a */
@@ -48,6 +49,9 @@ static inline void space_sub_pages(struct space *space, uint64_t pages)
 /* Counters are exact on one CPU and nearly so on several. */
 #define STAT_ADD(name, n) ((void)__atomic_fetch_add(&vm_stats.name, (n), __ATOMIC_RELAXED))
 #define STAT(name) STAT_ADD(name, 1)
+
+/* space.c: every living space, with the list locked. */
+void spaces_for_each(void (*visit)(struct space *space, void *context), void *context);
 
 /* range.c: is anything mapped in [start, end)? The address of the first byte above the highest entry that is
  * not empty goes to `*above`, where that entry begins to `*below`. */

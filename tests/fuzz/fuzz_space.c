@@ -251,7 +251,7 @@ static enum status expected_status(const struct page *page, unsigned access)
 {
     if (page->kind == NOTHING)
         return ST_NOT_MAPPED;
-    if ((page->access & access) == 0)
+    if ((effective(page->access) & access) == 0)
         return ST_DENIED;
     return resident_beyond_end(page) ? ST_BEYOND_END : ST_OK;
 }
@@ -401,7 +401,7 @@ static void op_get(struct input *input, unsigned at)
 static void model_map(struct page *p, enum kind kind, unsigned access, unsigned object, uint32_t index)
 {
     *p = (struct page){
-        .kind = (uint8_t)kind, .access = effective(access), .object = (uint8_t)object, .index = index};
+        .kind = (uint8_t)kind, .access = (uint8_t)access, .object = (uint8_t)object, .index = index};
 }
 
 static void op_map(struct input *input, unsigned at, enum kind kind)
@@ -485,7 +485,7 @@ static void op_protect(struct input *input, unsigned at)
         return;
     EXPECT_STATUS(status, (all_mapped(model[at], first, count) ? ST_OK : ST_NOT_MAPPED));
     for (unsigned i = first; i < first + count && model[at][i].kind != NOTHING; i++)
-        model[at][i].access = effective(access);
+        model[at][i].access = (uint8_t)access;
 }
 
 static void op_advise(struct input *input, unsigned at)
@@ -613,6 +613,11 @@ static void op_resize(struct input *input, unsigned at)
         if (m->store != NULL)
             memset(m->store + i * PAGE_SIZE, 0, PAGE_SIZE);
     }
+    for (unsigned space = 0; pages < m->pages && space < SPACES; space++)
+        for (unsigned i = 0; i < PAGES; i++) /* private copies go too */
+            if (model[space][i].own && &objects[model[space][i].object] == m &&
+                model[space][i].index >= pages)
+                model[space][i].own = false;
     m->pages = pages;
 }
 

@@ -51,6 +51,7 @@ int main(void)
     try_write("page 3", area + 3 * PAGE, area);
     show("ftruncate to 1 page", ftruncate(file, (off_t)PAGE));
     try_read("page 0", area, area);
+    try_read("a private copy goes too", area + PAGE, area);
     try_read("page 2", area + 2 * PAGE, area);
 
     part("in the kernel");

@@ -90,7 +90,7 @@ int main(void)
     munmap(ground + 17 * PAGE, PAGE);
     show_maps("a hole in a file: offsets", ground + 16 * PAGE, 4 * PAGE);
     mmap(ground + 32 * PAGE, 2 * PAGE, RW | PROT_EXEC, fixed, -1, 0);
-    mmap(ground + 34 * PAGE, 2 * PAGE, PROT_READ, fixed, -1, 0);
+    mmap(ground + 34 * PAGE, 2 * PAGE, PROT_WRITE, fixed, -1, 0);
     mmap(ground + 36 * PAGE, 2 * PAGE, RW, MAP_FIXED | MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     show_maps("other rights", ground + 32 * PAGE, 4 * PAGE);
 
