@@ -12,8 +12,8 @@ size_t report_write(char *to, size_t size);
 /* The first instruction of user code is about to run: note the time. Only the first call counts. */
 void report_first_user(void);
 
-/* The first process is ending: from now on the report's frames are those of this moment, with the memory that the
- * program still has. */
+/* The first process is ending: from now on the report's frames are those of this moment, with the memory that
+ * the program still has. */
 void report_note_end(void);
 
 #endif
