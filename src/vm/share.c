@@ -83,6 +83,7 @@ static inline uint64_t page_kind(struct pt_entry page)
 static unsigned copy_object_pages(const struct pt_entry *from, struct pt_entry *to, unsigned most,
                                   struct hold_run *run)
 {
+    const struct frame *frames = frame_table; /* the stores below may not make it be loaded again */
     struct pt_entry entry = pt_entry_load(from);
     const struct frame *frame = frame_at(pt_entry_paddr(entry));
     const struct object *object = frame->page.object;
@@ -91,18 +92,15 @@ static unsigned copy_object_pages(const struct pt_entry *from, struct pt_entry *
     uint64_t mark = page_to_mark(entry, frame).bits;
     unsigned count = 0;
 
-    for (;;) {
+    /* Only a page of the object itself names it: a private frame and the page of zeroes have no object. */
+    do {
         pt_entry_store(&to[count++], pt_entry(mark));
+        mark -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
         if (count == most)
             break;
         entry = pt_entry_load(&from[count]);
-        if (page_kind(entry) != kind)
-            break;
-        frame = frame_at(pt_entry_paddr(entry));
-        if (frame->page.object != object || frame->page.index != index + count || frame == zero_frame)
-            break;
-        mark -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
-    }
+        frame = &frames[(entry.bits & PT_FRAME_MASK) >> PAGE_SHIFT];
+    } while (page_kind(entry) == kind && frame->page.object == object && frame->page.index == index + count);
     hold_run_add(run, object->id, count);
     return count;
 }

@@ -62,7 +62,10 @@ enum status vm_init(struct paddr kernel_root)
     objects_init();
     reclaim_init();
     zero_frame = frame_alloc(0, FRAME_KERNEL, FRAME_ZERO);
-    return zero_frame ? ST_OK : ST_NO_MEMORY;
+    if (!zero_frame)
+        return ST_NO_MEMORY;
+    zero_frame->page.object = NULL;
+    return ST_OK;
 }
 
 /* ------------------------------------------------------------------ creation and end */
