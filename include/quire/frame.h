@@ -43,7 +43,6 @@ enum frame_flag {
     FRAME_DIRTY = 1,       /* differs from its store (o) */
     FRAME_REFERENCED = 2,  /* used since reclaim last looked (a) */
     FRAME_BUSY = 4,        /* being read or written; sleep on the frame (o) */
-    FRAME_FAILED = 8,      /* the read failed: never map it (o) */
     FRAME_LISTED = 16,     /* on reclaim's list (l) */
     FRAME_HUGE = 32,       /* head of an order-9 block mapped by level-2 entries (u) */
     FRAME_RMAP_CHAIN = 64, /* rmap is a chain, not one location (r) */

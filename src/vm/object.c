@@ -3,7 +3,7 @@
  *
  * Invariants: holds is the number of references plus mapped; resident is the number of frames in `pages`; a
  * frame in `pages` has page.object and page.index set to here and holds one reference for it; a frame that is
- * BUSY or FAILED is mapped nowhere.
+ * BUSY is mapped nowhere.
  *
  * Locking: object->lock (RANK_OBJECT) for pages, size and the flags of its frames. Tables are locked (by the
  * reverse map) while it is held, so who holds a table may only try it. The directory's lock (RANK_DIRECTORY)
@@ -338,7 +338,7 @@ void object_check(struct object *object)
         CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
         CHECK_ALWAYS((frame->use == FRAME_FILE) == (object->pager != NULL));
         CHECK_ALWAYS(frame_refs(frame) >= 1 + frame_mapcount(frame));
-        CHECK_ALWAYS(!(frame_flags(frame) & (FRAME_BUSY | FRAME_FAILED)) || frame_mapcount(frame) == 0);
+        CHECK_ALWAYS(!(frame_flags(frame) & FRAME_BUSY) || frame_mapcount(frame) == 0);
         CHECK_ALWAYS(((frame_flags(frame) & FRAME_RMAP_CHAIN) != 0) == (frame_mapcount(frame) > 2));
     }
     CHECK_ALWAYS(count == object->resident);
