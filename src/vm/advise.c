@@ -55,8 +55,7 @@ static void forget_page(struct cursor *cursor, struct pt_entry *entry, struct pt
     if (frame->use == FRAME_ANON)
         pt_entry_store(entry, origin_mark(frame, access, traits));
     else
-        pt_entry_store(entry, mark_make(page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE, access, traits,
-                                        object_payload(frame->page.object->id, frame->page.index)));
+        pt_entry_store(entry, page_to_mark(page, frame));
     forget_frame(cursor, entry, frame);
 }
 

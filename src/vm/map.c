@@ -343,8 +343,7 @@ static void protect_none(struct cursor *cursor, struct pt_entry *entry, struct p
     } else if (frame->use == FRAME_ANON) {
         pt_entry_store(entry, mark_make(MARK_HELD, ACCESS_NONE, traits, frame_pfn(frame).v));
     } else {
-        pt_entry_store(entry, mark_make(page.bits & PAGE_SHARED ? MARK_SHARED : MARK_PRIVATE, ACCESS_NONE,
-                                        traits, object_payload(frame->page.object->id, frame->page.index)));
+        pt_entry_store(entry, pt_entry(page_to_mark(page, frame).bits & ~MARK_ACCESS_MASK));
         rmap_remove(frame, entry_place(entry));
         batch_drop_frame(&cursor->batch, frame);
     }

@@ -238,14 +238,6 @@ void object_prefetch(struct object *object, uint64_t first, uint64_t count)
 
 /* ------------------------------------------------------------------ copying */
 
-/* What of [offset, offset+bytes) lies in the page of `offset`. */
-static size_t part_of_page(uint64_t offset, size_t bytes)
-{
-    uint64_t room = PAGE_SIZE - (offset & PAGE_MASK);
-
-    return bytes < room ? bytes : (size_t)room;
-}
-
 enum status object_read(struct object *object, uint64_t offset, void *to, size_t bytes, size_t *done)
 {
     uint64_t size = object_size(object);

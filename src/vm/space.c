@@ -325,13 +325,6 @@ enum status space_pin(struct space *space, struct vaddr address, enum access acc
     }
 }
 
-static size_t part_of_page(uint64_t address, size_t bytes)
-{
-    uint64_t room = PAGE_SIZE - (address & PAGE_MASK);
-
-    return bytes < room ? bytes : (size_t)room;
-}
-
 enum status space_write(struct space *space, struct vaddr to, const void *from, size_t bytes, size_t *done)
 {
     for (*done = 0; *done < bytes;) {

@@ -50,6 +50,14 @@ static inline void space_sub_pages(struct space *space, uint64_t pages)
 #define STAT_ADD(name, n) ((void)__atomic_fetch_add(&vm_stats.name, (n), __ATOMIC_RELAXED))
 #define STAT(name) STAT_ADD(name, 1)
 
+/* What of [offset, offset+bytes) lies in the page of `offset`. */
+static inline size_t part_of_page(uint64_t offset, size_t bytes)
+{
+    uint64_t room = PAGE_SIZE - (offset & PAGE_MASK);
+
+    return bytes < room ? bytes : (size_t)room;
+}
+
 /* space.c: every living space, with the list locked. */
 void spaces_for_each(void (*visit)(struct space *space, void *context), void *context);
 

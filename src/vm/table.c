@@ -55,6 +55,14 @@ void table_retire(struct flush_batch *batch, struct frame *table)
     batch_free_frame(batch, table);
 }
 
+/* Every entry of the table is in use now. */
+static void count_full(struct frame *table)
+{
+    table->table.live = PT_ENTRIES;
+    table->table.low = 0;
+    table->table.high = PT_ENTRIES - 1;
+}
+
 static void fill_marks(struct frame *table, struct pt_entry mark)
 {
     struct pt_entry *entries = table_entries(table);
@@ -65,9 +73,7 @@ static void fill_marks(struct frame *table, struct pt_entry mark)
         entries[i].bits = bits;
         bits -= step;
     }
-    table->table.live = PT_ENTRIES;
-    table->table.low = 0;
-    table->table.high = PT_ENTRIES - 1;
+    count_full(table);
 }
 
 static enum status split_mark(struct pt_entry *entry, unsigned level, uint64_t start, struct frame **out)
@@ -82,46 +88,46 @@ static enum status split_mark(struct pt_entry *entry, unsigned level, uint64_t s
     return ST_OK;
 }
 
+/* What `huge`, a page or held mark of level 2, says, for one single frame. */
+static struct pt_entry small_entry(struct pt_entry huge, const struct frame *frame)
+{
+    if (!pt_entry_present(huge))
+        return mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v);
+    return pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+}
+
 /* The 512 single frames of a block take the place of the block in `table`, each with what the huge entry
  * said. */
 static void fill_pages(struct frame *table, struct pt_entry huge, struct frame *head)
 {
     struct pt_entry *entries = table_entries(table);
-    bool held = !pt_entry_present(huge);
 
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         struct frame *frame = head + i;
 
-        entries[i] = held ? mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v)
-                          : pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+        entries[i] = small_entry(huge, frame);
         frame->flags = 0;
         frame->page.object = NULL;
         frame->page.index = 0;
         rmap_first(frame, entry_place(&entries[i]));
     }
-    table->table.live = PT_ENTRIES;
-    table->table.low = 0;
-    table->table.high = PT_ENTRIES - 1;
+    count_full(table);
 }
 
 /* The same for the other one of two entries that mapped the block: each frame is mapped once more. */
 static void fill_second(struct frame *table, struct pt_entry huge, struct frame *head)
 {
     struct pt_entry *entries = table_entries(table);
-    bool held = !pt_entry_present(huge);
 
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         struct frame *frame = head + i;
 
-        entries[i] = held ? mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v)
-                          : pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+        entries[i] = small_entry(huge, frame);
         frame->refs = 2;
         frame->mapcount = 2;
         frame->page.rmap[1] = entry_place(&entries[i]);
     }
-    table->table.live = PT_ENTRIES;
-    table->table.low = 0;
-    table->table.high = PT_ENTRIES - 1;
+    count_full(table);
 }
 
 /* A copy of a block that others map too, in single frames. The block loses this mapping. */
@@ -130,30 +136,26 @@ static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *ent
 {
     struct pt_entry *entries = table_entries(table);
     struct pt_entry huge = *entry;
-    bool held = !pt_entry_present(huge);
 
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ANY);
 
         if (!frame) {
             while (i-- > 0)
-                frame_free(frame_at(held ? held_paddr(entries[i]) : pt_entry_paddr(entries[i])));
+                frame_free(counted_frame(entries[i]));
             return ST_NO_MEMORY;
         }
         host_copy_page(frame_data(frame), (char *)frame_data(head) + i * PAGE_SIZE);
         frame->page.object = NULL;
         frame->page.index = 0;
-        entries[i] = held ? mark_make(MARK_HELD, mark_access(huge), mark_traits(huge), frame_pfn(frame).v)
-                          : pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
+        entries[i] = small_entry(huge, frame);
     }
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
-        struct frame *frame = frame_at(held ? held_paddr(entries[i]) : pt_entry_paddr(entries[i]));
+        struct frame *frame = counted_frame(entries[i]);
 
         rmap_first(frame, entry_place(&entries[i]));
     }
-    table->table.live = PT_ENTRIES;
-    table->table.low = 0;
-    table->table.high = PT_ENTRIES - 1;
+    count_full(table);
     rmap_remove(head, entry_place(entry));
     batch_drop_frame(batch, head);
     batch_page(batch, start);
