@@ -1,0 +1,4 @@
+/*
+ * One line for each policy: the registry, the contract suite and the command take them from here.
+ */
+POLICY(clock)

@@ -1,0 +1,62 @@
+/*
+ * What policies share: asking the host, and the few words that every file uses.
+ */
+#ifndef QUIRE_POLICY_INTERNAL_H
+#define QUIRE_POLICY_INTERNAL_H
+
+#include "quire/policy.h"
+
+/* Brings the state byte up to date, where the host must be asked. */
+static inline uint8_t policy_state(struct policy *policy, uint32_t page)
+{
+    if (policy->host->harvest)
+        policy->host->harvest(policy->host->context, policy, page);
+    return policy->state[page];
+}
+
+/* Tests and clears the reference bit. */
+static inline bool policy_take_reference(struct policy *policy, uint32_t page)
+{
+    uint8_t state = policy_state(policy, page);
+
+    policy->state[page] = state & (uint8_t)~POLICY_REFERENCED;
+    return (state & POLICY_REFERENCED) != 0;
+}
+
+static inline bool policy_is_pinned(const struct policy *policy, uint32_t page)
+{
+    return (policy->state[page] & POLICY_PINNED) != 0;
+}
+
+static inline bool policy_is_dirty(const struct policy *policy, uint32_t page)
+{
+    return (policy->state[page] & POLICY_DIRTY) != 0;
+}
+
+static inline bool policy_is_resident(const struct policy *policy, uint32_t page)
+{
+    return (policy->state[page] & POLICY_RESIDENT) != 0;
+}
+
+static inline void policy_clean(struct policy *policy, uint32_t page)
+{
+    if (policy->host->clean)
+        policy->host->clean(policy->host->context, policy, page);
+}
+
+static inline void policy_forget(struct policy *policy, uint32_t page)
+{
+    if (policy->host->forget)
+        policy->host->forget(policy->host->context, policy, page);
+}
+
+/* The next `bytes` of a policy's memory, aligned to 8: what policies lay out in bytes() and init() alike. */
+static inline void *policy_carve(uint8_t **at, size_t bytes)
+{
+    void *here = *at;
+
+    *at += (bytes + 7) & ~(size_t)7;
+    return here;
+}
+
+#endif
