@@ -1,0 +1,74 @@
+/*
+ * Traces of page references, read as a stream of blocks whatever their format.
+ *
+ * A reader numbers the pages densely from 0 in the order in which they first come (a trace in our own format
+ * is numbered already, when it is made), so the whole of the simulator works with such numbers. Memory use
+ * grows with the pages of a trace, never with its length.
+ *
+ * Errors: every function that may fail returns false (or NULL) and has filled in the caller's struct
+ * trace_error with the file, the place in it and what was expected. Nothing is printed here.
+ */
+#ifndef QUIRE_SIM_TRACE_H
+#define QUIRE_SIM_TRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quire/policy.h"
+
+enum { TRACE_BLOCK = 8192 }; /* references, at most */
+
+enum trace_format {
+    TRACE_GUESS, /* by the first bytes and the name */
+    TRACE_QUIRE,
+    TRACE_TEXT,   /* page numbers in white space, `w` after one marks a write */
+    TRACE_RAW64,  /* little-endian 64-bit page numbers */
+    TRACE_LACKEY, /* valgrind --tool=lackey --trace-mem=yes */
+    TRACE_ORACLE, /* libCacheSim's oracleGeneral */
+    TRACE_CSV     /* libCacheSim's CSV */
+};
+
+/* How the bytes of a trace are to be understood, where its format leaves that open. */
+struct trace_options {
+    enum trace_format format;
+    uint64_t page_bytes; /* addresses become pages of this size; 0: 4096. Of our own format: a multiple of the
+                            one that it was made with */
+    unsigned address_bits;   /* addresses (or pages times page_bytes) must be below; 0: 64 */
+    const char *csv_columns; /* NULL: the standard of the format */
+};
+
+struct trace_error {
+    char text[400]; /* "FILE: at byte OFFSET: ..., expected ..." */
+};
+
+struct trace_info {
+    enum trace_format format;
+    uint64_t page_bytes;
+    uint64_t references, writes, pages; /* known before the end only for our own format: else 0 until then */
+    unsigned char hash[32]; /* of the file's bytes; our own format has that of the references in its head */
+};
+
+struct trace;
+
+/* `path` "-": standard input. .zst is unpacked on the way. NULL with *error. */
+struct trace *trace_open(const char *path, const struct trace_options *options, struct trace_error *error);
+void trace_close(struct trace *trace);
+
+/*
+ * The next references, at most TRACE_BLOCK: block->references stays good until the next call;
+ * block->distances is NULL. block->count 0: the end, everything was right. False: an error.
+ */
+bool trace_next(struct trace *trace, struct policy_block *block, struct trace_error *error);
+/* From the beginning again. False when the source cannot be read twice (a pipe). */
+bool trace_rewind(struct trace *trace, struct trace_error *error);
+
+/* How many pages have been seen so far (all numbers are below), and the page that a number stands for: the
+ * address divided by page_bytes. */
+uint32_t trace_pages(const struct trace *trace);
+uint64_t trace_page_name(const struct trace *trace, uint32_t page);
+void trace_get_info(const struct trace *trace, struct trace_info *info);
+/* 0 … 1, for a progress bar; negative when it is not known. */
+double trace_progress(const struct trace *trace);
+
+#endif
