@@ -35,11 +35,12 @@
  *              are pointed at a frame for as long as it is used                  PT_WAY_SLOTS
  *   recursive  an entry of the root points to the root: taking it once more in a
  *              walk ends one level early, at a table instead of a page           PT_WAY_RECURSIVE
+ *   function   the caller's function shows a frame, and another hides it again   PT_WAY_FUNCTION
  *
  * The first three differ in what is mapped, which is the business of whoever maps it, and of the allocator
  * that must give out frames that are reachable.
  */
-enum pt_way { PT_WAY_OFFSET, PT_WAY_SLOTS, PT_WAY_RECURSIVE };
+enum pt_way { PT_WAY_OFFSET, PT_WAY_SLOTS, PT_WAY_RECURSIVE, PT_WAY_FUNCTION };
 
 struct pt_reach {
     enum pt_way way;
@@ -50,15 +51,24 @@ struct pt_reach {
     void (*forget)(void *context, struct vaddr page);
     /* NULL where the addresses are the machine's; a software MMU gives the pointer for the page instead. */
     void *(*resolve)(void *context, struct vaddr page);
+    /* FUNCTION: where the frame of a table can be read and written until hide() is called for it. At most
+     * PT_OPEN_TABLES are shown at a time. show() cannot fail; hide() may be NULL. */
+    void *(*show)(void *context, struct paddr frame);
+    void (*hide)(void *context, void *at);
     void *context;
 };
+
+/* How many tables the library works on at a time: those on the way down, and at least four. */
+enum { PT_OPEN_TABLES = PT_LEVELS < 4 ? 4 : PT_LEVELS };
 
 struct pt_reach pt_reach_identity(void);
 struct pt_reach pt_reach_offset(uint64_t offset);
 /* `window` is a multiple of a level-1 table's span; entry `self` of the level-1 table there maps the table.
- * Four of the other entries must be empty. */
+ * PT_OPEN_TABLES of the other entries must be empty. */
 struct pt_reach pt_reach_slots(struct vaddr window, unsigned self, void (*forget)(void *, struct vaddr),
                                void *context);
+struct pt_reach pt_reach_function(void *(*show)(void *, struct paddr), void (*hide)(void *, void *),
+                                  void *context);
 /* Only for the tables that the CPU uses: the root is found through itself. One more entry of the root must be
  * empty when tables are to be made: new frames are reached, zeroed and filled through it before they are
  * linked. */
@@ -120,17 +130,30 @@ MUST_USE static inline enum status pt_flush_ignore(struct pt_flush promise)
     return (enum status)promise.status;
 }
 
+/* More pages than this are flushed at one go: that costs less than flushing each, and filling the caches
+ * again less than remembering more. */
+enum { PT_FLUSH_PAGES_MAX = 32 };
+
 /*
- * Promises gathered, to be kept by one flush; and the frames that were taken out of tables, which go back to
+ * Promises gathered, to be kept together; and the frames that were taken out of tables, which go back to
  * their allocator only after it. When the storage is full, the flush happens early.
+ *
+ * Up to PT_FLUSH_PAGES_MAX pages are flushed range by range, however far apart they are. More are one call of
+ * the flusher with the range that covers them all: it has more pages than that, and whoever flushes had
+ * better flush everything then.
  */
 struct pt_batch {
     const struct pt_alloc *alloc;
     const struct pt_flusher *flusher; /* NULL: the tables are in nobody's use */
     uint64_t *frames;                 /* frame | level, level 0: a table */
     unsigned capacity, count;
-    uint64_t start, last; /* covers everything that was promised */
     enum pt_flush_kind kind;
+    unsigned ranges;      /* used of range[], while pages is not too large */
+    uint64_t pages;       /* in all of range[] */
+    uint64_t start, last; /* covers everything that was promised */
+    struct {
+        uint64_t start, pages;
+    } range[PT_FLUSH_PAGES_MAX];
 };
 
 void pt_batch_init(struct pt_batch *batch, const struct pt_alloc *alloc, const struct pt_flusher *flusher,

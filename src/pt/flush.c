@@ -32,7 +32,30 @@ enum status pt_flush_now(struct pt_flush promise, const struct pt_flusher *flush
 void pt_batch_init(struct pt_batch *batch, const struct pt_alloc *alloc, const struct pt_flusher *flusher,
                    uint64_t *storage, unsigned capacity)
 {
-    *batch = (struct pt_batch){.alloc = alloc, .flusher = flusher, .frames = storage, .capacity = capacity};
+    batch->alloc = alloc;
+    batch->flusher = flusher;
+    batch->frames = storage;
+    batch->capacity = capacity;
+    batch->count = 0;
+    batch->kind = PT_FLUSH_NONE;
+}
+
+/* One more range to be flushed by itself, unless there are too many pages already. */
+static void note_range(struct pt_batch *batch, uint64_t start, uint64_t pages)
+{
+    unsigned last = batch->ranges - 1;
+
+    if (batch->pages > PT_FLUSH_PAGES_MAX)
+        return;
+    batch->pages = pages < PT_FLUSH_PAGES_MAX ? batch->pages + pages : PT_FLUSH_PAGES_MAX + 1;
+    if (batch->pages > PT_FLUSH_PAGES_MAX)
+        return;
+    if (batch->ranges > 0 && batch->range[last].start + (batch->range[last].pages << PAGE_SHIFT) == start) {
+        batch->range[last].pages += pages;
+        return;
+    }
+    batch->range[batch->ranges].start = start;
+    batch->range[batch->ranges++].pages = pages;
 }
 
 void batch_cover(struct pt_batch *batch, uint64_t start, uint64_t bytes, enum pt_flush_kind kind)
@@ -42,11 +65,14 @@ void batch_cover(struct pt_batch *batch, uint64_t start, uint64_t bytes, enum pt
     if (batch->kind == PT_FLUSH_NONE) {
         batch->start = start;
         batch->last = last;
+        batch->ranges = 0;
+        batch->pages = 0;
     } else {
         batch->start = start < batch->start ? start : batch->start;
         batch->last = last > batch->last ? last : batch->last;
     }
     batch->kind = kind > batch->kind ? kind : batch->kind;
+    note_range(batch, start, bytes >> PAGE_SHIFT);
 }
 
 enum status pt_batch_add(struct pt_batch *batch, struct pt_flush promise)
@@ -57,14 +83,26 @@ enum status pt_batch_add(struct pt_batch *batch, struct pt_flush promise)
     return (enum status)promise.status;
 }
 
+static void flush_ranges(const struct pt_batch *batch)
+{
+    const struct pt_flusher *flusher = batch->flusher;
+
+    if (batch->pages > PT_FLUSH_PAGES_MAX) {
+        flusher->flush(flusher->context, vaddr(batch->start), (batch->last - batch->start + 1) >> PAGE_SHIFT,
+                       batch->kind);
+        return;
+    }
+    for (unsigned i = 0; i < batch->ranges; i++)
+        flusher->flush(flusher->context, vaddr(batch->range[i].start), batch->range[i].pages, batch->kind);
+}
+
 /* Flush; what is covered stays so, because more of it may follow. */
 void batch_drain(struct pt_batch *batch)
 {
     const struct pt_alloc *alloc = batch->alloc;
 
     if (batch->kind != PT_FLUSH_NONE && batch->flusher)
-        batch->flusher->flush(batch->flusher->context, vaddr(batch->start),
-                              (batch->last - batch->start + 1) >> PAGE_SHIFT, batch->kind);
+        flush_ranges(batch);
     for (unsigned i = 0; i < batch->count; i++) {
         unsigned level = (unsigned)(batch->frames[i] & PAGE_MASK);
         struct paddr frame = paddr(align_down(batch->frames[i], PAGE_SIZE));

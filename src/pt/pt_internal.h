@@ -5,16 +5,14 @@
  * work once with the constant PT_WAY_OFFSET, where reaching a table is an addition and half of what is here
  * vanishes, and once with the way that they were given. So there is one source and no indirect call.
  *
- * At any moment at most four tables are open: the one that is worked on, its parent while a live count
- * changes, a new table while it is filled, and the stash.
+ * A change has at most four tables open: the one that is worked on, its parent while a live count changes, a
+ * new table while it is filled, and the stash. What walks the whole tree has one of each level.
  */
 #ifndef PT_INTERNAL_H
 #define PT_INTERNAL_H
 
 #include "pt/run.h"
 #include "quire/pt.h"
-
-enum { PT_SLOTS_NEEDED = 4 };
 
 /* Run `work` for the way of this page table; as a constant for the one that has to be fast. */
 #define PT_BY_WAY(pt, work, ...)                                                                             \
@@ -50,6 +48,8 @@ PT_INLINE struct pt_entry *table_open(enum pt_way way, const struct pt *pt, stru
         return (struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset);
     if (way == PT_WAY_SLOTS)
         return reach_slot_open(&pt->reach, frame);
+    if (way == PT_WAY_FUNCTION)
+        return pt->reach.show(pt->reach.context, frame);
     return reach_recursive_open(&pt->reach, address, level);
 }
 
@@ -57,6 +57,8 @@ PT_INLINE void table_close(enum pt_way way, const struct pt *pt, struct pt_entry
 {
     if (way == PT_WAY_SLOTS)
         reach_slot_close(&pt->reach, table);
+    else if (way == PT_WAY_FUNCTION && pt->reach.hide)
+        pt->reach.hide(pt->reach.context, table);
 }
 
 /* A frame that no table points to. */
@@ -66,15 +68,17 @@ PT_INLINE struct pt_entry *frame_open(enum pt_way way, const struct pt *pt, stru
         return (struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset);
     if (way == PT_WAY_SLOTS)
         return reach_slot_open(&pt->reach, frame);
+    if (way == PT_WAY_FUNCTION)
+        return pt->reach.show(pt->reach.context, frame);
     return reach_park(&pt->reach, frame);
 }
 
 PT_INLINE void frame_close(enum pt_way way, const struct pt *pt, struct pt_entry *at)
 {
-    if (way == PT_WAY_SLOTS)
-        reach_slot_close(&pt->reach, at);
-    else if (way == PT_WAY_RECURSIVE)
+    if (way == PT_WAY_RECURSIVE)
         reach_unpark(&pt->reach, at);
+    else
+        table_close(way, pt, at);
 }
 
 /* ------------------------------------------------------------------ walking */

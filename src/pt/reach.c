@@ -43,6 +43,12 @@ struct pt_reach pt_reach_slots(struct vaddr window, unsigned self, void (*forget
         .way = PT_WAY_SLOTS, .window = window, .index = self, .forget = forget, .context = context};
 }
 
+struct pt_reach pt_reach_function(void *(*show)(void *, struct paddr), void (*hide)(void *, void *),
+                                  void *context)
+{
+    return (struct pt_reach){.way = PT_WAY_FUNCTION, .show = show, .hide = hide, .context = context};
+}
+
 struct pt_reach pt_reach_recursive(unsigned index, void (*forget)(void *, struct vaddr), void *context)
 {
     return (struct pt_reach){.way = PT_WAY_RECURSIVE, .index = index, .forget = forget, .context = context};
@@ -91,9 +97,9 @@ enum status reach_check_slowly(const struct pt *pt)
         const struct pt_entry *slots = reach_at(reach, vaddr(reach->window.v + reach->index * PAGE_SIZE));
         unsigned unused = 0;
 
-        for (unsigned i = 0; i < PT_ENTRIES && unused < PT_SLOTS_NEEDED; i++)
+        for (unsigned i = 0; i < PT_ENTRIES && unused < PT_OPEN_TABLES; i++)
             unused += pt_entry_empty(pt_entry_load(&slots[i]));
-        return unused < PT_SLOTS_NEEDED ? ST_NO_SPACE : ST_OK;
+        return unused < PT_OPEN_TABLES ? ST_NO_SPACE : ST_OK;
     }
     if (reach->way == PT_WAY_RECURSIVE) {
         const struct pt_entry *root = reach_recursive_open(reach, vaddr(0), PT_LEVELS);

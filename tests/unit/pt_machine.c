@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const machine_way_names[WAY_COUNT] = {"offset", "slots", "slots in the same table", "recursive"};
+const char *const machine_way_names[WAY_COUNT] = {"offset", "slots", "slots in the same table", "recursive",
+                                                  "function"};
 
 struct machine *machine_create(void)
 {
@@ -20,6 +21,10 @@ struct machine *machine_create(void)
 
 void machine_destroy(struct machine *machine)
 {
+    if (machine->shown_now != 0) {
+        fprintf(stderr, "%u frames are still shown\n", machine->shown_now);
+        abort();
+    }
     free(machine->memory);
     free(machine);
 }
@@ -129,6 +134,34 @@ static void forget(void *context, struct vaddr page)
             machine->cache[i--] = machine->cache[--machine->cached];
 }
 
+/* A caller's functions. What is not shown, is shown too often, or stays shown when the machine ends, is an
+ * error of the library. */
+static void *show(void *context, struct paddr frame)
+{
+    struct machine *machine = context;
+    void *at = machine_at(machine, frame.v);
+
+    machine->shown[(frame.v - MACHINE_BASE) / PAGE_SIZE]++;
+    if (++machine->shown_now > PT_OPEN_TABLES) {
+        fprintf(stderr, "more than %d frames are shown\n", PT_OPEN_TABLES);
+        abort();
+    }
+    return at;
+}
+
+static void hide(void *context, void *at)
+{
+    struct machine *machine = context;
+    size_t i = (size_t)((unsigned char *)at - machine->memory) / PAGE_SIZE;
+
+    if (machine->shown[i] == 0 || (size_t)((unsigned char *)at - machine->memory) % PAGE_SIZE != 0) {
+        fprintf(stderr, "hidden, but not shown: frame %zu\n", i);
+        abort();
+    }
+    machine->shown[i]--;
+    machine->shown_now--;
+}
+
 /* ------------------------------------------------------------------ tables */
 
 static struct pt_reach reach_offset(const struct machine *machine)
@@ -179,6 +212,8 @@ struct pt machine_table(struct machine *machine, enum machine_way way, struct pt
         machine->cr3 = kernel.root.v;
         pt.reach = pt_reach_slots(vaddr(MACHINE_WINDOW), MACHINE_SLOT_SELF, forget, machine);
         pt.reach.resolve = resolve;
+    } else if (way == WAY_FUNCTION) {
+        pt.reach = pt_reach_function(show, hide, machine);
     }
     return pt;
 }

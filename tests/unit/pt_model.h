@@ -31,10 +31,13 @@ struct machine {
         unsigned char *at;
     } cache[MACHINE_CACHE];
     unsigned cached;
+    /* the frames that show() has shown, each to be hidden as often */
+    unsigned char shown[MACHINE_FRAMES];
+    unsigned shown_now;
 };
 
 /* How a test reaches tables. */
-enum machine_way { WAY_OFFSET, WAY_SLOTS, WAY_SLOTS_SAME_ROOT, WAY_RECURSIVE, WAY_COUNT };
+enum machine_way { WAY_OFFSET, WAY_SLOTS, WAY_SLOTS_SAME_ROOT, WAY_RECURSIVE, WAY_FUNCTION, WAY_COUNT };
 extern const char *const machine_way_names[WAY_COUNT];
 
 struct machine *machine_create(void);
