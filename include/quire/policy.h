@@ -53,6 +53,9 @@ struct policy_host {
     /* The policy knows the page no more: it has gone, and is no ghost. Its number may be given to another
      * page. */
     void (*forget)(void *context, struct policy *policy, uint32_t page);
+    /* May the page not go just now, for a reason that the state byte does not have (the class of its process:
+     * quire/scope.h)? Asked of pages that are looked at for a victim. NULL: POLICY_PINNED says it all. */
+    bool (*spares)(void *context, const struct policy *policy, uint32_t page);
     void *context;
 };
 
@@ -114,8 +117,9 @@ struct policy_type {
     void (*insert)(struct policy *policy, uint32_t page);
     /* POLICY_EVERY_REFERENCE and POLICY_FUTURE: a resident page is referenced. */
     void (*touch)(struct policy *policy, uint32_t page);
-    /* Never NULL. Takes a page that is not pinned out of the order, to make room for `incoming`
-     * (POLICY_NO_PAGE: for nothing in particular). POLICY_NO_PAGE when all are pinned. Ends in any case. */
+    /* Never NULL. Takes a page that is not pinned (nor spared by the host: policy_is_pinned() asks) out of
+     * the order, to make room for `incoming` (POLICY_NO_PAGE: for nothing in particular). POLICY_NO_PAGE when
+     * there is none. Ends in any case. */
     uint32_t (*victim)(struct policy *policy, uint32_t incoming);
     /* Never NULL. The page, resident or a ghost or unknown, is not to be known any more. */
     void (*remove)(struct policy *policy, uint32_t page);

@@ -23,9 +23,11 @@ static inline bool policy_take_reference(struct policy *policy, uint32_t page)
     return (state & POLICY_REFERENCED) != 0;
 }
 
+/* It may not be a victim now. */
 static inline bool policy_is_pinned(const struct policy *policy, uint32_t page)
 {
-    return (policy->state[page] & POLICY_PINNED) != 0;
+    return (policy->state[page] & POLICY_PINNED) != 0 ||
+           (policy->host->spares && policy->host->spares(policy->host->context, policy, page));
 }
 
 static inline bool policy_is_dirty(const struct policy *policy, uint32_t page)
