@@ -110,7 +110,9 @@ struct policy_type {
     unsigned frame_bytes; /* for each frame */
     struct policy_option options[POLICY_OPTIONS]; /* up to the first without a name */
 
-    /* Never NULL. How much memory, and what is made in it (zeroed, aligned to 64). */
+    /* Never NULL. How much memory, and what is made in it (zeroed, aligned to 64). init() writes nothing for
+     * each page or frame: the simulator sets aside address space for more pages
+     * than will ever come, and what nobody touches takes no memory. */
     size_t (*bytes)(const struct policy_config *config);
     void (*init)(struct policy *policy, const struct policy_config *config);
     /* Never NULL. The page has come into memory. */
