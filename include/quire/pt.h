@@ -212,6 +212,25 @@ struct pt_map {
  * has not.
  */
 MUST_USE struct pt_flush pt_map(struct pt *pt, struct pt_map *request);
+/* The same where virtual and physical addresses are equal: `start` is taken from `to`. */
+MUST_USE struct pt_flush pt_map_identity(struct pt *pt, struct pt_map *request);
+
+/* Frames that do not follow each other: page i of the range shows frames[i]. */
+struct pt_map_list {
+    struct vaddr start;
+    const struct paddr *frames;
+    uint64_t count;
+    struct pt_flags flags;
+    enum pt_size size; /* of all of them; PT_SIZE_LARGEST is PT_SIZE_4K */
+
+    /* After ST_MAPPED or ST_HUGE_PAGE, as in struct pt_map. After ST_NOT_ALIGNED or ST_INVALID because of a
+     * frame: where it would have been. */
+    struct vaddr at;
+    struct pt_entry found;
+    unsigned found_level;
+};
+/* As pt_map(). */
+MUST_USE struct pt_flush pt_map_list(struct pt *pt, struct pt_map_list *request);
 
 /* What the calls below do about special cases. */
 enum pt_option {
@@ -232,9 +251,33 @@ MUST_USE enum status pt_unmap_give(struct pt *pt, struct vaddr start, uint64_t l
 MUST_USE struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_bytes,
                                     struct pt_flags set, struct pt_flags clear, unsigned options);
 
+/*
+ * Sets and clears flags of the entries of one level, pages and tables alike: [start, start + length_bytes) is
+ * whole spans of that level. A page stays a page, and a table a table. ST_NOT_MAPPED for a hole or a mark
+ * (PT_SKIP_HOLES passes it over), ST_HUGE_PAGE when a page of a higher level is there. ST_UNSUPPORTED when
+ * the format's tables do not have such a flag, or when it would take from the recursive way what it needs to
+ * reach tables. ST_INVALID for a level that is not there.
+ */
+MUST_USE struct pt_flush pt_protect_level(struct pt *pt, struct vaddr start, uint64_t length_bytes,
+                                          unsigned level, struct pt_flags set, struct pt_flags clear,
+                                          unsigned options);
+
 /* The page at `address`, if it is larger, becomes pages of `size`. ST_OK if it is not larger, ST_NOT_MAPPED.
  */
 MUST_USE struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size);
+
+/*
+ * The contrary: pages of the level below that fill a page of `size` (2M, 1G), follow each other in memory
+ * from an address aligned to `size`, and agree in their flags become that page; marks that are equal become
+ * one. Accessed and dirty are set when they are for one of the parts; where an MMU may be marking them
+ * meanwhile (pt->live), ahead of it. For each page of `size` in the range, which is whole ones. The tables go
+ * to the batch, and so does the promise. ST_NOT_MAPPED: a part is empty. ST_DIFFERENT: they do not agree or
+ * follow each other, or one is a table. ST_NOT_ALIGNED: the first is not where a page of `size` can begin.
+ * ST_HUGE_PAGE: a page above `size` is there. ST_DENIED: the table may be shared (keep_level). With
+ * PT_SKIP_HOLES all these are passed over. What is a page of `size` already stays.
+ */
+MUST_USE enum status pt_merge(struct pt *pt, struct vaddr start, uint64_t length_bytes, enum pt_size size,
+                              unsigned options, struct pt_batch *batch);
 
 /* The tables down to `level` that the range needs, made where they are missing. */
 MUST_USE enum status pt_make_tables(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned level);
@@ -242,6 +285,87 @@ MUST_USE enum status pt_make_tables(struct pt *pt, struct vaddr start, uint64_t 
 /* Tables in the range (also those that reach out of it) that have no entry go to the batch. */
 MUST_USE enum status pt_clean(struct pt *pt, struct vaddr start, uint64_t length_bytes,
                               struct pt_batch *batch);
+
+/* ------------------------------------------------------------------ marks */
+
+/*
+ * A mark is what an entry without a page holds of the caller's: 62 bits. pt_map() writes marks where nothing
+ * is, pt_unmap() takes them out (PT_CLEAR_MARKS), a visitor sees them, pt_translate() never takes one for a
+ * page.
+ */
+
+/* The mark that stands for `address`, and the level of its entry. ST_NOT_MAPPED: nothing is there; ST_MAPPED:
+ * a page. Either may be NULL. */
+MUST_USE enum status pt_get_mark(const struct pt *pt, struct vaddr address, struct pt_mark *mark,
+                                 unsigned *level);
+
+/* Told of every entry that was replaced, as it was at that moment: with all that the MMU had marked in it. */
+struct pt_visit;
+typedef void pt_replaced(void *context, const struct pt_visit *was);
+
+/*
+ * Every page and every mark in the range becomes `mark`; a page is swapped for it in one step, so that a
+ * dirty bit cannot be lost between reading the entry and taking it out. Holes are ST_NOT_MAPPED, or are
+ * passed over with PT_SKIP_HOLES. A larger page or mark that is covered in part is split with PT_SPLIT_HUGE,
+ * else ST_HUGE_PAGE. `replaced` may be NULL.
+ */
+MUST_USE struct pt_flush pt_put_mark(struct pt *pt, struct vaddr start, uint64_t length_bytes,
+                                     struct pt_mark mark, unsigned options, pt_replaced *replaced,
+                                     void *context);
+
+/*
+ * The page of 4 KiB at `page`, for which `mark` stands, shows the frame `to` from now on; a mark of a higher
+ * level is split. ST_NOT_MAPPED: there is no mark. ST_MAPPED: a page is there already. ST_RETRY: another
+ * mark. `found` (may be NULL) is what is there.
+ */
+MUST_USE struct pt_flush pt_fill_mark(struct pt *pt, struct vaddr page, struct pt_mark mark, struct paddr to,
+                                      struct pt_flags flags, struct pt_entry *found);
+
+/* ------------------------------------------------------------------ harvesting */
+
+/*
+ * Which pages of a range have been accessed or written? Test, and clear if told so.
+ */
+struct pt_harvest {
+    struct vaddr start;
+    uint64_t length_bytes;
+    struct pt_flags clear; /* PT_FLAG_ACCESSED, PT_FLAG_DIRTY, both, or none */
+    unsigned options;      /* PT_SPLIT_HUGE: split a page that is covered in part; else ST_HUGE_PAGE */
+
+    /* Where the answer goes; each may be NULL. Bit i of a map is the i-th page of 4 KiB of the range. Bits
+     * are set, none is cleared. */
+    uint64_t *accessed, *dirty;
+    /* Each page that was accessed or dirty, as it was. False ends the harvest behind it. */
+    bool (*visitor)(void *context, const struct pt_visit *page);
+    void *context;
+
+    /* Results. */
+    uint64_t accessed_pages, dirty_pages; /* of 4 KiB */
+    struct vaddr next;                    /* where the visitor ended it; the end of the range otherwise */
+};
+/*
+ * Holes and marks are passed over. A flag that is cleared was seen: what the MMU sets meanwhile is either in
+ * the answer or still there (pt->live). The promise covers the pages whose flags were cleared. Until it is
+ * kept, a write through an old translation may leave no mark; for accessed bits that may be ignored, for
+ * dirty bits it must not.
+ */
+MUST_USE struct pt_flush pt_harvest(struct pt *pt, struct pt_harvest *harvest);
+
+/* ------------------------------------------------------------------ sharing a half */
+
+enum pt_half { PT_HALF_LOWER, PT_HALF_UPPER };
+
+/*
+ * A new root for `from`'s half (a kernel's): its entries for it are copied, so the tables below are shared,
+ * and what changes in them later changes for both. What is empty in the root now is not shared:
+ * pt_make_tables() before. Neither gives such tables back any more (keep_level), or counts on live counts
+ * that the other may change. The recursive entry of the new root is its own; the tables of a recursive `from`
+ * are shown by it as soon as a CPU has loaded it. ST_NO_MEMORY; ST_NO_SPACE.
+ */
+MUST_USE enum status pt_clone_half(struct pt *pt, struct pt *from, enum pt_half half);
+/* Empties the root's entries for the half without giving anything back: before pt_destroy(). No MMU may be
+ * using the root. */
+void pt_forget_half(struct pt *pt, enum pt_half half);
 
 /* ------------------------------------------------------------------ looking at it */
 
@@ -280,6 +404,22 @@ typedef bool pt_visitor(void *context, const struct pt_visit *visit);
 MUST_USE enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr last,
                                     unsigned levels, pt_visitor *visitor, void *context);
 MUST_USE enum status pt_visit_all(const struct pt *pt, unsigned levels, pt_visitor *visitor, void *context);
+
+/*
+ * The same entries in the same order, one at a call. Nothing is held between two calls, so the tables may be
+ * changed then: what is behind the last entry that was given is seen as it is at the next call.
+ */
+struct pt_iterator {
+    const struct pt *pt; /* private, like the others */
+    uint64_t at, last;
+    unsigned levels, level;
+    bool ended;
+};
+/* As pt_visit_range(). */
+MUST_USE enum status pt_iterate(struct pt_iterator *iterator, const struct pt *pt, struct vaddr start,
+                                struct vaddr last, unsigned levels);
+/* False: there are no more. */
+MUST_USE bool pt_next(struct pt_iterator *iterator, struct pt_visit *out);
 
 /* One line of text, without a newline. */
 typedef void pt_emit(void *context, const char *line);

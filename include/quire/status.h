@@ -23,6 +23,7 @@ enum status {
     ST_RETRY,         /* the world changed meanwhile: begin again */
     ST_NEEDS_IO,      /* must sleep for a store first; what for is in the context */
     ST_INTERRUPTED,   /* a signal ended the wait */
+    ST_DIFFERENT,     /* things that had to agree do not */
     ST_COUNT
 };
 

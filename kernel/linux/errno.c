@@ -32,6 +32,7 @@ long errno_of(enum status status)
     case ST_NOT_CANONICAL:
     case ST_NOT_ALIGNED:
     case ST_INVALID:
+    case ST_DIFFERENT:
     case ST_COUNT:
         break;
     }

@@ -21,6 +21,7 @@ static const char *const names[ST_COUNT] = {
     [ST_RETRY] = "try again",
     [ST_NEEDS_IO] = "needs input or output",
     [ST_INTERRUPTED] = "interrupted",
+    [ST_DIFFERENT] = "different",
 };
 
 const char *status_name(enum status status)

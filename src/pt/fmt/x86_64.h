@@ -214,6 +214,16 @@ static inline struct pt_masks pt_change_masks(struct pt_flags set, struct pt_fla
     };
 }
 
+/* The same for entries that point to tables. False: their format has no such flag (SDM tables 4-15, 4-16,
+ * 4-18). */
+static inline bool pt_table_masks(struct pt_flags set, struct pt_flags clear, struct pt_masks *masks)
+{
+    *masks = pt_change_masks(set, clear);
+    return ((set.bits | clear.bits) &
+            ~(uint32_t)(PT_FLAG_EXEC | PT_FLAG_WRITE | PT_FLAG_USER | PT_FLAG_WRITE_THROUGH |
+                        PT_FLAG_NO_CACHE | PT_FLAG_ACCESSED | PT_FLAG_SOFT)) == 0;
+}
+
 /* Present entries that the MMU may still mark dirty, so that a plain store could lose the mark. */
 static inline bool pt_entry_may_get_dirty(struct pt_entry entry)
 {
@@ -229,6 +239,18 @@ static inline struct pt_entry pt_entry_first_part(struct pt_entry huge, unsigned
     if (level == 2) {
         bits &= ~(PT_HUGE | PT_HUGE_ATTRIBUTE);
         bits |= (huge.bits & PT_HUGE_ATTRIBUTE) >> 5;
+    }
+    return pt_entry(bits);
+}
+
+/* And back: the first of the parts as the page of `level`. */
+static inline struct pt_entry pt_entry_whole(struct pt_entry part, unsigned level)
+{
+    uint64_t bits = part.bits;
+
+    if (level == 2) {
+        bits &= ~PT_ATTRIBUTE;
+        bits |= PT_HUGE | (part.bits & PT_ATTRIBUTE) << 5;
     }
     return pt_entry(bits);
 }

@@ -1,0 +1,166 @@
+/*
+ * Harvesting: which pages were accessed or written, and clearing the bits that say so.
+ *
+ *   prepare   splits at the edges, if they are needed and allowed
+ *   commit    tests and clears run after run
+ *
+ * A bit is tested and cleared by one locked instruction where an MMU may be setting bits (pt->live), so that
+ * each access is seen by this harvest or by the next one. Entries that have no such bit are only read.
+ */
+#include "pt/pt_internal.h"
+
+enum { HARVESTED = PT_FLAG_ACCESSED | PT_FLAG_DIRTY };
+
+struct reaper {
+    struct pt *pt;
+    struct pt_harvest *harvest;
+    struct pt_masks masks;
+    uint64_t last;                        /* of the range */
+    uint64_t cleared_start, cleared_last; /* covers what was cleared */
+    bool cleared;
+};
+
+/* Clears the flags of the entry, and gives what was there at that moment. */
+static struct pt_entry take_marks(const struct reaper *reaper, struct pt_entry *at)
+{
+    struct pt_entry old = *at;
+
+    if (!reaper->pt->live) {
+        pt_entry_store(at, pt_entry((old.bits & reaper->masks.keep) | reaper->masks.add));
+        return old;
+    }
+    while (!__atomic_compare_exchange_n(&at->bits, &old.bits,
+                                        (old.bits & reaper->masks.keep) | reaper->masks.add, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+    return old;
+}
+
+/* Sets `count` bits from `first` on. */
+static void set_bits(uint64_t *map, uint64_t first, uint64_t count)
+{
+    for (; map && count > 0 && first % 64 != 0; count--, first++)
+        map[first / 64] |= (uint64_t)1 << first % 64;
+    for (; map && count >= 64; count -= 64, first += 64)
+        map[first / 64] = ~(uint64_t)0;
+    for (; map && count > 0; count--, first++)
+        map[first / 64] |= (uint64_t)1 << first % 64;
+}
+
+static void note_cleared(struct reaper *reaper, uint64_t start, uint64_t last)
+{
+    if (!reaper->cleared) {
+        reaper->cleared = true;
+        reaper->cleared_start = start;
+    }
+    reaper->cleared_last = last;
+}
+
+/* One page of `level`, which lies in the range wholly. False: the visitor has seen enough. */
+static bool reap_page(struct reaper *reaper, struct pt_entry *at, unsigned level, uint64_t start)
+{
+    struct pt_harvest *harvest = reaper->harvest;
+    struct pt_entry entry = pt_entry_load(at);
+    uint64_t pages = pt_level_span(level) >> PAGE_SHIFT;
+    uint64_t first = (start - harvest->start.v) >> PAGE_SHIFT;
+    uint32_t marks;
+
+    if (!pt_entry_present(entry) || !(pt_entry_flags(entry).bits & HARVESTED))
+        return true;
+    if (pt_entry_flags(entry).bits & harvest->clear.bits) {
+        entry = take_marks(reaper, at);
+        note_cleared(reaper, start, start + pt_level_span(level) - 1);
+    }
+    marks = pt_entry_flags(entry).bits;
+    if (marks & PT_FLAG_ACCESSED) {
+        harvest->accessed_pages += pages;
+        set_bits(harvest->accessed, first, pages);
+    }
+    if (marks & PT_FLAG_DIRTY) {
+        harvest->dirty_pages += pages;
+        set_bits(harvest->dirty, first, pages);
+    }
+    if (!harvest->visitor)
+        return true;
+    struct pt_visit visit = {
+        .start = vaddr(start), .entry = entry, .level = level, .index = pt_index(vaddr(start), level)};
+
+    return harvest->visitor(harvest->context, &visit);
+}
+
+/* What one table holds of the range from `at` on; gives where the next one begins. False: enough. */
+static bool reap_table(struct reaper *reaper, enum pt_way way, uint64_t at, uint64_t *next)
+{
+    struct pt_path path;
+    bool more = true;
+
+    if (path_walk(way, reaper->pt, vaddr(at), 1, &path) != ST_OK)
+        __builtin_trap(); /* only the recursive entry, at which preparing has failed */
+    *next = path_next(vaddr(at), path.level);
+    if (path.level > 1) {
+        more = reap_page(reaper, &path.table[path.index], path.level, at);
+    } else {
+        uint64_t left = ((reaper->last - at) >> PAGE_SHIFT) + 1;
+        unsigned room = PT_ENTRIES - path.index, count = left < room ? (unsigned)left : room;
+
+        for (unsigned i = 0; i < count && more; i++) {
+            *next = at + (uint64_t)(i + 1) * PAGE_SIZE;
+            more = reap_page(reaper, &path.table[path.index + i], 1, at + i * PAGE_SIZE);
+        }
+    }
+    table_close(way, reaper->pt, path.table);
+    return more;
+}
+
+static void reap(struct reaper *reaper)
+{
+    uint64_t at = reaper->harvest->start.v, next;
+    bool more;
+
+    do {
+        more = reap_table(reaper, reaper->pt->reach.way, at, &next);
+        at = next;
+    } while (more && next - 1 < reaper->last);
+    reaper->harvest->next = vaddr(next - 1 < reaper->last ? next : reaper->last + 1);
+}
+
+static enum status prepare(struct reaper *reaper)
+{
+    struct pt_harvest *harvest = reaper->harvest;
+    unsigned options = (harvest->options & PT_SPLIT_HUGE) | PT_SKIP_HOLES;
+    struct pt *pt = reaper->pt;
+    uint64_t frames_needed;
+    struct stash stash;
+    enum status status = range_check(harvest->start, harvest->length_bytes, PAGE_SIZE, &reaper->last);
+
+    if (status == ST_OK && (harvest->clear.bits & ~(uint32_t)HARVESTED) != 0)
+        status = ST_INVALID;
+    if (status == ST_OK)
+        status = reach_check(pt);
+    if (status == ST_OK)
+        status = range_prepare(pt, harvest->start, reaper->last, options, &frames_needed);
+    if (status != ST_OK || frames_needed == 0)
+        return status;
+    status = stash_fill(&stash, pt, frames_needed);
+    if (status != ST_OK)
+        return status;
+    split_at(pt, harvest->start, options, &stash);
+    split_at(pt, vaddr(reaper->last + 1), options, &stash);
+    return ST_OK;
+}
+
+struct pt_flush pt_harvest(struct pt *pt, struct pt_harvest *harvest)
+{
+    struct reaper reaper = {
+        .pt = pt, .harvest = harvest, .masks = pt_change_masks(pt_flags(0), harvest->clear)};
+    enum status status = prepare(&reaper);
+
+    if (status != ST_OK)
+        return flush_failed(status);
+    harvest->accessed_pages = harvest->dirty_pages = 0;
+    reap(&reaper);
+    if (!reaper.cleared)
+        return flush_promise(harvest->start, harvest->length_bytes, PT_FLUSH_NONE);
+    return flush_promise(vaddr(reaper.cleared_start), reaper.cleared_last - reaper.cleared_start + 1,
+                         PT_FLUSH_PAGES);
+}
