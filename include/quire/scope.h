@@ -1,0 +1,110 @@
+/*
+ * Whose frames are used for what comes in, when several spaces (processes) share a memory.
+ *
+ * A *member* is a space that competes for frames. Under *global* scope every member's pages are candidates;
+ * under *local* scope a member replaces pages of its own, and an *allocation rule* says how many frames it
+ * may have (its target). *Classes* decide who gives first: a vvip's minimum is never taken, a vip's only when
+ * nobody else has anything left; what they have beyond it is taken like anybody's. *Load control* swaps whole
+ * members out while the working sets of those in memory outgrow it.
+ *
+ * Here it is decided, and nowhere done: the host fills in what it counts, asks, and moves the pages. Nothing
+ * is allocated, and nothing takes longer than a few walks over the members.
+ *
+ * Locking: the caller's. One call at a time for each struct scope, and the members change under the same
+ * lock.
+ */
+#ifndef QUIRE_SCOPE_H
+#define QUIRE_SCOPE_H
+
+#include "quire/status.h"
+#include "quire/types.h"
+
+#define SCOPE_NOBODY UINT32_MAX
+
+enum scope_kind { SCOPE_GLOBAL, SCOPE_LOCAL };
+
+enum scope_rule {
+    SCOPE_EQUAL,        /* the same for everyone */
+    SCOPE_PROPORTIONAL, /* by size */
+    SCOPE_PFF           /* page-fault frequency: frames move until the fault rates are between two bounds */
+};
+
+enum scope_class { CLASS_ORDINARY, CLASS_VIP, CLASS_VVIP };
+
+enum member_place { MEMBER_GONE, MEMBER_IN, MEMBER_OUT }; /* OUT: swapped out as a whole */
+
+struct scope_member {
+    /* The host's. Frames are counted also under local scope; a working set by whatever the host has. */
+    enum scope_class class;
+    uint32_t minimum;     /* frames that its class protects; 0 for an ordinary one */
+    uint32_t pages;       /* its size */
+    uint32_t frames;      /* that it has */
+    uint32_t working_set; /* pages that it used in the last window of its time */
+    uint64_t time;        /* its own: references that it made, or what the host counts for them */
+    uint64_t faults;      /* ever */
+
+    /* scope.c's; the host reads them. */
+    enum member_place place;
+    uint32_t target;   /* local scope: frames that it may have */
+    uint32_t rate;     /* faults in a million of its time, in the window before this one (PFF) */
+    uint64_t since;    /* when it last came in or went out, by scope.now */
+    uint64_t window;   /* when its window began, by its time */
+    uint64_t measured; /* its faults then */
+};
+
+struct scope_config {
+    enum scope_kind kind;
+    enum scope_rule rule;       /* local scope */
+    uint32_t frames;            /* of all */
+    uint32_t pff_low, pff_high; /* faults in a million of a member's time: below it gives, above it gets */
+    uint64_t pff_window;        /* of a member's time, over which they are counted */
+    /* Load control: one that waited this long takes the place of one that stayed this long. 0: never. */
+    uint64_t turn;
+};
+
+struct scope {
+    struct scope_config config;
+    struct scope_member *members;
+    uint32_t count;
+    uint64_t now;     /* time of all, the host's: what `turn` is counted in */
+    uint64_t moved;   /* frames given from target to target by PFF */
+    uint64_t starved; /* how often PFF had nobody to take from */
+};
+
+/*
+ * All members come in with `count` targets; `members` stays the caller's. ST_INVALID: a bound is out of
+ * order; ST_LIMIT: what vvip members are guaranteed and a frame for everybody else is more than there are
+ * frames.
+ */
+MUST_USE enum status scope_init(struct scope *scope, const struct scope_config *config,
+                                struct scope_member *members, uint32_t count);
+
+/* The member has ended: it has no frames any more. Others' targets may grow. */
+void scope_leave(struct scope *scope, uint32_t member);
+
+/* Global scope, a victim is sought: must the pages of `owner` stay? `round` 0 first; when everybody is
+ * spared, 1 (vip members give as well), then 2 (`taker` gives, whose turn it is: all others are at their
+ * minimum). */
+enum { SCOPE_ROUNDS = 3 };
+bool scope_spares(const struct scope *scope, uint32_t owner, uint32_t taker, unsigned round);
+
+/* Local scope, after a fault or when some of the member's time has passed: PFF looks at its rate. True:
+ * targets have changed, and who has more frames than his target gives them now. */
+bool scope_measure(struct scope *scope, uint32_t member);
+
+/*
+ * Load control, now and then: what the host must do next, SCOPE_NOBODY: nothing. It does that, then says so
+ * by scope_swapped(), and asks again. A vvip is never swapped out, and one member that is none is always in.
+ */
+enum scope_swap { SWAP_NOTHING, SWAP_OUT, SWAP_IN };
+MUST_USE enum scope_swap scope_balance(const struct scope *scope, uint32_t *member);
+/* The member has gone out (and has no frames), or may come in. Targets may change. */
+void scope_swapped(struct scope *scope, uint32_t member, enum scope_swap how);
+
+/* Pages that the members in memory use: their working sets. */
+uint64_t scope_demand(const struct scope *scope);
+
+/* NULL, or the first invariant that does not hold. */
+MUST_USE const char *scope_check(const struct scope *scope);
+
+#endif

@@ -1,0 +1,441 @@
+/*
+ * Allocation, classes and load control (src/policy/scope.c): textbook figures, cases worked by hand, and what
+ * must hold whatever happens.
+ */
+#include "support.h"
+
+#include "quire/scope.h"
+
+enum { MOST = 8 };
+
+static struct scope_member members[MOST];
+static struct scope scope;
+
+static void holds(void)
+{
+    const char *wrong = scope_check(&scope);
+
+    if (wrong != NULL)
+        fail_msg("%s", wrong);
+}
+
+static void start(struct scope_config config, uint32_t count)
+{
+    assert_ok(scope_init(&scope, &config, members, count));
+    holds();
+}
+
+static void targets(const uint32_t *expected)
+{
+    for (uint32_t i = 0; i < scope.count; i++)
+        assert_int_equal(members[i].target, expected[i]);
+}
+#define TARGETS(...) targets((const uint32_t[]){__VA_ARGS__})
+
+static int clear(void **state)
+{
+    memset(members, 0, sizeof(members));
+    return 0;
+}
+
+/* ------------------------------------------------------------------ equal and proportional allocation */
+
+/* Silberschatz, Galvin, Gagne, Operating System Concepts, "Allocation Algorithms": 93 frames and five
+ * processes: 18 frames each, and three are left over. */
+static void equal_as_in_the_textbook(void **state)
+{
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 93}, 5);
+    TARGETS(18, 18, 18, 18, 18);
+}
+
+/* There too: 62 frames, processes of 10 and 127 pages: 4 and 57. */
+static void proportional_as_in_the_textbook(void **state)
+{
+    members[0].pages = 10;
+    members[1].pages = 127;
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_PROPORTIONAL, .frames = 62}, 2);
+    TARGETS(4, 57);
+}
+
+static void classes_put_a_floor_under_it(void **state)
+{
+    members[1] = (struct scope_member){.class = CLASS_VVIP, .minimum = 50};
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 60}, 3);
+    TARGETS(5, 50, 5);
+    members[1].minimum = 10; /* its share is more */
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 60}, 3);
+    TARGETS(20, 20, 20);
+}
+
+static void a_vip_gets_what_is_left_of_its_floor(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VIP, .minimum = 50};
+    members[1] = (struct scope_member){.class = CLASS_VVIP, .minimum = 20};
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 60}, 3);
+    TARGETS(39, 20, 1);
+}
+
+/* A floor takes so much that another one's share sinks below its own floor, which it was not before. */
+static void floors_that_pull_others_down(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VVIP, .minimum = 70};
+    members[1] = (struct scope_member){.class = CLASS_VVIP, .minimum = 15};
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 100}, 4);
+    TARGETS(70, 15, 7, 7);
+}
+
+static void what_is_guaranteed_must_fit(void **state)
+{
+    struct scope_config config = {.kind = SCOPE_GLOBAL, .frames = 16};
+
+    members[0] = (struct scope_member){.class = CLASS_VVIP, .minimum = 16};
+    assert_int_equal(scope_init(&scope, &config, members, 2), ST_LIMIT);
+    assert_int_equal(scope_init(&scope, &config, members, 1), ST_OK);
+    members[0].minimum = 15;
+    assert_int_equal(scope_init(&scope, &config, members, 2), ST_OK);
+    config.frames = 0;
+    assert_int_equal(scope_init(&scope, &config, members, 2), ST_INVALID);
+    config = (struct scope_config){.frames = 16, .pff_low = 2, .pff_high = 1};
+    assert_int_equal(scope_init(&scope, &config, members, 2), ST_INVALID);
+}
+
+static void who_leaves_makes_room(void **state)
+{
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 30}, 3);
+    TARGETS(10, 10, 10);
+    scope_leave(&scope, 1);
+    holds();
+    TARGETS(15, 0, 15);
+}
+
+/* ------------------------------------------------------------------ global scope */
+
+static void who_gives_first(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VVIP, .minimum = 4, .frames = 4};
+    members[1] = (struct scope_member){.class = CLASS_VIP, .minimum = 4, .frames = 4};
+    members[2] = (struct scope_member){.frames = 2};
+    start((struct scope_config){.kind = SCOPE_GLOBAL, .frames = 10}, 3);
+    for (uint32_t taker = 0; taker < 3; taker++) {
+        assert_true(scope_spares(&scope, 0, taker, 0));
+        assert_true(scope_spares(&scope, 1, taker, 0));
+        assert_false(scope_spares(&scope, 2, taker, 0));
+        assert_true(scope_spares(&scope, 0, taker, 1));
+        assert_false(scope_spares(&scope, 1, taker, 1));
+    }
+    assert_false(scope_spares(&scope, 0, 0, 2)); /* only for itself */
+    assert_true(scope_spares(&scope, 0, 1, 2));
+    members[0].frames = 5; /* what is beyond the minimum is like anybody's */
+    members[1].frames = 5;
+    assert_false(scope_spares(&scope, 0, 2, 0));
+    assert_false(scope_spares(&scope, 1, 2, 0));
+}
+
+/* ------------------------------------------------------------------ page-fault frequency */
+
+static const struct scope_config pff = {.kind = SCOPE_LOCAL,
+                                        .rule = SCOPE_PFF,
+                                        .frames = 100,
+                                        .pff_low = 1000,
+                                        .pff_high = 10000,
+                                        .pff_window = 1000};
+
+/* One window of a member's time, with so many faults. */
+static bool window(uint32_t member, uint64_t faults)
+{
+    bool changed;
+
+    members[member].time += 1000;
+    members[member].faults += faults;
+    changed = scope_measure(&scope, member);
+    holds();
+    return changed;
+}
+
+static void pff_moves_frames_between_its_bounds(void **state)
+{
+    for (unsigned i = 0; i < 2; i++)
+        members[i].pages = 1000;
+    start(pff, 2);
+    TARGETS(50, 50);
+    assert_false(window(0, 5));  /* 5000 in a million: between the bounds */
+    assert_false(window(1, 20)); /* too many, but nobody gives */
+    assert_int_equal(scope.starved, 1);
+    assert_true(window(0, 0)); /* too few: an eighth goes */
+    TARGETS(44, 50);
+    assert_true(window(1, 11)); /* 11000: an eighth of 50 is taken from what is free */
+    TARGETS(44, 56);
+    assert_true(
+        window(1, 11)); /* and an eighth of 56, in steps of 5 and 2, from the one that faults seldom */
+    TARGETS(37, 63);
+    assert_int_equal(scope.moved, 7);
+    assert_false(window(0, 10)); /* exactly at the bounds nothing happens */
+    assert_false(window(0, 1));
+    TARGETS(37, 63);
+}
+
+static void pff_waits_for_a_window(void **state)
+{
+    start(pff, 2);
+    members[0].time = 999;
+    assert_false(scope_measure(&scope, 0));
+    members[0].time = 1000;
+    assert_true(scope_measure(&scope, 0));
+}
+
+static void pff_gives_no_more_than_a_process_can_use(void **state)
+{
+    members[0].pages = 51;
+    members[1].pages = 1000;
+    start(pff, 2);
+    assert_true(window(1, 0));
+    assert_true(window(0, 100));
+    TARGETS(51, 44);
+    assert_false(window(0, 100));
+}
+
+static void pff_keeps_to_the_classes(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VVIP, .minimum = 45, .pages = 1000};
+    members[1] = (struct scope_member){.class = CLASS_VIP, .minimum = 45, .pages = 1000};
+    start(pff, 2);
+    TARGETS(50, 50);
+    for (unsigned i = 0; i < 5; i++) {
+        window(0, 0);
+        window(1, 0);
+    }
+    TARGETS(45, 45);
+    for (unsigned i = 0; i < 9; i++) /* above its minimum a vvip does not get at a vip's */
+        window(0, 100);
+    TARGETS(55, 45);
+    for (unsigned i = 0; i < 9; i++)
+        window(1, 100);
+    TARGETS(55, 45);
+    for (unsigned i = 0; i < 5; i++)
+        window(0, 0);
+    TARGETS(45, 45);
+}
+
+/* A vvip takes from an ordinary one although that one needs its frames. */
+static void pff_serves_the_higher_class(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VVIP, .minimum = 10, .pages = 1000};
+    members[1].pages = 1000;
+    start(pff, 2);
+    window(1, 100);
+    assert_true(window(0, 100));
+    TARGETS(56, 44);
+    assert_false(window(1, 100));
+}
+
+/* ------------------------------------------------------------------ load control */
+
+static void start_load(uint32_t frames, uint64_t turn, uint32_t count)
+{
+    start((struct scope_config){.kind = SCOPE_GLOBAL, .frames = frames, .turn = turn}, count);
+}
+
+static void expect(enum scope_swap how, uint32_t who)
+{
+    uint32_t member;
+
+    assert_int_equal(scope_balance(&scope, &member), how);
+    if (how == SWAP_NOTHING)
+        return;
+    assert_int_equal(member, who);
+    scope_swapped(&scope, member, how);
+    holds();
+}
+
+static void working_sets(uint32_t a, uint32_t b, uint32_t c)
+{
+    members[0].working_set = a;
+    members[1].working_set = b;
+    members[2].working_set = c;
+}
+
+static void working_sets_that_fit_stay(void **state)
+{
+    start_load(100, 1000, 3);
+    working_sets(40, 40, 20);
+    assert_int_equal(scope_demand(&scope), 100);
+    expect(SWAP_NOTHING, 0);
+}
+
+static void too_much_goes_and_comes_back(void **state)
+{
+    start_load(100, 1000, 3);
+    working_sets(40, 40, 30);
+    expect(SWAP_OUT, 2); /* all came at once: the last */
+    expect(SWAP_NOTHING, 0);
+    scope.now = 500;
+    working_sets(40, 31, 30);
+    expect(SWAP_NOTHING, 0);
+    working_sets(40, 30, 30);
+    expect(SWAP_IN, 2);
+    expect(SWAP_NOTHING, 0);
+    scope.now = 700;
+    working_sets(40, 40, 40);
+    expect(SWAP_OUT, 1); /* in since 0; 2 only since 500 */
+    scope_leave(&scope, 0);
+    expect(SWAP_IN, 1);
+}
+
+static void turns(void **state)
+{
+    start_load(100, 1000, 3);
+    working_sets(60, 30, 50);
+    expect(SWAP_OUT, 2);
+    expect(SWAP_NOTHING, 0);
+    scope.now = 999;
+    expect(SWAP_NOTHING, 0);
+    scope.now = 1000;
+    expect(SWAP_OUT, 1);
+    expect(SWAP_OUT, 0); /* 50 and 60 still do not fit; the one that has waited is alone for the moment */
+    expect(SWAP_IN, 2);
+    expect(SWAP_IN, 1); /* of those that went at the same time, the first that fits */
+    expect(SWAP_NOTHING, 0);
+}
+
+static void one_always_runs(void **state)
+{
+    start_load(100, 1000, 3);
+    working_sets(300, 300, 300);
+    expect(SWAP_OUT, 2);
+    expect(SWAP_OUT, 1);
+    expect(SWAP_NOTHING, 0);
+    scope.now = 1000;
+    expect(SWAP_OUT, 0);
+    expect(SWAP_IN, 1); /* both have waited as long */
+    expect(SWAP_NOTHING, 0);
+}
+
+static void classes_in_load_control(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VVIP};
+    members[1] = (struct scope_member){.class = CLASS_VIP};
+    start_load(100, 1000, 3);
+    working_sets(60, 30, 30);
+    expect(SWAP_OUT, 2);
+    expect(SWAP_NOTHING, 0);
+    scope.now = 5000; /* an ordinary one does not send a vip out, however long it has waited */
+    expect(SWAP_NOTHING, 0);
+    working_sets(200, 30, 30);
+    expect(SWAP_NOTHING, 0); /* the vvip never goes, and one other always runs */
+    scope_leave(&scope, 1);
+    expect(SWAP_IN, 2);
+}
+
+/* Local scope: targets follow who is in memory. */
+static void targets_follow_swapping(void **state)
+{
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 90, .turn = 1000}, 3);
+    working_sets(40, 40, 40);
+    expect(SWAP_OUT, 2);
+    TARGETS(45, 45, 0);
+    scope_leave(&scope, 0);
+    expect(SWAP_IN, 2);
+    TARGETS(0, 45, 45);
+}
+
+/* ------------------------------------------------------------------ whatever happens */
+
+static struct random random_state = {20261122};
+
+static uint32_t roll(uint32_t below)
+{
+    return (uint32_t)random_below(&random_state, below);
+}
+
+/* Nothing but what division leaves over is wasted, and those above their floor have the same. */
+static void equal_is_equal(void)
+{
+    uint32_t in = 0, most = 0;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < scope.count; i++) {
+        in += members[i].place == MEMBER_IN;
+        sum += members[i].target;
+        most = members[i].class == CLASS_ORDINARY && members[i].target > most ? members[i].target : most;
+    }
+    if (in > 0)
+        assert_true(sum + in > scope.config.frames);
+    for (uint32_t i = 0; i < scope.count; i++)
+        if (members[i].place == MEMBER_IN && members[i].class == CLASS_ORDINARY)
+            assert_int_equal(members[i].target, most);
+        else if (members[i].place == MEMBER_IN && members[i].class == CLASS_VVIP)
+            assert_true(members[i].target == most || members[i].target == members[i].minimum || most == 0);
+}
+
+static void one_event(void)
+{
+    uint32_t member = roll(scope.count), steps = 0, who;
+    enum scope_swap how;
+
+    scope.now += roll(2000);
+    members[member].working_set = roll(200);
+    if (members[member].place == MEMBER_IN && roll(40) == 0)
+        scope_leave(&scope, member);
+    else if (members[member].place == MEMBER_IN)
+        window(member, roll(3) == 0 ? 100 : roll(15));
+    while ((how = scope_balance(&scope, &who)) != SWAP_NOTHING) {
+        assert_true(members[who].class != CLASS_VVIP);
+        scope_swapped(&scope, who, how);
+        holds();
+        assert_true(++steps <= 2 * scope.count + 2);
+    }
+    if (scope.config.rule == SCOPE_EQUAL)
+        equal_is_equal();
+}
+
+static void nothing_breaks_it(void **state)
+{
+    for (unsigned round = 0; round < 3000; round++) {
+        struct scope_config config = pff;
+        uint32_t count = 1 + roll(MOST);
+
+        memset(members, 0, sizeof(members));
+        config.frames = 1 + roll(300);
+        config.rule = (enum scope_rule)roll(3);
+        config.turn = roll(5000);
+        for (uint32_t i = 0; i < count; i++) {
+            members[i] = (struct scope_member){.class = (enum scope_class)roll(3), .pages = roll(400)};
+            if (members[i].class != CLASS_ORDINARY)
+                members[i].minimum = roll(80);
+        }
+        if (scope_init(&scope, &config, members, count) != ST_OK)
+            continue;
+        holds();
+        for (unsigned event = 0; event < 60; event++)
+            one_event();
+    }
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup(name, clear)
+    const struct CMUnitTest tests[] = {
+        CASE(equal_as_in_the_textbook),
+        CASE(proportional_as_in_the_textbook),
+        CASE(classes_put_a_floor_under_it),
+        CASE(a_vip_gets_what_is_left_of_its_floor),
+        CASE(floors_that_pull_others_down),
+        CASE(what_is_guaranteed_must_fit),
+        CASE(who_leaves_makes_room),
+        CASE(who_gives_first),
+        CASE(pff_moves_frames_between_its_bounds),
+        CASE(pff_waits_for_a_window),
+        CASE(pff_gives_no_more_than_a_process_can_use),
+        CASE(pff_keeps_to_the_classes),
+        CASE(pff_serves_the_higher_class),
+        CASE(working_sets_that_fit_stay),
+        CASE(too_much_goes_and_comes_back),
+        CASE(turns),
+        CASE(one_always_runs),
+        CASE(classes_in_load_control),
+        CASE(targets_follow_swapping),
+        CASE(nothing_breaks_it),
+    };
+
+    return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
+}
