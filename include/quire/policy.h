@@ -51,7 +51,8 @@ struct policy_host {
      * only when they go. */
     void (*clean)(void *context, struct policy *policy, uint32_t page);
     /* The policy knows the page no more: it has gone, and is no ghost. Its number may be given to another
-     * page. */
+     * page. Once for each page that goes, but for those that come back or are removed before: from within
+     * policy_victim() for its own page as a rule, later if that is remembered. */
     void (*forget)(void *context, struct policy *policy, uint32_t page);
     /* May the page not go just now, for a reason that the state byte does not have (the class of its process:
      * quire/scope.h)? Asked of pages that are looked at for a victim. NULL: POLICY_PINNED says it all. */
@@ -106,6 +107,7 @@ struct policy_type {
     const char *source; /* the paper or text it follows */
     enum policy_needs needs;
     bool prefers_clean;   /* dirty pages are spared while a clean one will do */
+    unsigned ghosts;      /* it remembers so many pages that have gone, for each of most_frames; 0: none */
     unsigned page_bytes;  /* of policy_bytes(), for each page that has a number (with `removes` false) */
     unsigned frame_bytes; /* for each frame */
     struct policy_option options[POLICY_OPTIONS]; /* up to the first without a name */

@@ -7,30 +7,23 @@
  * (load=clear).
  *
  *      ring   | 7 | 3 | . | 4 | 1 |        the hand points to the oldest page
- *                       ^hand              a free place holds FREE and the number of the next free one
+ *                       ^hand
  *
- * Departure: a page that comes when no victim has just gone (the ring grows, or a page was removed) takes the
- * place freed last, which may be anywhere in the ring.
+ * Departure: a page that comes when no victim has just gone takes a place that may be anywhere in the ring
+ * (ring.h).
  *
- * Invariants: a resident page has one place, place[page] names it (kept only if pages are removed); the chain
- * from `free` holds every other place below `used`.
+ * Invariants: the ring holds the resident pages.
  */
-#include "policy_internal.h"
+#include "ring.h"
 #include "run.h"
 
 enum { LOAD }; /* options */
 
-#define FREE ((uint32_t)1 << 31) /* pages' numbers are below */
-#define NO_PLACE (FREE - 1)
-
 struct clock {
     struct policy base;
-    uint32_t *ring;  /* by place */
-    uint32_t *place; /* by page; NULL when nothing is removed */
-    uint32_t used;   /* places ever taken, at most base.most_frames */
-    uint32_t hand;   /* below used, or 0 */
-    uint32_t free;   /* the first free place, or NO_PLACE */
-    uint8_t loaded;  /* POLICY_REFERENCED, or 0 */
+    struct policy_ring ring;
+    uint32_t hand;  /* below ring.used, or 0 */
+    uint8_t loaded; /* POLICY_REFERENCED, or 0 */
     uint64_t spared;
 };
 
@@ -41,9 +34,7 @@ static struct clock *clock_of(struct policy *policy)
 
 static size_t clock_bytes(const struct policy_config *config)
 {
-    size_t words = (size_t)config->most_frames + (config->removes ? config->pages : 0);
-
-    return sizeof(struct clock) + words * sizeof(uint32_t) + 2 * sizeof(uint64_t);
+    return sizeof(struct clock) + ring_bytes(config);
 }
 
 static void clock_init(struct policy *policy, const struct policy_config *config)
@@ -51,55 +42,34 @@ static void clock_init(struct policy *policy, const struct policy_config *config
     struct clock *clock = clock_of(policy);
     uint8_t *memory = (uint8_t *)(clock + 1);
 
-    clock->ring = policy_carve(&memory, config->most_frames * sizeof(uint32_t));
-    clock->place = config->removes ? policy_carve(&memory, config->pages * sizeof(uint32_t)) : NULL;
-    clock->free = NO_PLACE;
+    ring_init(&clock->ring, &memory, config);
     clock->loaded = config->options[LOAD] ? POLICY_REFERENCED : 0;
 }
 
 static void clock_insert(struct policy *policy, uint32_t page)
 {
     struct clock *clock = clock_of(policy);
-    uint32_t place = clock->free;
 
-    if (place != NO_PLACE)
-        clock->free = clock->ring[place] & ~FREE;
-    else
-        place = clock->used++;
-    clock->ring[place] = page;
-    if (clock->place)
-        clock->place[page] = place;
+    ring_put(&clock->ring, page);
     policy->state[page] |= clock->loaded;
-}
-
-static void clock_free(struct clock *clock, uint32_t place)
-{
-    clock->ring[place] = FREE | clock->free;
-    clock->free = place;
-}
-
-static uint32_t clock_next(const struct clock *clock, uint32_t place)
-{
-    return place + 1 == clock->used ? 0 : place + 1;
 }
 
 static uint32_t clock_victim(struct policy *policy, uint32_t incoming)
 {
     struct clock *clock = clock_of(policy);
 
-    /* Two rounds: in the first, every bit may be set. Bits that come back meanwhile do not make it endless.
-     */
-    for (uint64_t left = 2 * (uint64_t)clock->used; left > 0; left--) {
-        uint32_t place = clock->hand, page = clock->ring[place];
+    /* In the first round every bit may be set; bits that come back meanwhile do not make it endless. */
+    for (uint64_t left = 2 * (uint64_t)clock->ring.used; left > 0; left--) {
+        uint32_t place = clock->hand, page = clock->ring.page[place];
 
-        clock->hand = clock_next(clock, place);
-        if ((page & FREE) || policy_is_pinned(policy, page))
+        clock->hand = ring_next(&clock->ring, place);
+        if ((page & RING_FREE) || policy_is_pinned(policy, page))
             continue;
-        if (policy_take_reference(policy, page) && left > clock->used) {
+        if (policy_take_reference(policy, page) && left > clock->ring.used) {
             clock->spared++;
             continue;
         }
-        clock_free(clock, place);
+        ring_free(&clock->ring, place);
         return page;
     }
     return POLICY_NO_PAGE;
@@ -110,7 +80,7 @@ static void clock_remove(struct policy *policy, uint32_t page)
     struct clock *clock = clock_of(policy);
 
     if (policy_is_resident(policy, page))
-        clock_free(clock, clock->place[page]);
+        ring_free(&clock->ring, clock->ring.place[page]);
 }
 
 static size_t clock_counters(const struct policy *policy, struct policy_counter *out, size_t most)
@@ -123,25 +93,10 @@ static size_t clock_counters(const struct policy *policy, struct policy_counter 
 static const char *clock_check(const struct policy *policy)
 {
     const struct clock *clock = (const struct clock *)policy;
-    uint32_t pages = 0, free = 0;
 
-    if (clock->used > policy->most_frames || (clock->hand != 0 && clock->hand >= clock->used))
-        return "the ring is longer than memory, or the hand is outside of it";
-    for (uint32_t place = 0; place < clock->used; place++) {
-        uint32_t page = clock->ring[place];
-
-        if (page & FREE)
-            continue;
-        pages++;
-        if (page >= policy->pages || !policy_is_resident(policy, page))
-            return "a place holds a page that is not resident";
-        if (clock->place && clock->place[page] != place)
-            return "a page does not know its place";
-    }
-    for (uint32_t place = clock->free; place != NO_PLACE; place = clock->ring[place] & ~FREE)
-        if (place >= clock->used || !(clock->ring[place] & FREE) || ++free > clock->used)
-            return "the chain of free places is broken";
-    return pages != policy->resident || pages + free != clock->used ? "a resident page has no place" : NULL;
+    if (clock->hand != 0 && clock->hand >= clock->ring.used)
+        return "the hand is outside of the ring";
+    return ring_check(&clock->ring, policy);
 }
 
 static void clock_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
@@ -154,7 +109,6 @@ const struct policy_type policy_clock = {
     .title = "a ring and a hand; referenced pages get another round",
     .source = "Corbató, A Paging Experiment with the Multics System, 1968",
     .needs = POLICY_BITS,
-    .page_bytes = 0,
     .frame_bytes = sizeof(uint32_t),
     .options = {{"load", 1, 0, 1, "clear set", "the reference bit of a page that has just come"}},
     .bytes = clock_bytes,

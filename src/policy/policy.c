@@ -57,6 +57,8 @@ uint32_t policy_victim(struct policy *policy, uint32_t incoming)
     CHECK(policy_is_resident(policy, page) && !policy_is_pinned(policy, page));
     policy->state[page] &= (uint8_t) ~(POLICY_RESIDENT | POLICY_REFERENCED);
     policy->resident--;
+    if (!policy->type->ghosts)
+        policy_forget(policy, page);
     return page;
 }
 

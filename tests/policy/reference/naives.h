@@ -1,0 +1,6 @@
+/*
+ * One line for each naive policy.
+ */
+NAIVE(fifo)
+NAIVE(second_chance)
+NAIVE(clock)
