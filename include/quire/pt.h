@@ -4,7 +4,7 @@
  * A library that any kernel or hypervisor can lift out: it has no globals, allocates nothing of its own, and
  * knows nothing of the host but what the caller hands to it: an allocator of frames (struct pt_alloc), the
  * way in which a table's frame can be reached (struct pt_reach), and somebody who flushes translations
- * (struct pt_flusher). The entry format is chosen when compiling (src/pt/format.h).
+ * (struct pt_flusher). The entry format is chosen when compiling, by the macro PT_FORMAT (pt/format.h).
  *
  * Contracts of every function:
  *  - Ranges are [start, start + length_bytes), whole pages, and do not cross the hole of addresses that are
@@ -98,7 +98,11 @@ extern const struct pt_alloc pt_alloc_none;
 /* ------------------------------------------------------------------ the flush promise */
 
 enum pt_flush_kind {
-    PT_FLUSH_NONE,  /* no CPU can hold anything that has become wrong */
+    PT_FLUSH_NONE, /* no CPU can hold anything that has become wrong */
+    /* Entries that were empty hold something: nothing can be wrong, but a CPU must be told, or may take a
+     * fault that finds nothing to do. RISC-V: SFENCE.VMA without an address (there may be new tables, too) or
+     * such faults. AArch64: DSB ISHST, ISB. */
+    PT_FLUSH_NEW,
     PT_FLUSH_PAGES, /* translations of pages in the range */
     PT_FLUSH_TABLES /* and entries that pointed to tables */
 };
@@ -187,7 +191,9 @@ enum pt_size {
     PT_SIZE_LARGEST = 0, /* the largest pages that the addresses, the length and the tables there allow */
     PT_SIZE_4K = 1,      /* the number is the level */
     PT_SIZE_2M = 2,
-    PT_SIZE_1G = 3
+    PT_SIZE_1G = 3,
+    PT_SIZE_512G = 4, /* RISC-V Sv48, Sv57 */
+    PT_SIZE_256T = 5  /* Sv57 */
 };
 
 /* One mapping to be made: [start, start + length_bytes) shows the memory from `to` on. */
@@ -209,7 +215,7 @@ struct pt_map {
  * Every entry of the range must be empty. ST_MAPPED: a page, a mark, or (for huge pages asked for by size) a
  * table is there already; ST_HUGE_PAGE: a page larger than those to be mapped covers it. ST_NOT_ALIGNED for
  * the size that was asked for; ST_INVALID when a physical address is beyond the format's, or a size that it
- * has not.
+ * has not; ST_UNSUPPORTED for flags that it has not, or not together.
  */
 MUST_USE struct pt_flush pt_map(struct pt *pt, struct pt_map *request);
 /* The same where virtual and physical addresses are equal: `start` is taken from `to`. */
@@ -247,7 +253,9 @@ MUST_USE struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t le
 MUST_USE enum status pt_unmap_give(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,
                                    struct pt_batch *batch);
 
-/* Sets and clears flags of the pages in the range. */
+/* Sets and clears flags of the pages in the range; what is in both is set. A memory type is replaced by
+ * clearing PT_MEMORY_MASK and setting the new one. ST_UNSUPPORTED: the format has not these flags, or a page
+ * could not have them beside those that it has. */
 MUST_USE struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_bytes,
                                     struct pt_flags set, struct pt_flags clear, unsigned options);
 
@@ -397,9 +405,10 @@ typedef bool pt_visitor(void *context, const struct pt_visit *visit);
 
 /*
  * Every entry that is not empty, of the levels chosen, in [start, last] (both canonical; `last` is inclusive,
- * so that the whole of memory can be named), by ascending address, a table's entry before what is in the
- * table. The recursive entry is not followed; slots that lie in the same table are seen as they are used. The
- * visitor must not change the tables. ST_OK also when it ended the visit.
+ * so that the whole of memory can be named; where a root is for one half, both in the same), by ascending
+ * address, a table's entry before what is in the table. The recursive entry is not followed; slots that lie
+ * in the same table are seen as they are used. The visitor must not change the tables. ST_OK also when it
+ * ended the visit.
  */
 MUST_USE enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr last,
                                     unsigned levels, pt_visitor *visitor, void *context);

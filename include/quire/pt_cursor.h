@@ -68,11 +68,12 @@ MUST_USE static inline struct pt_flush pt_cursor_map(struct pt_cursor *cursor, s
 {
     struct pt_entry *at = pt_cursor_entry(cursor, page);
 
-    if (!at || !pt_entry_empty(pt_entry_load(at)) || ((page.v & PAGE_MASK) | (to.v & ~PT_FRAME_MASK)) != 0)
+    if (!at || !pt_entry_empty(pt_entry_load(at)) || !pt_flags_fit(flags) ||
+        ((page.v & PAGE_MASK) | (to.v & ~PT_PHYSICAL_MASK)) != 0)
         return pt_cursor_map_slowly(cursor, page, to, flags);
     pt_entry_store(at, pt_entry_page(to, flags, 1));
     pt_cursor_add_live(cursor, 1);
-    return pt_cursor_promise(page, PT_FLUSH_NONE);
+    return pt_cursor_promise(page, PT_FLUSH_OF_MAP);
 }
 
 MUST_USE static inline struct pt_flush pt_cursor_unmap(struct pt_cursor *cursor, struct vaddr page)
@@ -99,8 +100,10 @@ MUST_USE static inline enum status pt_cursor_translate(struct pt_cursor *cursor,
     out->level = 1;
     if (!pt_entry_present(entry))
         return ST_NOT_MAPPED;
-    out->paddr = paddr(pt_entry_paddr(entry).v | (address.v & PAGE_MASK));
-    out->flags = pt_rights_flags(cursor->rights, entry);
+    if (!pt_entry_is_page(entry, 1))
+        return ST_INVALID;
+    out->paddr = paddr(pt_entry_page_paddr(entry, 1).v | (address.v & (pt_entry_span(entry, 1) - 1)));
+    out->flags = pt_rights_flags(cursor->rights, entry, 1);
     return ST_OK;
 }
 

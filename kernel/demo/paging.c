@@ -67,7 +67,7 @@ static bool print_entry(void *context, const struct pt_visit *visit)
         return false;
     --*left;
     say("  level %u, entry %3u: %016lx -> frame 0x%lx, %s %s", visit->level, visit->index, visit->start.v,
-        pt_entry_paddr(visit->entry).v, flag_text(pt_entry_flags(visit->entry)),
+        pt_entry_paddr(visit->entry).v, flag_text(pt_flags_at(visit->entry, visit->level)),
         pt_entry_is_table(visit->entry, visit->level) ? "(a table)" : "(a page)");
     return true;
 }

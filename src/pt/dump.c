@@ -70,7 +70,7 @@ static void put_flags(struct line *line, struct pt_flags flags)
         uint32_t flag;
     } letters[] = {{'w', PT_FLAG_WRITE},    {'x', PT_FLAG_EXEC},     {'u', PT_FLAG_USER},
                    {'g', PT_FLAG_GLOBAL},   {'n', PT_FLAG_NO_CACHE}, {'t', PT_FLAG_WRITE_THROUGH},
-                   {'a', PT_FLAG_ACCESSED}, {'d', PT_FLAG_DIRTY},    {'s', PT_FLAG_SOFT}};
+                   {'a', PT_FLAG_ACCESSED}, {'d', PT_FLAG_DIRTY},    {'s', PT_FLAG_SOFT_0}};
 
     for (unsigned i = 0; i < sizeof letters / sizeof *letters; i++)
         put_char(line, flags.bits & letters[i].flag ? letters[i].letter : '-');
@@ -108,7 +108,7 @@ static void write_run(struct dump *dump)
         put_text(&line, "table ");
         put_hex(&line, pt_entry_paddr(first->entry).v, 13);
         put_char(&line, ' ');
-        put_flags(&line, pt_entry_flags(first->entry));
+        put_flags(&line, pt_table_flags(first->entry));
         if (pt_entry_live(first->entry) != PT_LIVE_UNKNOWN) {
             put_char(&line, ' ');
             put_number(&line, (uint64_t)pt_entry_live(first->entry));
@@ -122,7 +122,7 @@ static void write_run(struct dump *dump)
             put_text(&line, " -> ");
             put_hex(&line, pt_entry_page_paddr(first->entry, first->level).v, 13);
             put_char(&line, ' ');
-            put_flags(&line, pt_entry_flags(first->entry));
+            put_flags(&line, pt_entry_flags(first->entry, first->level));
         } else {
             put_text(&line, " mark ");
             put_hex(&line, pt_entry_mark(first->entry).value, 16);
@@ -143,7 +143,7 @@ static bool continues(const struct dump *dump, const struct pt_visit *visit)
         visit->start.v != dump->first.start.v + dump->count * span)
         return false;
     if (pt_entry_present(visit->entry) && pt_entry_present(dump->last))
-        return visit->entry.bits == dump->last.bits + span;
+        return visit->entry.bits == dump->last.bits + pt_entry_step(visit->level);
     return visit->entry.bits == dump->last.bits;
 }
 

@@ -6,6 +6,8 @@
 
 #include "quire/pt.h"
 
+#include "pt/names_internal.h"
+
 /* The batch promises to flush this range. */
 void batch_cover(struct pt_batch *batch, uint64_t start, uint64_t bytes, enum pt_flush_kind kind);
 /* Keeps the promise now and gives the frames back. */

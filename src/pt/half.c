@@ -44,6 +44,8 @@ enum status pt_clone_half(struct pt *pt, struct pt *from, enum pt_half half)
     struct stash stash;
     struct paddr frame;
 
+    if (PT_ROOT_HALVES == 1) /* each half has a root, and all CPUs may use the same */
+        return ST_UNSUPPORTED;
     if (status == ST_OK)
         status = stash_fill(&stash, from, 1);
     if (status != ST_OK)

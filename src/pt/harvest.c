@@ -14,23 +14,23 @@ enum { HARVESTED = PT_FLAG_ACCESSED | PT_FLAG_DIRTY };
 struct reaper {
     struct pt *pt;
     struct pt_harvest *harvest;
-    struct pt_masks masks;
+    struct pt_change change;
     uint64_t last;                        /* of the range */
     uint64_t cleared_start, cleared_last; /* covers what was cleared */
     bool cleared;
 };
 
 /* Clears the flags of the entry, and gives what was there at that moment. */
-static struct pt_entry take_marks(const struct reaper *reaper, struct pt_entry *at)
+static struct pt_entry take_marks(const struct reaper *reaper, struct pt_entry *at, unsigned level)
 {
+    struct pt_change change = pt_change_at(reaper->change, level);
     struct pt_entry old = *at;
 
     if (!reaper->pt->live) {
-        pt_entry_store(at, pt_entry((old.bits & reaper->masks.keep) | reaper->masks.add));
+        pt_entry_store(at, pt_entry_changed(old, change));
         return old;
     }
-    while (!__atomic_compare_exchange_n(&at->bits, &old.bits,
-                                        (old.bits & reaper->masks.keep) | reaper->masks.add, false,
+    while (!__atomic_compare_exchange_n(&at->bits, &old.bits, pt_entry_changed(old, change).bits, false,
                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
     }
     return old;
@@ -65,13 +65,13 @@ static bool reap_page(struct reaper *reaper, struct pt_entry *at, unsigned level
     uint64_t first = (start - harvest->start.v) >> PAGE_SHIFT;
     uint32_t marks;
 
-    if (!pt_entry_present(entry) || !(pt_entry_flags(entry).bits & HARVESTED))
+    if (!pt_entry_present(entry) || !(pt_entry_flags(entry, level).bits & HARVESTED))
         return true;
-    if (pt_entry_flags(entry).bits & harvest->clear.bits) {
-        entry = take_marks(reaper, at);
+    if (pt_entry_flags(entry, level).bits & harvest->clear.bits) {
+        entry = take_marks(reaper, at, level);
         note_cleared(reaper, start, start + pt_level_span(level) - 1);
     }
-    marks = pt_entry_flags(entry).bits;
+    marks = pt_entry_flags(entry, level).bits;
     if (marks & PT_FLAG_ACCESSED) {
         harvest->accessed_pages += pages;
         set_bits(harvest->accessed, first, pages);
@@ -138,7 +138,7 @@ static enum status prepare(struct reaper *reaper)
     if (status == ST_OK)
         status = reach_check(pt);
     if (status == ST_OK)
-        status = range_prepare(pt, harvest->start, reaper->last, options, &frames_needed);
+        status = range_prepare(pt, harvest->start, reaper->last, options, NULL, &frames_needed);
     if (status != ST_OK || frames_needed == 0)
         return status;
     status = stash_fill(&stash, pt, frames_needed);
@@ -151,8 +151,7 @@ static enum status prepare(struct reaper *reaper)
 
 struct pt_flush pt_harvest(struct pt *pt, struct pt_harvest *harvest)
 {
-    struct reaper reaper = {
-        .pt = pt, .harvest = harvest, .masks = pt_change_masks(pt_flags(0), harvest->clear)};
+    struct reaper reaper = {.pt = pt, .harvest = harvest, .change = pt_change(pt_flags(0), harvest->clear)};
     enum status status = prepare(&reaper);
 
     if (status != ST_OK)

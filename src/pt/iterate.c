@@ -12,7 +12,8 @@ static void move_to(struct pt_iterator *iterator, uint64_t next)
 {
     unsigned spare = 64 - pt_level_shift(PT_LEVELS + 1), level = 1;
 
-    next = (uint64_t)((int64_t)(next << spare) >> spare); /* over the addresses that are not canonical */
+    if (PT_ROOT_HALVES == 2) /* over the addresses that are not canonical */
+        next = (uint64_t)((int64_t)(next << spare) >> spare);
     iterator->ended = next - 1 >= iterator->last;
     while (level < PT_LEVELS && is_aligned(next, pt_level_span(level + 1)))
         level++;
@@ -90,6 +91,8 @@ enum status pt_iterate(struct pt_iterator *iterator, const struct pt *pt, struct
     if (status != ST_OK)
         return status;
     if (!pt_canonical(start) || !pt_canonical(last))
+        return ST_NOT_CANONICAL;
+    if (PT_ROOT_HALVES == 1 && (int64_t)(start.v ^ last.v) < 0)
         return ST_NOT_CANONICAL;
     if (last.v < start.v)
         return ST_INVALID;

@@ -10,16 +10,17 @@
 struct level_change {
     unsigned level, options;
     uint64_t start, last;
-    struct pt_masks page, table;
-    bool table_can; /* the format's tables have these flags, and this way can do without */
+    struct pt_change page;
+    struct pt_masks table;
+    bool page_can, table_can; /* these flags are there to be changed; for tables, this way can do without */
     bool commit;
 };
 
-/* May this entry be changed? `*masks` says how; NULL: it is passed over. */
-static enum status entry_masks(const struct level_change *change, const struct pt *pt, struct pt_entry entry,
-                               unsigned level, const struct pt_masks **masks)
+/* May this entry be changed? Not `*wanted`: it is passed over. */
+static enum status entry_may_change(const struct level_change *change, const struct pt *pt,
+                                    struct pt_entry entry, unsigned level, bool *wanted)
 {
-    *masks = NULL;
+    *wanted = false;
     if (!pt_entry_valid(entry, level))
         return ST_INVALID;
     if (!pt_entry_present(entry))
@@ -27,15 +28,21 @@ static enum status entry_masks(const struct level_change *change, const struct p
     if (level > change->level)
         return ST_HUGE_PAGE;
     if (pt_entry_is_page(entry, level)) {
-        *masks = &change->page;
-        return ST_OK;
+        *wanted = true;
+        return change->page_can && pt_entry_may_change(entry, change->page) ? ST_OK : ST_UNSUPPORTED;
     }
     if (level == PT_LEVELS && pt_entry_paddr(entry).v == pt->root.v)
         return ST_INVALID; /* the recursive entry */
-    if (!change->table_can)
-        return ST_UNSUPPORTED;
-    *masks = &change->table;
-    return ST_OK;
+    *wanted = true;
+    return change->table_can ? ST_OK : ST_UNSUPPORTED;
+}
+
+static void change_entry(const struct level_change *change, struct pt_entry *at, unsigned level)
+{
+    if (pt_entry_is_page(pt_entry_load(at), level))
+        entry_change(at, pt_change_at(change->page, level));
+    else
+        entry_change_table(at, change->table);
 }
 
 /* Every entry of the range: looked at, or changed. */
@@ -45,14 +52,14 @@ static enum status each_entry(const struct level_change *change, struct pt *pt)
     struct pt_path path;
 
     for (uint64_t at = change->start;; at = path_next(vaddr(at), path.level)) {
-        const struct pt_masks *masks;
+        bool wanted;
         enum status status = path_walk(way, pt, vaddr(at), change->level, &path);
 
         if (status != ST_OK)
             return status;
-        status = entry_masks(change, pt, pt_entry_load(&path.table[path.index]), path.level, &masks);
-        if (status == ST_OK && masks && change->commit)
-            entry_change(&path.table[path.index], *masks);
+        status = entry_may_change(change, pt, pt_entry_load(&path.table[path.index]), path.level, &wanted);
+        if (status == ST_OK && wanted && change->commit)
+            change_entry(change, &path.table[path.index], path.level);
         table_close(way, pt, path.table);
         if (status != ST_OK || path_next(vaddr(at), path.level) - 1 >= change->last)
             return status;
@@ -79,8 +86,11 @@ static enum status protect_level(struct pt *pt, struct level_change *change, uin
 struct pt_flush pt_protect_level(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned level,
                                  struct pt_flags set, struct pt_flags clear, unsigned options)
 {
-    struct level_change change = {
-        .level = level, .options = options, .start = start.v, .page = pt_change_masks(set, clear)};
+    struct level_change change = {.level = level,
+                                  .options = options,
+                                  .start = start.v,
+                                  .page = pt_change(set, clear),
+                                  .page_can = pt_change_fits(set, clear)};
     enum status status;
 
     /* A recursive address goes through the table's entry: the right to write must be there, and what CPUs

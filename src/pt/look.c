@@ -39,8 +39,8 @@ PT_INLINE enum status walk_end(const struct walk *walk, struct vaddr address, un
         return ST_NOT_MAPPED;
     if (!pt_entry_valid(entry, level))
         return ST_INVALID;
-    out->paddr = paddr(pt_entry_page_paddr(entry, level).v | (address.v & (pt_level_span(level) - 1)));
-    out->flags = pt_rights_flags(walk->rights, entry);
+    out->paddr = paddr(pt_entry_page_paddr(entry, level).v | (address.v & (pt_entry_span(entry, level) - 1)));
+    out->flags = pt_rights_flags(walk->rights, entry, level);
     return ST_OK;
 }
 
@@ -51,7 +51,7 @@ PT_INLINE enum status translate_work(enum pt_way way, const struct pt *pt, struc
 
     if (PT_LEVELS >= 5 && !walk_step(way, pt, address, 5, &walk))
         return walk_end(&walk, address, 5, out);
-    if (!walk_step(way, pt, address, 4, &walk))
+    if (PT_LEVELS >= 4 && !walk_step(way, pt, address, 4, &walk))
         return walk_end(&walk, address, 4, out);
     if (!walk_step(way, pt, address, 3, &walk))
         return walk_end(&walk, address, 3, out);
@@ -114,13 +114,29 @@ static bool visit_table(const struct tour *tour, struct paddr frame, uint64_t ba
     return more;
 }
 
+/* The root stands for two halves with the addresses that are not canonical between them. */
+static void visit_halves(struct tour *tour)
+{
+    uint64_t half_bytes = pt_level_span(PT_LEVELS) * (PT_ENTRIES / 2);
+    uint64_t start = tour->start, last = tour->last;
+    bool more = true;
+
+    if (start < half_bytes) {
+        tour->last = last < half_bytes ? last : half_bytes - 1;
+        more = visit_table(tour, tour->pt->root, 0, PT_LEVELS);
+    }
+    if (more && last >= half_bytes) {
+        tour->start = start < half_bytes ? 0 - half_bytes : start;
+        tour->last = last;
+        visit_table(tour, tour->pt->root, 0 - 2 * half_bytes, PT_LEVELS);
+    }
+}
+
 enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr last, unsigned levels,
                            pt_visitor *visitor, void *context)
 {
     struct tour tour = {.pt = pt, .start = start.v, .last = last.v, .levels = levels, .lowest = 1};
-    uint64_t half_bytes = pt_level_span(PT_LEVELS) * (PT_ENTRIES / 2);
     enum status status = reach_check(pt);
-    bool more = true;
 
     if (status != ST_OK)
         return status;
@@ -132,20 +148,18 @@ enum status pt_visit_range(const struct pt *pt, struct vaddr start, struct vaddr
         tour.lowest++;
     tour.visitor = visitor;
     tour.context = context;
-    /* The root stands for two halves with the addresses that are not canonical between them. */
-    if (start.v < half_bytes) {
-        tour.last = last.v < half_bytes ? last.v : half_bytes - 1;
-        more = visit_table(&tour, pt->root, 0, PT_LEVELS);
-    }
-    if (more && last.v >= half_bytes) {
-        tour.start = start.v < half_bytes ? 0 - half_bytes : start.v;
-        tour.last = last.v;
-        visit_table(&tour, pt->root, 0 - 2 * half_bytes, PT_LEVELS);
-    }
+    if (PT_ROOT_HALVES == 2)
+        visit_halves(&tour);
+    else if ((int64_t)(start.v ^ last.v) < 0)
+        return ST_NOT_CANONICAL;
+    else
+        visit_table(&tour, pt->root, align_down(start.v, pt_level_span(PT_LEVELS) * PT_ENTRIES), PT_LEVELS);
     return ST_OK;
 }
 
 enum status pt_visit_all(const struct pt *pt, unsigned levels, pt_visitor *visitor, void *context)
 {
-    return pt_visit_range(pt, vaddr(0), vaddr(~(uint64_t)0), levels, visitor, context);
+    uint64_t last = PT_ROOT_HALVES == 2 ? ~(uint64_t)0 : pt_level_span(PT_LEVELS) * PT_ENTRIES - 1;
+
+    return pt_visit_range(pt, vaddr(0), vaddr(last), levels, visitor, context);
 }

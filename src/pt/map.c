@@ -65,7 +65,7 @@ PT_INLINE struct pt_entry leaf_at(const struct job *job, uint64_t at, unsigned l
 
 PT_INLINE uint64_t leaf_step(const struct job *job, unsigned level)
 {
-    return job->request->mark.value != 0 ? 0 : pt_level_span(level);
+    return job->request->mark.value != 0 ? 0 : pt_entry_step(level);
 }
 
 static void report_conflict(const struct job *job, uint64_t at, unsigned level, struct pt_entry found)
@@ -284,7 +284,7 @@ static enum status run_job(struct pt *pt, struct job *job)
 /* No bit of [to, to + length) is one that a frame's address cannot have. */
 PT_INLINE bool memory_exists(struct paddr to, uint64_t length_bytes)
 {
-    return ((to.v | (to.v + length_bytes - 1)) & ~(PT_FRAME_MASK | PAGE_MASK)) == 0;
+    return ((to.v | (to.v + length_bytes - 1)) & ~(PT_PHYSICAL_MASK | PAGE_MASK)) == 0;
 }
 
 /* The range fits into the empty run of a level-1 table that is there. */
@@ -294,12 +294,12 @@ PT_INLINE bool map_quickly(struct pt *pt, const struct pt_map *request)
     unsigned count;
 
     if (request->size > PT_SIZE_4K || request->mark.value != 0 || !is_aligned(request->to.v, PAGE_SIZE) ||
-        !memory_exists(request->to, request->length_bytes))
+        !memory_exists(request->to, request->length_bytes) || !pt_flags_fit(request->flags))
         return false;
     run = quick_run(pt, request->start, request->length_bytes, &count, &parent);
     if (run == NULL || run_or(run, count) != 0)
         return false;
-    run_fill(run, count, pt_entry_page(request->to, request->flags, 1), PAGE_SIZE);
+    run_fill(run, count, pt_entry_page(request->to, request->flags, 1), pt_entry_step(1));
     quick_add_live(parent, (int)count);
     return true;
 }
@@ -311,7 +311,7 @@ static enum status map_range(struct pt *pt, struct pt_map *request)
     unsigned align_level = job.exact ? (unsigned)request->size : 1;
     enum status status;
 
-    if (align_level > PT_PAGE_LEVELS || (request->mark.value >> 63) != 0)
+    if (align_level > PT_PAGE_LEVELS || (request->mark.value >> PT_MARK_BITS) != 0)
         return ST_INVALID;
     status = range_check(request->start, request->length_bytes, pt_level_span(align_level), &job.last);
     if (status != ST_OK)
@@ -321,6 +321,8 @@ static enum status map_range(struct pt *pt, struct pt_map *request)
             return ST_NOT_ALIGNED;
         if (!memory_exists(request->to, request->length_bytes))
             return ST_INVALID;
+        if (!pt_flags_fit(request->flags))
+            return ST_UNSUPPORTED;
         job.to_minus_start = request->to.v - job.start;
     }
     job.leaf = job.exact ? align_level : congruent_level(job.to_minus_start);
@@ -333,8 +335,7 @@ struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
 
     if (__builtin_expect(!map_quickly(pt, request), 0))
         status = map_range(pt, request);
-    /* An entry that was empty is in no translation cache (Intel SDM vol. 3A, 4.10.2.3). */
-    return status == ST_OK ? flush_promise(request->start, request->length_bytes, PT_FLUSH_NONE)
+    return status == ST_OK ? flush_promise(request->start, request->length_bytes, PT_FLUSH_OF_MAP)
                            : flush_failed(status);
 }
 

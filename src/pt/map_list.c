@@ -30,7 +30,7 @@ static enum status check_frames(struct pt_map_list *request, unsigned level)
         request->at = vaddr(address_of(request, level, i));
         if (!is_aligned(frame, span))
             return ST_NOT_ALIGNED;
-        if (((frame | (frame + span - 1)) & ~(PT_FRAME_MASK | PAGE_MASK)) != 0)
+        if (((frame | (frame + span - 1)) & ~(PT_PHYSICAL_MASK | PAGE_MASK)) != 0)
             return ST_INVALID;
     }
     return ST_OK;
@@ -120,6 +120,8 @@ static enum status map_list(struct pt *pt, struct pt_map_list *request, unsigned
 
     if (level > PT_PAGE_LEVELS)
         return ST_INVALID;
+    if (!pt_flags_fit(request->flags))
+        return ST_UNSUPPORTED;
     if (length_bytes >> pt_level_shift(level) != request->count)
         return ST_NOT_CANONICAL;
     status = range_check(request->start, length_bytes, pt_level_span(level), &last);
@@ -140,7 +142,7 @@ struct pt_flush pt_map_list(struct pt *pt, struct pt_map_list *request)
     enum status status = map_list(pt, request, level);
 
     return status == ST_OK
-               ? flush_promise(request->start, request->count << pt_level_shift(level), PT_FLUSH_NONE)
+               ? flush_promise(request->start, request->count << pt_level_shift(level), PT_FLUSH_OF_MAP)
                : flush_failed(status);
 }
 

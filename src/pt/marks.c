@@ -9,9 +9,7 @@
 /* Has the entry that holds it room for all of it? */
 static bool mark_fits(struct pt_mark mark)
 {
-    struct pt_entry entry = pt_entry_from_mark(mark);
-
-    return pt_entry_is_mark(entry) && pt_entry_mark(entry).value == mark.value;
+    return mark.value != 0 && mark.value >> PT_MARK_BITS == 0;
 }
 
 enum status pt_get_mark(const struct pt *pt, struct vaddr address, struct pt_mark *mark, unsigned *level)
@@ -111,7 +109,7 @@ struct pt_flush pt_put_mark(struct pt *pt, struct vaddr start, uint64_t length_b
     if (status == ST_OK)
         status = reach_check(pt);
     if (status == ST_OK)
-        status = range_prepare(pt, start, marking.last, options, &frames_needed);
+        status = range_prepare(pt, start, marking.last, options, NULL, &frames_needed);
     if (status == ST_OK)
         status = cut_out(pt, start.v, marking.last, options, frames_needed);
     if (status != ST_OK)
@@ -166,9 +164,11 @@ struct pt_flush pt_fill_mark(struct pt *pt, struct vaddr page, struct pt_mark ma
 
     if (!is_aligned(to.v, PAGE_SIZE))
         status = ST_NOT_ALIGNED;
-    else if ((to.v & ~PT_FRAME_MASK) != 0)
+    else if ((to.v & ~PT_PHYSICAL_MASK) != 0)
         status = ST_INVALID;
+    else if (!pt_flags_fit(flags))
+        status = ST_UNSUPPORTED;
     if (status == ST_OK)
         status = fill_mark(pt, page, mark, pt_entry_page(to, flags, 1), found);
-    return status == ST_OK ? flush_promise(page, PAGE_SIZE, PT_FLUSH_NONE) : flush_failed(status);
+    return status == ST_OK ? flush_promise(page, PAGE_SIZE, PT_FLUSH_OF_MAP) : flush_failed(status);
 }

@@ -23,9 +23,9 @@ struct parts {
 /* Entry i of the parts, without what the MMU marks, and as if it were the first. */
 static uint64_t comparable(struct pt_entry entry, unsigned i, unsigned level)
 {
-    struct pt_masks marked = pt_change_masks(pt_flags(PT_FLAG_ACCESSED | PT_FLAG_DIRTY), pt_flags(0));
+    struct pt_change marked = pt_change(pt_flags(PT_FLAG_ACCESSED | PT_FLAG_DIRTY), pt_flags(0));
 
-    return ((entry.bits & marked.keep) | marked.add) - i * pt_level_span(level - 1);
+    return pt_entry_changed(entry, pt_change_at(marked, level - 1)).bits - i * pt_entry_step(level - 1);
 }
 
 /* Are these the parts of one page, or mark, of `level`? */
@@ -47,7 +47,7 @@ static enum status parts_agree(const struct pt_entry *table, unsigned level, str
             continue;
         if (!pt_entry_is_page(entry, level - 1) || comparable(entry, i, level) != comparable(first, 0, level))
             return ST_DIFFERENT;
-        parts->marks |= pt_entry_flags(entry).bits & (PT_FLAG_ACCESSED | PT_FLAG_DIRTY);
+        parts->marks |= pt_entry_flags(entry, level - 1).bits & (PT_FLAG_ACCESSED | PT_FLAG_DIRTY);
     }
     if (page && !is_aligned(pt_entry_page_paddr(first, level - 1).v, pt_level_span(level)))
         return ST_NOT_ALIGNED;
@@ -85,16 +85,16 @@ static enum status can_merge(enum pt_way way, const struct pt *pt, const struct 
 static struct pt_entry merged_entry(const struct pt *pt, const struct parts *parts, unsigned level)
 {
     uint32_t marks = parts->marks;
-    struct pt_masks set;
+    struct pt_change set;
 
     if (!pt_entry_present(parts->first))
         return parts->first;
     if (pt->live)
         marks |= PT_FLAG_ACCESSED;
-    if (pt->live && pt_entry_flags(parts->first).bits & PT_FLAG_WRITE)
+    if (pt->live && pt_entry_flags(parts->first, level - 1).bits & PT_FLAG_WRITE)
         marks |= PT_FLAG_DIRTY;
-    set = pt_change_masks(pt_flags(marks), pt_flags(0));
-    return pt_entry_whole(pt_entry((parts->first.bits & set.keep) | set.add), level);
+    set = pt_change_at(pt_change(pt_flags(marks), pt_flags(0)), level - 1);
+    return pt_entry_whole(pt_entry_changed(parts->first, set), level);
 }
 
 struct merger {

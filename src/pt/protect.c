@@ -8,20 +8,20 @@
  */
 #include "pt/pt_internal.h"
 
-PT_INLINE void change_run(const struct pt *pt, struct pt_entry *run, unsigned count, struct pt_masks masks,
+PT_INLINE void change_run(const struct pt *pt, struct pt_entry *run, unsigned count, struct pt_change change,
                           unsigned options)
 {
     if (!(options & PT_SKIP_HOLES) && !(pt->live && run_may_get_dirty(run, count))) {
-        run_change(run, count, masks);
+        run_change(run, count, change);
         return;
     }
     for (unsigned i = 0; i < count; i++)
         if (pt_entry_present(pt_entry_load(&run[i])))
-            entry_change(&run[i], masks);
+            entry_change(&run[i], change);
 }
 
 PT_INLINE void protect_work(enum pt_way way, struct pt *pt, struct vaddr start, uint64_t last,
-                            struct pt_masks masks, unsigned options)
+                            struct pt_change change, unsigned options)
 {
     struct pt_path path;
 
@@ -34,11 +34,11 @@ PT_INLINE void protect_work(enum pt_way way, struct pt *pt, struct vaddr start, 
 
             count = left < count ? (unsigned)left : count;
             next = at + ((uint64_t)count << PAGE_SHIFT);
-            change_run(pt, &path.table[path.index], count, masks, options);
+            change_run(pt, &path.table[path.index], count, change, options);
         } else {
             next = path_next(vaddr(at), path.level);
             if (pt_entry_present(path.entry))
-                entry_change(&path.table[path.index], masks);
+                entry_change(&path.table[path.index], pt_change_at(change, path.level));
         }
         table_close(way, pt, path.table);
         if (next - 1 >= last)
@@ -47,14 +47,14 @@ PT_INLINE void protect_work(enum pt_way way, struct pt *pt, struct vaddr start, 
 }
 
 static __attribute__((noinline)) void protect_work_slowly(enum pt_way way, struct pt *pt, struct vaddr start,
-                                                          uint64_t last, struct pt_masks masks,
+                                                          uint64_t last, struct pt_change change,
                                                           unsigned options)
 {
-    protect_work(way, pt, start, last, masks, options);
+    protect_work(way, pt, start, last, change, options);
 }
 
 static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct vaddr start,
-                                                           uint64_t length_bytes, struct pt_masks masks,
+                                                           uint64_t length_bytes, struct pt_change change,
                                                            unsigned options)
 {
     struct stash stash;
@@ -65,7 +65,7 @@ static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct
     if (status == ST_OK)
         status = reach_check(pt);
     if (status == ST_OK)
-        status = range_prepare(pt, start, last, options, &frames_needed);
+        status = range_prepare(pt, start, last, options, &change, &frames_needed);
     if (status != ST_OK)
         return status;
     if (frames_needed > 0) {
@@ -75,31 +75,37 @@ static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct
         split_at(pt, start, options, &stash);
         split_at(pt, vaddr(last + 1), options, &stash);
     }
-    PT_BY_WAY(pt, protect_work, pt, start, last, masks, options);
+    PT_BY_WAY(pt, protect_work, pt, start, last, change, options);
     return ST_OK;
 }
 
 /* Every page of the range is in one level-1 table, and no MMU may mark one dirty just now. */
 PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t length_bytes,
-                               struct pt_masks masks)
+                               struct pt_change change)
 {
     unsigned count;
     struct pt_entry *parent, *run = quick_run(pt, start, length_bytes, &count, &parent);
 
-    if (run == NULL || !pt_entry_present(pt_entry(run_and(run, count))) ||
-        (pt->live && run_may_get_dirty(run, count)))
+    if (run == NULL || (pt->live && run_may_get_dirty(run, count)))
         return false;
-    run_change(run, count, masks);
+
+    struct pt_entry all = pt_entry(run_and(run, count));
+
+    if (!pt_entry_present(all) || !pt_entry_may_change(all, change))
+        return false;
+    run_change(run, count, change);
     return true;
 }
 
 struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_bytes, struct pt_flags set,
                            struct pt_flags clear, unsigned options)
 {
-    struct pt_masks masks = pt_change_masks(set, clear);
+    struct pt_change change = pt_change(set, clear);
     enum status status = ST_OK;
 
-    if (__builtin_expect(!protect_quickly(pt, start, length_bytes, masks), 0))
-        status = protect_range(pt, start, length_bytes, masks, options);
+    if (!pt_change_fits(set, clear))
+        return flush_failed(ST_UNSUPPORTED);
+    if (__builtin_expect(!protect_quickly(pt, start, length_bytes, change), 0))
+        status = protect_range(pt, start, length_bytes, change, options);
     return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : flush_failed(status);
 }

@@ -95,7 +95,7 @@ static bool check_table(struct examination *exam, struct paddr frame, uint64_t b
         uint64_t at = base + ((uint64_t)i << pt_level_shift(level));
         const char *what = entry_fault(exam, entry, level);
 
-        if (level == PT_LEVELS && i >= PT_ENTRIES / 2)
+        if (PT_ROOT_HALVES == 2 && level == PT_LEVELS && i >= PT_ENTRIES / 2)
             at -= pt_level_span(PT_LEVELS) * PT_ENTRIES;
         found += !pt_entry_empty(entry);
         if (what)

@@ -11,8 +11,10 @@
 #ifndef PT_INTERNAL_H
 #define PT_INTERNAL_H
 
-#include "pt/run.h"
 #include "quire/pt.h"
+
+#include "pt/names_internal.h"
+#include "pt/run.h"
 
 /* Run `work` for the way of this page table; as a constant for the one that has to be fast. */
 #define PT_BY_WAY(pt, work, ...)                                                                             \
@@ -123,8 +125,8 @@ PT_INLINE enum status path_walk(enum pt_way way, const struct pt *pt, struct vad
     if (path->frames[PT_LEVELS - 1].v == pt->root.v)
         return ST_INVALID;
     (void)((PT_LEVELS < 5 || path_step(way, pt, address, lowest, 4, path)) &&
-           path_step(way, pt, address, lowest, 3, path) && path_step(way, pt, address, lowest, 2, path) &&
-           path_step(way, pt, address, lowest, 1, path));
+           (PT_LEVELS < 4 || path_step(way, pt, address, lowest, 3, path)) &&
+           path_step(way, pt, address, lowest, 2, path) && path_step(way, pt, address, lowest, 1, path));
     return ST_OK;
 }
 
@@ -251,8 +253,9 @@ uint64_t split_tables(uint64_t start, uint64_t last, unsigned level);
  * as it takes. */
 void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *stash);
 
-/* What unmap and protect do first: is every page there that should be, and how many frames do splits take? */
+/* What unmap and protect do first: is every page there that should be, can it take the change (NULL: it is
+ * taken out), and how many frames do splits take? */
 MUST_USE enum status range_prepare(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
-                                   uint64_t *frames_needed);
+                                   const struct pt_change *change, uint64_t *frames_needed);
 
 #endif

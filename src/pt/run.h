@@ -92,12 +92,13 @@ PT_INLINE void run_clear(struct pt_entry *entries, unsigned count)
 }
 
 /* Every entry of the run is present, and no MMU marks them meanwhile. */
-PT_INLINE void run_change(struct pt_entry *entries, unsigned count, struct pt_masks masks)
+PT_INLINE void run_change(struct pt_entry *entries, unsigned count, struct pt_change change)
 {
     struct pt_entry *end = entries + count;
 
+#if PT_CHANGE_IS_MASKS
     if (count >= RUN_STEP) {
-        run_vec keep = {masks.keep, masks.keep}, add = {masks.add, masks.add};
+        run_vec keep = {change.keep, change.keep}, add = {change.add, change.add};
 
         for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
             run_vec *v = (run_vec *)(void *)entries;
@@ -106,8 +107,9 @@ PT_INLINE void run_change(struct pt_entry *entries, unsigned count, struct pt_ma
                 v[k] = (v[k] & keep) | add;
         }
     }
+#endif
     for (; entries < end; entries++)
-        entries->bits = (entries->bits & masks.keep) | masks.add;
+        *entries = pt_entry_changed(*entries, change);
 }
 
 /* Is there a page in the run that a write of the MMU may mark dirty at any moment? */
@@ -120,7 +122,17 @@ PT_INLINE bool run_may_get_dirty(const struct pt_entry *entries, unsigned count)
 }
 
 /* Change one entry without losing what the MMU marks in it. */
-PT_INLINE void entry_change(struct pt_entry *entry, struct pt_masks masks)
+PT_INLINE void entry_change(struct pt_entry *entry, struct pt_change change)
+{
+    uint64_t old = entry->bits;
+
+    while (!__atomic_compare_exchange_n(&entry->bits, &old, pt_entry_changed(pt_entry(old), change).bits,
+                                        false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+}
+
+/* The same for an entry that points to a table. */
+PT_INLINE void entry_change_table(struct pt_entry *entry, struct pt_masks masks)
 {
     uint64_t old = entry->bits;
 

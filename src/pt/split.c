@@ -45,13 +45,12 @@ static void split_once(enum pt_way way, struct pt *pt, struct pt_path *path, str
     struct pt_entry first = page ? pt_entry_first_part(path->entry, path->level) : path->entry;
     struct pt_entry table = pt_entry_with_live(pt_entry_table(frame), PT_ENTRIES);
 
-    run_fill(parts, PT_ENTRIES, first, page ? pt_level_span(path->level - 1) : 0);
+    run_fill(parts, PT_ENTRIES, first, page ? pt_entry_step(path->level - 1) : 0);
 
     struct pt_entry old = pt_entry_swap(&path->table[path->index], table);
 
-    if (old.bits != path->entry.bits) /* marked by the MMU meanwhile */
-        run_change(parts, PT_ENTRIES,
-                   (struct pt_masks){.keep = ~(uint64_t)0, .add = old.bits & ~path->entry.bits});
+    if (page && old.bits != path->entry.bits) /* marked by the MMU meanwhile */
+        run_fill(parts, PT_ENTRIES, pt_entry_first_part(old, path->level), pt_entry_step(path->level - 1));
     frame_close(way, pt, parts);
     reach_forget_tables(&pt->reach, address, path->level - 1, path->level);
 }
@@ -74,23 +73,37 @@ void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *s
 
 /* ------------------------------------------------------------------ before unmap and protect */
 
-/* A run of a level-1 table: all pages, or what the options let pass. */
-static bool run_is_covered(const struct pt_entry *run, unsigned count, unsigned options)
+/* Can a page be taken out, or take the change? */
+PT_INLINE bool may_change(struct pt_entry page, const struct pt_change *change)
 {
-    if (options & PT_SKIP_HOLES || pt_entry_present(pt_entry(run_and(run, count))))
-        return true;
+    return change == NULL || pt_entry_may_change(page, *change);
+}
+
+/* A run of a level-1 table: all pages, or what the options let pass. */
+static enum status run_is_covered(const struct pt_entry *run, unsigned count, unsigned options,
+                                  const struct pt_change *change)
+{
+    struct pt_entry all = pt_entry(run_and(run, count));
+
+    if ((options & PT_SKIP_HOLES || pt_entry_present(all)) && may_change(all, change))
+        return ST_OK;
     for (unsigned i = 0; i < count; i++) {
         struct pt_entry entry = pt_entry_load(&run[i]);
 
-        if (!pt_entry_present(entry) && !(options & PT_CLEAR_MARKS && !pt_entry_empty(entry)))
-            return false;
+        if (pt_entry_present(entry)) {
+            if (!may_change(entry, change))
+                return ST_UNSUPPORTED;
+        } else if (!(options & PT_SKIP_HOLES) && !(options & PT_CLEAR_MARKS && !pt_entry_empty(entry))) {
+            return ST_NOT_MAPPED;
+        }
     }
-    return true;
+    return ST_OK;
 }
 
 /* An entry above level 1 that is no table. */
 static enum status entry_is_covered(struct pt_entry entry, unsigned level, uint64_t base, uint64_t start,
-                                    uint64_t last, unsigned options, uint64_t *frames_needed)
+                                    uint64_t last, unsigned options, const struct pt_change *change,
+                                    uint64_t *frames_needed)
 {
     uint64_t end = base + (pt_level_span(level) - 1);
     uint64_t from = start > base ? start : base;
@@ -100,6 +113,8 @@ static enum status entry_is_covered(struct pt_entry entry, unsigned level, uint6
         return ST_INVALID;
     if (!pt_entry_present(entry) && !(options & PT_CLEAR_MARKS && !pt_entry_empty(entry)))
         return options & PT_SKIP_HOLES ? ST_OK : ST_NOT_MAPPED;
+    if (pt_entry_present(entry) && !may_change(entry, change))
+        return ST_UNSUPPORTED;
     if (from == base && to == end)
         return ST_OK;
     if (!(options & PT_SPLIT_HUGE))
@@ -109,8 +124,10 @@ static enum status entry_is_covered(struct pt_entry entry, unsigned level, uint6
 }
 
 PT_INLINE enum status prepare_work(enum pt_way way, struct pt *pt, struct vaddr start, uint64_t last,
-                                   unsigned options, uint64_t *frames_needed)
+                                   unsigned options, const struct pt_change *change, uint64_t *frames_needed)
 {
+    /* Where holes may be, and any page can take the change, only the edges can fail. */
+    bool edges_only = options & PT_SKIP_HOLES && may_change(pt_entry(0), change);
     struct pt_path path;
     enum status status;
 
@@ -126,12 +143,11 @@ PT_INLINE enum status prepare_work(enum pt_way way, struct pt *pt, struct vaddr 
             unsigned count = PT_ENTRIES - path.index;
 
             count = left < count ? (unsigned)left : count;
-            if (!run_is_covered(&path.table[path.index], count, options))
-                status = ST_NOT_MAPPED;
+            status = run_is_covered(&path.table[path.index], count, options, change);
             next = at + ((uint64_t)count << PAGE_SHIFT);
         } else {
             status = entry_is_covered(path.entry, path.level, align_down(at, pt_level_span(path.level)),
-                                      start.v, last, options, frames_needed);
+                                      start.v, last, options, change, frames_needed);
             next = path_next(vaddr(at), path.level);
         }
         table_close(way, pt, path.table);
@@ -139,17 +155,15 @@ PT_INLINE enum status prepare_work(enum pt_way way, struct pt *pt, struct vaddr 
             return status;
         if (next - 1 >= last)
             return ST_OK;
-        /* Where holes may be, only the edges can fail. */
-        at = options & PT_SKIP_HOLES && align_down(last, PAGE_SIZE) > next ? align_down(last, PAGE_SIZE)
-                                                                           : next;
+        at = edges_only && align_down(last, PAGE_SIZE) > next ? align_down(last, PAGE_SIZE) : next;
     }
 }
 
-static __attribute__((noinline)) enum status prepare_work_slowly(enum pt_way way, struct pt *pt,
-                                                                 struct vaddr start, uint64_t last,
-                                                                 unsigned options, uint64_t *frames_needed)
+static __attribute__((noinline)) enum status
+prepare_work_slowly(enum pt_way way, struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
+                    const struct pt_change *change, uint64_t *frames_needed)
 {
-    return prepare_work(way, pt, start, last, options, frames_needed);
+    return prepare_work(way, pt, start, last, options, change, frames_needed);
 }
 
 /* Does the range go over an entry of the root that points to the root? What is behind it is not memory. */
@@ -166,11 +180,11 @@ static bool holds_recursive_entry(const struct pt *pt, struct vaddr start, uint6
 }
 
 enum status range_prepare(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
-                          uint64_t *frames_needed)
+                          const struct pt_change *change, uint64_t *frames_needed)
 {
     if (options & PT_SKIP_HOLES && holds_recursive_entry(pt, start, last)) /* else every entry is walked to */
         return ST_INVALID;
-    return PT_BY_WAY(pt, prepare_work, pt, start, last, options, frames_needed);
+    return PT_BY_WAY(pt, prepare_work, pt, start, last, options, change, frames_needed);
 }
 
 /* ------------------------------------------------------------------ splitting by itself */

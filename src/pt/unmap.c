@@ -11,8 +11,10 @@
 #include "pt/flush.h"
 #include "pt/pt_internal.h"
 
-/* Takes out of the run of a level-1 table what the options say; gives how many entries became empty. */
-PT_INLINE unsigned take_run(struct pt_entry *run, unsigned count, unsigned options, struct pt_batch *batch)
+/* Takes out of the run of a level-1 table, whose first entry has number `first`, what the options say; gives
+ * how many entries became empty. */
+PT_INLINE unsigned take_run(struct pt_entry *run, unsigned first, unsigned count, unsigned options,
+                            struct pt_batch *batch)
 {
     unsigned removed = 0;
 
@@ -23,7 +25,7 @@ PT_INLINE unsigned take_run(struct pt_entry *run, unsigned count, unsigned optio
             pt_entry_store(&run[i], pt_entry(0));
             removed++;
             if (batch)
-                batch_push(batch, pt_entry_paddr(entry), 1);
+                batch_push(batch, pt_entry_page_at(entry, 1, first + i), 1);
         } else if (options & PT_CLEAR_MARKS && !pt_entry_empty(entry)) {
             pt_entry_store(&run[i], pt_entry(0));
             removed++;
@@ -33,7 +35,7 @@ PT_INLINE unsigned take_run(struct pt_entry *run, unsigned count, unsigned optio
 }
 
 /* The same, when all are pages: as many at a time as the batch has room for. */
-static void take_pages(struct pt_entry *run, unsigned count, struct pt_batch *batch)
+static void take_pages(struct pt_entry *run, unsigned first, unsigned count, struct pt_batch *batch)
 {
     while (count > 0) {
         unsigned room = batch->capacity - batch->count;
@@ -41,10 +43,11 @@ static void take_pages(struct pt_entry *run, unsigned count, struct pt_batch *ba
         uint64_t *to = &batch->frames[batch->count];
 
         for (unsigned i = 0; i < part; i++)
-            to[i] = pt_entry_paddr(run[i]).v | 1;
+            to[i] = pt_entry_page_at(run[i], 1, first + i).v | 1;
         run_clear(run, part);
         batch->count += part;
         run += part;
+        first += part;
         count -= part;
         if (batch->count == batch->capacity)
             batch_drain(batch);
@@ -81,9 +84,9 @@ PT_INLINE void unmap_run(enum pt_way way, struct pt *pt, struct pt_path *path, u
     int live;
 
     if (options != PT_STRICT && !pt_entry_present(pt_entry(run_and(run, count))))
-        removed = take_run(run, count, options, batch);
+        removed = take_run(run, path->index, count, options, batch);
     else if (batch)
-        take_pages(run, count, batch);
+        take_pages(run, path->index, count, batch);
     else
         run_clear(run, count);
     live = path_add_live(way, pt, path, vaddr(at), -(int)removed);
@@ -161,7 +164,7 @@ static __attribute__((noinline)) enum status unmap_range(struct pt *pt, struct v
     if (status == ST_OK)
         status = reach_check(pt);
     if (status == ST_OK)
-        status = range_prepare(pt, start, last, options, &frames_needed);
+        status = range_prepare(pt, start, last, options, NULL, &frames_needed);
     if (status != ST_OK)
         return status;
     if (frames_needed > 0) {

@@ -217,7 +217,7 @@ static void check_cell(const struct model *model, unsigned window, uint64_t i)
     AGREE(model, mapped == (cell->kind == CELL_PAGE), address);
     if (mapped) {
         AGREE(model, physical == cell->value, address);
-        AGREE(model, pt_entry_flags(pt_entry(entry)).bits == cell->flags, address);
+        AGREE(model, pt_entry_flags(pt_entry(entry), level).bits == cell->flags, address);
     } else {
         AGREE(model, (entry != 0) == (cell->kind == CELL_MARK), address);
         AGREE(model, cell->kind != CELL_MARK || pt_entry_mark(pt_entry(entry)).value == cell->value, address);
@@ -331,7 +331,7 @@ static const uint32_t usual_flags[] = {PT_FLAG_WRITE,
                                        PT_FLAG_GLOBAL | PT_FLAG_NO_CACHE,
                                        0,
                                        PT_FLAG_DIRTY | PT_FLAG_WRITE | PT_FLAG_ACCESSED,
-                                       PT_FLAG_SOFT,
+                                       PT_FLAG_SOFT_0,
                                        PT_FLAG_WRITE_THROUGH | PT_FLAG_EXEC | PT_FLAG_USER};
 
 static enum status attempt(struct model *model, struct step *step)

@@ -509,7 +509,7 @@ IN_EVERY_WAY(harvest_of_larger_pages_and_marks)
     assert_int_equal(reaped.count, 1);
     assert_int_equal(reaped.visits[0].start.v, FOUR_GIB + HUGE_SIZE);
     assert_int_equal(reaped.visits[0].level, 2);
-    assert_int_equal(pt_entry_flags(reaped.visits[0].entry).bits,
+    assert_int_equal(pt_entry_flags(reaped.visits[0].entry, reaped.visits[0].level).bits,
                      PT_FLAG_WRITE | PT_FLAG_ACCESSED | PT_FLAG_DIRTY);
     assert_int_equal(translate(f, FOUR_GIB + HUGE_SIZE, ST_OK).flags.bits, PT_FLAG_WRITE);
     assert_ok(call_harvest(f, &harvest)); /* nothing is left */
@@ -725,8 +725,8 @@ IN_EVERY_WAY(marks_replace_pages_and_say_what_was_there)
     assert_int_equal(was.count, 2);
     assert_int_equal(was.visits[0].start.v, FOUR_GIB + PAGE_SIZE);
     assert_int_equal(pt_entry_paddr(was.visits[0].entry).v, 0x2000);
-    assert_int_equal(pt_entry_flags(was.visits[0].entry).bits, PT_FLAG_WRITE | PT_FLAG_DIRTY);
-    assert_int_equal(pt_entry_flags(was.visits[1].entry).bits, PT_FLAG_WRITE);
+    assert_int_equal(pt_entry_flags(was.visits[0].entry, 1).bits, PT_FLAG_WRITE | PT_FLAG_DIRTY);
+    assert_int_equal(pt_entry_flags(was.visits[1].entry, 1).bits, PT_FLAG_WRITE);
     for (uint64_t i = 1; i < 3; i++) {
         struct pt_translation found = translate(f, FOUR_GIB + i * PAGE_SIZE, ST_NOT_MAPPED);
 
