@@ -10,12 +10,11 @@
 
 enum { HOST_MAX_CPUS = 8 };
 
-struct sim_tlb;
-
-/* What the software MMU knows of an address space: the root of its tables, and a TLB for each CPU. */
+/* What the software MMU knows of an address space: the root of its tables, and the number that its entries in
+ * TLBs carry. */
 struct host_mmu {
     struct paddr root;
-    struct sim_tlb *tlbs; /* HOST_MAX_CPUS of them, on the C heap */
+    uint32_t tag; /* never given twice; 0: destroyed */
 };
 
 extern unsigned char *sim_arena; /* physical address 0; holes are not accessible */

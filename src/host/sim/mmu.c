@@ -2,73 +2,25 @@
  * The software MMU: walks the very tables that the core builds, as the hardware does.
  *
  * Intel SDM vol. 3A, 4.5 (the walk), 4.6 (rights are and-ed over the levels), 4.7 (error codes), 4.8
- * (accessed and dirty bits), 4.10 (what may be cached). Each CPU has for each space
+ * (accessed and dirty bits), 4.10 (what may be cached). Each CPU has caches of translations and of entries
+ * that point to tables (host/sim/tlb.h), and they are believed until they are flushed: a flush that the core
+ * forgets shows as a wrong translation, as it would on the machine. As there, entries that are not present
+ * are never cached; a page fault drops what is cached for its address; a flush of one page drops what the
+ * walk caches have of the space.
  *
- *   - a TLB of translations, with the rights of the whole walk and the size of the page,
- *   - a cache of level-2 entries that point to level-1 tables (a "paging-structure cache"),
- *
- * and both are believed until they are flushed: a flush that the core forgets shows as a wrong translation,
- * as it would on the machine. As there, entries that are not present are never cached; a page fault drops
- * what is cached for its address; a flush of one page drops the whole paging-structure cache of the space.
- *
- * Locking: each TLB has a spin lock of its own (no rank: it is the hardware's, not the core's). A CPU holds
- * its own while it translates and accesses memory, so that a flush waits for the access in flight, like a
- * shootdown waits for the end of an instruction.
+ * Locking: a CPU holds its TLB's lock while it translates and accesses memory, so that a flush waits for the
+ * access in flight, like a shootdown waits for the end of an instruction.
  */
-#include <stdlib.h>
-
 #include "base/check.h"
-#include "host/sim/sim.h"
-#include "pt/fmt/x86_64.h"
+#include "host/sim/tlb.h"
 
-enum {
-    TLB_SETS = 32,
-    TLB_WAYS = 2,
-    TLB_HUGE = 4, /* pages of 2 MiB and 1 GiB */
-    WALK_CACHE = 8
-};
+enum { FLUSH_SINGLY = 64 }; /* a range of more pages is flushed as a whole space */
 
-struct tlb_entry {
-    uint64_t page; /* virtual address of the first byte, | 1: valid */
-    uint64_t to;
-    uint64_t rights; /* PT_WRITE, PT_USER, PT_NO_EXEC of the walk, PT_DIRTY of the leaf */
-    uint8_t level;
-};
-
-struct walk_entry {
-    uint64_t span; /* address >> HUGE_SHIFT << 1 | 1: valid */
-    uint64_t table;
-    uint64_t rights;
-};
-
-struct sim_tlb {
-    uint32_t taken;
-    uint32_t next; /* round robin */
-    struct tlb_entry small[TLB_SETS][TLB_WAYS];
-    struct tlb_entry huge[TLB_HUGE];
-    struct walk_entry walks[WALK_CACHE];
-    struct sim_tlb *next_space; /* list of all, for host_flush_all() */
-    struct host_mmu *mmu;
-};
-
-static struct sim_mmu_counts counts;
-static struct sim_tlb *spaces; /* first TLB of each space */
-static uint32_t spaces_taken;
+static uint32_t last_tag;
 
 static void count(uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
-static void hardware_lock(uint32_t *taken)
-{
-    while (__atomic_exchange_n(taken, 1, __ATOMIC_ACQUIRE) != 0)
-        sim_spin();
-}
-
-static void hardware_unlock(uint32_t *taken)
-{
-    __atomic_store_n(taken, 0, __ATOMIC_RELEASE);
 }
 
 /* ------------------------------------------------------------------ one access */
@@ -76,6 +28,7 @@ static void hardware_unlock(uint32_t *taken)
 struct walk {
     /* what is wanted */
     struct sim_tlb *tlb;
+    uint32_t tag;
     struct paddr root;
     struct vaddr address;
     enum access access;
@@ -98,49 +51,6 @@ static unsigned error_code(const struct walk *walk, bool present)
 {
     return (present ? MMU_PRESENT : 0u) | ((walk->access & ACCESS_WRITE) != 0 ? MMU_WRITE : 0u) |
            (walk->user ? MMU_USER : 0u) | ((walk->access & ACCESS_EXEC) != 0 ? MMU_FETCH : 0u);
-}
-
-static struct tlb_entry *tlb_find(struct sim_tlb *tlb, struct vaddr address)
-{
-    struct tlb_entry *set = tlb->small[(address.v >> PAGE_SHIFT) % TLB_SETS];
-
-    for (unsigned way = 0; way < TLB_WAYS; way++)
-        if (set[way].page == (align_down(address.v, PAGE_SIZE) | 1))
-            return &set[way];
-    for (unsigned i = 0; i < TLB_HUGE; i++)
-        if ((tlb->huge[i].page & 1) != 0 &&
-            tlb->huge[i].page == (align_down(address.v, pt_level_span(tlb->huge[i].level)) | 1))
-            return &tlb->huge[i];
-    return NULL;
-}
-
-static void tlb_insert(struct sim_tlb *tlb, struct vaddr address, unsigned level, uint64_t to,
-                       uint64_t rights)
-{
-    struct tlb_entry *slot = level == 1
-                                 ? &tlb->small[(address.v >> PAGE_SHIFT) % TLB_SETS][tlb->next % TLB_WAYS]
-                                 : &tlb->huge[tlb->next % TLB_HUGE];
-
-    tlb->next++;
-    *slot = (struct tlb_entry){align_down(address.v, pt_level_span(level)) | 1, to, rights, (uint8_t)level};
-}
-
-static void tlb_drop(struct sim_tlb *tlb, struct vaddr address)
-{
-    struct tlb_entry *entry = tlb_find(tlb, address);
-
-    if (entry != NULL)
-        entry->page = 0;
-    for (unsigned i = 0; i < WALK_CACHE; i++)
-        tlb->walks[i].span = 0;
-}
-
-static struct walk_entry *walk_cached(struct sim_tlb *tlb, struct vaddr address)
-{
-    for (unsigned i = 0; i < WALK_CACHE; i++)
-        if (tlb->walks[i].span == ((address.v >> HUGE_SHIFT << 1) | 1))
-            return &tlb->walks[i];
-    return NULL;
 }
 
 /* Bits that must be zero: frame bits above 52 are software's; a huge page's frame must be aligned. */
@@ -171,18 +81,20 @@ static enum walked walk_once(struct walk *walk)
     uint64_t rights = PT_WRITE | PT_USER;
     uint64_t table = walk->root.v;
     unsigned level = PT_LEVELS;
-    const struct walk_entry *cached = walk_cached(walk->tlb, walk->address);
+    unsigned found;
+    const struct walk_entry *cached = tlb_find_walk(walk->tlb, walk->address, &found);
 
     if (cached != NULL) {
         table = cached->table;
         rights = cached->rights;
-        level = 1;
+        level = found - 1;
     }
     for (;; level--) {
         struct pt_entry *at = (struct pt_entry *)host_at(paddr(table)) + pt_index(walk->address, level);
         struct pt_entry entry = pt_entry(__atomic_load_n(&at->bits, __ATOMIC_ACQUIRE));
         uint64_t marks = PT_ACCESSED;
 
+        walk->tlb->counts.walk_reads++;
         if (!pt_entry_present(entry)) {
             walk->error = error_code(walk, false);
             return WALK_FAULT;
@@ -196,9 +108,7 @@ static enum walked walk_once(struct walk *walk)
             if (!mark(at, entry, marks))
                 return WALK_AGAIN;
             table = pt_entry_paddr(entry).v;
-            if (level == 2)
-                walk->tlb->walks[walk->tlb->next++ % WALK_CACHE] =
-                    (struct walk_entry){(walk->address.v >> HUGE_SHIFT << 1) | 1, table, rights};
+            tlb_insert_walk(walk->tlb, walk->address, level, table, rights);
             continue;
         }
         if (!allowed(walk, rights)) {
@@ -217,52 +127,61 @@ static enum walked walk_once(struct walk *walk)
     }
 }
 
+static bool fault(struct walk *walk, unsigned error)
+{
+    walk->error = error;
+    tlb_drop(walk->tlb, walk->tag, walk->address);
+    walk->tlb->counts.faults++;
+    return false;
+}
+
 /* With the TLB locked. */
 static bool translate(struct walk *walk)
 {
-    struct tlb_entry *entry = tlb_find(walk->tlb, walk->address);
+    struct tlb_entry *entry;
     enum walked outcome;
 
+    tlb_enter(walk->tlb, walk->tag);
+    entry = tlb_find(walk->tlb, walk->address);
     if (!pt_canonical(walk->address)) {
         walk->error = error_code(walk, false);
         return false;
     }
-    if (entry != NULL && !allowed(walk, entry->rights)) {
-        walk->error = error_code(walk, true);
-        tlb_drop(walk->tlb, walk->address);
-        count(&counts.faults);
-        return false;
-    }
+    if (entry != NULL && !allowed(walk, entry->rights))
+        return fault(walk, error_code(walk, true));
     if (entry != NULL && ((walk->access & ACCESS_WRITE) == 0 || (entry->rights & PT_DIRTY) != 0)) {
-        walk->to = paddr(entry->to + (walk->address.v & (pt_level_span(entry->level) - 1)));
-        count(&counts.hits);
+        walk->to = paddr(entry->to + (walk->address.v & (pt_level_span(entry->key & 7) - 1)));
+        walk->tlb->counts.hits++;
         return true;
     }
-    if (entry != NULL)
-        entry->page = 0; /* the dirty bit is to be set: walk again */
-    do {
-        count(&counts.walks);
+    do { /* also when the dirty bit is to be set: the translation is replaced */
+        walk->tlb->counts.walks++;
         outcome = walk_once(walk);
         if (outcome == WALK_AGAIN)
-            tlb_drop(walk->tlb, walk->address);
+            tlb_drop(walk->tlb, walk->tag, walk->address);
     } while (outcome == WALK_AGAIN);
-    if (outcome == WALK_FAULT) {
-        tlb_drop(walk->tlb, walk->address);
-        count(&counts.faults);
-    }
-    return outcome == WALK_DONE;
+    return outcome == WALK_DONE || fault(walk, walk->error);
+}
+
+static struct walk walk_of(struct host_mmu *mmu, struct vaddr address, enum access access, bool user)
+{
+    return (struct walk){.tlb = &sim_tlbs[host_cpu()],
+                         .tag = mmu->tag,
+                         .root = mmu->root,
+                         .address = address,
+                         .access = access,
+                         .user = user};
 }
 
 static bool access_as(struct host_mmu *mmu, struct vaddr address, enum access access, bool user,
                       struct paddr *out, unsigned *error)
 {
-    struct walk walk = {
-        .tlb = &mmu->tlbs[host_cpu()], .root = mmu->root, .address = address, .access = access, .user = user};
+    struct walk walk = walk_of(mmu, address, access, user);
     bool done;
 
-    hardware_lock(&walk.tlb->taken);
+    tlb_lock(walk.tlb);
     done = translate(&walk);
-    hardware_unlock(&walk.tlb->taken);
+    tlb_unlock(walk.tlb);
     if (done)
         *out = walk.to;
     else if (error != NULL)
@@ -323,17 +242,16 @@ static void copy_in(unsigned char *to, const unsigned char *from, size_t bytes)
 
 bool mmu_transfer(struct host_mmu *mmu, struct vaddr address, enum access access, void *buffer, size_t bytes)
 {
-    struct walk walk = {
-        .tlb = &mmu->tlbs[host_cpu()], .root = mmu->root, .address = address, .access = access, .user = true};
+    struct walk walk = walk_of(mmu, address, access, true);
     bool done;
 
-    hardware_lock(&walk.tlb->taken);
+    tlb_lock(walk.tlb);
     done = translate(&walk);
     if (done && (access & ACCESS_WRITE) != 0)
         copy_in(host_at(walk.to), buffer, bytes);
     else if (done)
         copy_out(buffer, host_at(walk.to), bytes);
-    hardware_unlock(&walk.tlb->taken);
+    tlb_unlock(walk.tlb);
     return done;
 }
 
@@ -342,82 +260,84 @@ bool mmu_transfer(struct host_mmu *mmu, struct vaddr address, enum access access
 void host_mmu_init(struct host_mmu *mmu, struct paddr root)
 {
     mmu->root = root;
-    mmu->tlbs = calloc(HOST_MAX_CPUS, sizeof(struct sim_tlb));
-    CHECK_ALWAYS(mmu->tlbs != NULL);
-    hardware_lock(&spaces_taken);
-    mmu->tlbs->next_space = spaces;
-    mmu->tlbs->mmu = mmu;
-    spaces = mmu->tlbs;
-    hardware_unlock(&spaces_taken);
+    mmu->tag = __atomic_add_fetch(&last_tag, 1, __ATOMIC_RELAXED);
+    CHECK_ALWAYS(mmu->tag != 0);
+}
+
+static void flush_pages(uint32_t tag, struct vaddr start, uint64_t pages)
+{
+    for (unsigned cpu = 0; cpu < HOST_MAX_CPUS; cpu++) {
+        struct sim_tlb *tlb = &sim_tlbs[cpu];
+
+        tlb_lock(tlb);
+        for (uint64_t i = 0; i < pages; i++)
+            tlb_drop(tlb, tag, vaddr(start.v + i * PAGE_SIZE));
+        tlb_unlock(tlb);
+    }
+}
+
+static void flush_tag(uint32_t tag)
+{
+    for (unsigned cpu = 0; cpu < HOST_MAX_CPUS; cpu++) {
+        tlb_lock(&sim_tlbs[cpu]);
+        tlb_drop_space(&sim_tlbs[cpu], tag);
+        tlb_unlock(&sim_tlbs[cpu]);
+    }
 }
 
 void host_mmu_destroy(struct host_mmu *mmu)
 {
-    hardware_lock(&spaces_taken);
-    for (struct sim_tlb **link = &spaces; *link != NULL; link = &(*link)->next_space)
-        if (*link == mmu->tlbs) {
-            *link = mmu->tlbs->next_space;
-            break;
-        }
-    hardware_unlock(&spaces_taken);
-    free(mmu->tlbs);
-    mmu->tlbs = NULL;
-}
-
-static void flush_one(struct host_mmu *mmu, uint64_t start, uint64_t pages)
-{
-    for (unsigned cpu = 0; cpu < HOST_MAX_CPUS; cpu++) {
-        struct sim_tlb *tlb = &mmu->tlbs[cpu];
-
-        hardware_lock(&tlb->taken);
-        for (uint64_t i = 0; i < pages; i++)
-            tlb_drop(tlb, vaddr(start + i * PAGE_SIZE));
-        hardware_unlock(&tlb->taken);
-    }
-}
-
-static void flush_tlbs(struct sim_tlb *tlbs)
-{
-    for (unsigned cpu = 0; cpu < HOST_MAX_CPUS; cpu++) {
-        hardware_lock(&tlbs[cpu].taken);
-        memset(tlbs[cpu].small, 0, sizeof(tlbs[cpu].small));
-        memset(tlbs[cpu].huge, 0, sizeof(tlbs[cpu].huge));
-        memset(tlbs[cpu].walks, 0, sizeof(tlbs[cpu].walks));
-        hardware_unlock(&tlbs[cpu].taken);
-    }
+    flush_tag(mmu->tag);
+    mmu->tag = 0;
 }
 
 void host_flush_page(struct host_mmu *mmu, struct vaddr page)
 {
-    count(&counts.flushed_pages);
-    flush_one(mmu, page.v, 1);
+    count(&sim_flushes.flushed_pages);
+    flush_pages(mmu->tag, page, 1);
 }
 
 void host_flush_range(struct host_mmu *mmu, struct vaddr start, uint64_t pages)
 {
-    count(&counts.flushed_ranges);
-    if (pages > TLB_SETS * TLB_WAYS)
-        flush_tlbs(mmu->tlbs);
+    count(&sim_flushes.flushed_ranges);
+    if (pages > FLUSH_SINGLY)
+        flush_tag(mmu->tag);
     else
-        flush_one(mmu, start.v, pages);
+        flush_pages(mmu->tag, start, pages);
 }
 
 void host_flush_space(struct host_mmu *mmu)
 {
-    count(&counts.flushed_spaces);
-    flush_tlbs(mmu->tlbs);
+    count(&sim_flushes.flushed_spaces);
+    flush_tag(mmu->tag);
 }
 
 void host_flush_all(void)
 {
-    count(&counts.flushed_all);
-    hardware_lock(&spaces_taken);
-    for (struct sim_tlb *tlbs = spaces; tlbs != NULL; tlbs = tlbs->next_space)
-        flush_tlbs(tlbs);
-    hardware_unlock(&spaces_taken);
+    count(&sim_flushes.flushed_all);
+    for (unsigned cpu = 0; cpu < HOST_MAX_CPUS; cpu++) {
+        tlb_lock(&sim_tlbs[cpu]);
+        tlb_drop_all(&sim_tlbs[cpu]);
+        tlb_unlock(&sim_tlbs[cpu]);
+    }
+}
+
+static void add_counts(struct sim_mmu_counts *out, const struct sim_mmu_counts *more)
+{
+    out->hits += more->hits;
+    out->second_hits += more->second_hits;
+    out->walks += more->walks;
+    out->walk_reads += more->walk_reads;
+    for (unsigned level = 2; level <= PT_LEVELS; level++)
+        out->walk_cache_hits[level] += more->walk_cache_hits[level];
+    out->faults += more->faults;
+    out->switches += more->switches;
+    out->lost_spaces += more->lost_spaces;
 }
 
 void sim_mmu_count(struct sim_mmu_counts *out)
 {
-    *out = counts;
+    *out = sim_flushes;
+    for (unsigned cpu = 0; cpu < HOST_MAX_CPUS; cpu++)
+        add_counts(out, &sim_tlbs[cpu].counts);
 }

@@ -60,6 +60,7 @@ void sim_boot_map(const struct memory_map *map)
     sim_shutdown();
     memset(sim_held, 0, sizeof(sim_held));
     sim_cpu = 0;
+    sim_tlb_configure(&sim_tlb_standard);
     if (map->count != 0)
         sim_arena_bytes = align_up(map->ranges[map->count - 1].end.v, PAGE_SIZE);
     sim_arena = mmap(NULL, sim_arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -47,7 +47,29 @@ extern char sim_panic_message[512];
         sim_panicked;                                                                                        \
     })
 
-/* ------------------------------------------------------------------ the software MMU (mmu.c) */
+/* ------------------------------------------------------------------ the software MMU (mmu.c, tlb.c) */
+
+struct sim_tlb_bank {
+    unsigned entries, ways; /* entries / ways: a power of two */
+};
+enum { SIM_TLB_MOST = 1 << 16, SIM_WALK_LEVELS = 5 };
+
+/* The shape of each CPU's translation caches. */
+struct sim_tlb_config {
+    struct sim_tlb_bank small;      /* first level, 4 KiB pages */
+    struct sim_tlb_bank huge;       /* first level, larger pages */
+    struct sim_tlb_bank second;     /* second level, 4 KiB and 2 MiB; entries 0: none */
+    unsigned walk[SIM_WALK_LEVELS]; /* entries of the walk caches, by the level of what they hold: 2 … 4 */
+    unsigned asids;                 /* spaces that may have entries at a time; 0: any number; 1: a switch of
+                                       spaces empties everything */
+};
+/* What sim_boot() sets: 64 entries of 2 ways, 4 for large pages, one walk cache of 8. */
+extern const struct sim_tlb_config sim_tlb_standard;
+
+/* Is it one that can be built? */
+MUST_USE bool sim_tlb_possible(const struct sim_tlb_config *config);
+/* All TLBs are new ones, and sim_mmu_count() begins at 0. No other thread may access memory meanwhile. */
+void sim_tlb_configure(const struct sim_tlb_config *config);
 
 enum mmu_error {
     MMU_PRESENT = 1, /* the bits of the x86 page-fault error code */
@@ -84,10 +106,18 @@ MUST_USE enum status sim_write(struct space *space, uint64_t to, const void *fro
 MUST_USE enum status sim_fetch(struct space *space, uint64_t from, unsigned char *to);
 
 struct sim_mmu_counts {
-    uint64_t hits, walks, faults;
+    uint64_t hits;                             /* in the TLB, of either level */
+    uint64_t second_hits;                      /* of these, in the second */
+    uint64_t walks;                            /* all others, and writes that must set a dirty bit */
+    uint64_t walk_reads;                       /* entries of tables that walks read from memory */
+    uint64_t walk_cache_hits[SIM_WALK_LEVELS]; /* walks that began below an entry of this level */
+    uint64_t faults;
+    uint64_t switches,
+        lost_spaces; /* to another space; and spaces that lost their entries for want of ASIDs */
     uint64_t flushed_pages, flushed_ranges, flushed_spaces, flushed_all;
 };
-/* Since sim_boot(). */
+/* Since sim_boot() or sim_tlb_configure(), all CPUs' together. No other thread may access memory meanwhile.
+ */
 void sim_mmu_count(struct sim_mmu_counts *out);
 
 #endif
