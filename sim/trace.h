@@ -45,8 +45,9 @@ struct trace_error {
 struct trace_info {
     enum trace_format format;
     uint64_t page_bytes;
-    uint64_t references, writes, pages; /* known before the end only for our own format: else 0 until then */
-    unsigned char hash[32]; /* of the file's bytes; our own format has that of the references in its head */
+    uint64_t references, writes, pages; /* known before the end only for our own format: else what was seen */
+    uint32_t filter;                    /* entries of the filter that a recorder put before; 0: none */
+    uint64_t unfiltered;                /* references before that filter; 0: not known */
 };
 
 struct trace;
@@ -68,6 +69,10 @@ bool trace_rewind(struct trace *trace, struct trace_error *error);
 uint32_t trace_pages(const struct trace *trace);
 uint64_t trace_page_name(const struct trace *trace, uint32_t page);
 void trace_get_info(const struct trace *trace, struct trace_info *info);
+/* What tells this stream of references, read with these options, from all others: BLAKE2b of 32 bytes. Our
+ * own format has it at hand; of any other the file is read once for it. False for a pipe (of our own format:
+ * before its end). */
+bool trace_hash(const struct trace *trace, unsigned char hash[32], struct trace_error *error);
 /* 0 … 1, for a progress bar; negative when it is not known. */
 double trace_progress(const struct trace *trace);
 

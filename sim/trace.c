@@ -1,0 +1,218 @@
+/*
+ * Traces: opens one, finds out its format, and calls the reader of that format.
+ */
+#include "sim/trace.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/bytes.h"
+#include "sim/trace_format.h"
+#include "sim/trace_internal.h"
+
+enum { STANDARD_PAGE_BYTES = 4096, LOOK_BYTES = 4096 };
+
+static bool take_options(struct trace *trace, const struct trace_options *options, struct trace_error *error);
+static bool open_format(struct trace *trace, struct trace_error *error);
+static enum trace_format guess(const struct trace_source *source);
+
+bool trace_fail(struct trace_error *error, const char *path, const char *format, ...)
+{
+    va_list args;
+    int length = snprintf(error->text, sizeof(error->text), "%.150s: ", path);
+
+    va_start(args, format);
+    vsnprintf(error->text + length, sizeof(error->text) - (size_t)length, format, args);
+    va_end(args);
+    return false;
+}
+
+bool trace_fail_at(struct trace_error *error, const char *path, uint64_t offset, const char *format, ...)
+{
+    va_list args;
+    int length = snprintf(error->text, sizeof(error->text), "%.150s: at byte %llu: ", path,
+                          (unsigned long long)offset);
+
+    va_start(args, format);
+    vsnprintf(error->text + length, sizeof(error->text) - (size_t)length, format, args);
+    va_end(args);
+    return false;
+}
+
+struct trace *trace_open(const char *path, const struct trace_options *options, struct trace_error *error)
+{
+    struct trace *trace = calloc(1, sizeof(*trace));
+
+    if (!trace) {
+        trace_fail(error, path, "not enough memory");
+        return NULL;
+    }
+    trace->line = 1;
+    trace->source = source_open(path, error);
+    if (trace->source && take_options(trace, options, error) && open_format(trace, error))
+        return trace;
+    trace_close(trace);
+    return NULL;
+}
+
+void trace_close(struct trace *trace)
+{
+    if (!trace)
+        return;
+    packed_close(trace);
+    source_close(trace->source);
+    names_free(&trace->names);
+    free(trace);
+}
+
+static bool take_options(struct trace *trace, const struct trace_options *options, struct trace_error *error)
+{
+    if (options)
+        trace->options = *options;
+    if (trace->options.address_bits == 0)
+        trace->options.address_bits = 64;
+    uint64_t page_bytes = trace->options.page_bytes ? trace->options.page_bytes : STANDARD_PAGE_BYTES;
+
+    if (trace->options.address_bits > 64)
+        return trace_fail(error, trace->source->path, "addresses of %u bits, expected at most 64",
+                          trace->options.address_bits);
+    if ((page_bytes & (page_bytes - 1)) != 0)
+        return trace_fail(error, trace->source->path, "pages of %llu bytes, expected a power of two",
+                          (unsigned long long)page_bytes);
+    trace->last_page = (UINT64_MAX >> (64 - trace->options.address_bits)) / page_bytes;
+    return true;
+}
+
+static bool open_format(struct trace *trace, struct trace_error *error)
+{
+    struct trace_source *source = trace->source;
+
+    if (!source_need(source, LOOK_BYTES, error))
+        return false;
+    if (source_left(source) == 0)
+        return trace_fail_at(error, source->path, 0, "the file is empty, expected a trace");
+    trace->format = trace->options.format == TRACE_GUESS ? guess(source) : trace->options.format;
+    if (trace->format == TRACE_QUIRE)
+        return packed_open(trace, error);
+    if (trace->options.page_bytes == 0)
+        trace->options.page_bytes = STANDARD_PAGE_BYTES;
+    return true;
+}
+
+/* ------------------------------------------------------------------ which format? */
+
+static bool begins_with(const struct trace_source *source, const void *bytes, size_t count)
+{
+    return source_left(source) >= count && memcmp(source->at, bytes, count) == 0;
+}
+
+static bool is_text(const struct trace_source *source)
+{
+    size_t left = source_left(source) < LOOK_BYTES ? source_left(source) : LOOK_BYTES;
+
+    for (size_t i = 0; i < left; i++)
+        if (source->at[i] >= 0x7f || (source->at[i] < ' ' && (source->at[i] < '\t' || source->at[i] > '\r')))
+            return false;
+    return true;
+}
+
+static enum trace_format guess(const struct trace_source *source)
+{
+    if (begins_with(source, FORMAT_MAGIC, FORMAT_MAGIC_BYTES))
+        return TRACE_QUIRE;
+    return is_text(source) ? TRACE_TEXT : TRACE_RAW64;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static bool read_block(struct trace *trace, size_t *count, struct trace_error *error)
+{
+    switch (trace->format) {
+    case TRACE_QUIRE:
+        return packed_read(trace, count, error);
+    case TRACE_TEXT:
+        return text_read(trace, count, error);
+    case TRACE_RAW64:
+        return raw64_read(trace, count, error);
+    default:
+        return trace_fail(error, trace->source->path, "in a format that cannot be read");
+    }
+}
+
+bool trace_next(struct trace *trace, struct policy_block *block, struct trace_error *error)
+{
+    size_t count = 0;
+
+    *block = (struct policy_block){.references = trace->block};
+    if (!read_block(trace, &count, error))
+        return false;
+    if (count == 0 && trace->references == 0)
+        return trace_fail_at(error, trace->source->path, source_offset(trace->source),
+                             "the file ends without a reference, expected one at least");
+    for (size_t i = 0; trace->format != TRACE_QUIRE && i < count; i++)
+        trace->writes += trace->block[i] & 1;
+    trace->references += count;
+    block->count = count;
+    return true;
+}
+
+bool trace_refuse_page(const struct trace *trace, uint64_t page, uint64_t offset, struct trace_error *error)
+{
+    if (page > trace->last_page)
+        return trace_fail_at(error, trace->source->path, offset,
+                             "page %llu, expected one that an address of %u bits can reach",
+                             (unsigned long long)page, trace->options.address_bits);
+    return trace_fail_at(error, trace->source->path, offset, "not enough memory for more than %u pages",
+                         trace->names.count);
+}
+
+bool trace_rewind(struct trace *trace, struct trace_error *error)
+{
+    if (!source_rewind(trace->source, error) || !source_need(trace->source, LOOK_BYTES, error))
+        return false;
+    trace->references = 0;
+    trace->writes = 0;
+    trace->line = 1;
+    if (trace->packed)
+        packed_rewind(trace);
+    return true;
+}
+
+uint32_t trace_pages(const struct trace *trace)
+{
+    return trace->names.count;
+}
+
+uint64_t trace_page_name(const struct trace *trace, uint32_t page)
+{
+    return trace->names.names[page];
+}
+
+void trace_get_info(const struct trace *trace, struct trace_info *info)
+{
+    *info = (struct trace_info){.format = trace->format,
+                                .page_bytes = trace->options.page_bytes,
+                                .references = trace->references,
+                                .writes = trace->writes,
+                                .pages = trace->names.count};
+    if (trace->packed)
+        packed_info(trace, info);
+}
+
+bool trace_hash(const struct trace *trace, unsigned char hash[32], struct trace_error *error)
+{
+    unsigned char salt[16] = {0};
+
+    if (trace->packed)
+        return packed_hash(trace, hash, error);
+    bytes_put32(salt, trace->format);
+    bytes_put64(salt + 8, trace->options.page_bytes);
+    return source_hash(trace->source, salt, sizeof(salt), hash, error);
+}
+
+double trace_progress(const struct trace *trace)
+{
+    return source_progress(trace->source);
+}
