@@ -1,26 +1,33 @@
 /*
- * The page-table library on the host: a million pages of 4 KiB in an arena of 512 MiB. Prints nanoseconds a
- * page (or a table), the best of some rounds.
+ * The page-table library on the host: a million pages of 4 KiB in an arena of 512 MiB, each row beside the
+ * plain loop of reference_pt.c in the same run, the two taking turns. Nanoseconds a page (or a table), the
+ * best of some rounds.
  *
- *   bench_pt             every row
- *   bench_pt ROW         one row once, for valgrind --tool=callgrind --toggle-collect=row_ROW (instructions)
+ *   bench-pt [-1] [-t] [NAME]
+ *       -1   one round: for valgrind (bench/pt counts the instructions inside the functions row_... and
+ * plain_...) -t   for programs: name, text, goals, ns, plain row, its ns, separated by tabs -s   a
+ * sixty-fourth of the pages: only to see that every row works
  */
 #include "quire/pt_cursor.h"
+#include "reference_pt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { PAGES = 1 << 20, ROUNDS = 5 };
+enum { MOST_PAGES = 1 << 20, ROUNDS = 7 };
+#define PAGES ((uint64_t)pages_now)
+#define SPARSE_TABLES ((uint64_t)pages_now / 64)
 #define ARENA ((uint64_t)512 << 20)
 #define START ((uint64_t)0x100000000)
 #define SPARSE ((uint64_t)0x10000000000) /* a page in each level-1 table */
-enum { SPARSE_TABLES = 1 << 14 };
 
+static uint32_t pages_now = MOST_PAGES;
 static unsigned char *arena;
 static uint64_t arena_next, given;
 static uint32_t *order; /* a permutation */
+static struct paddr *list;
 static struct pt pt;
 static struct pt_alloc alloc;
 
@@ -60,8 +67,7 @@ static void must(enum status status)
         failed(status);
 }
 
-/* ------------------------------------------------------------------ rows; each names what was there before
- */
+/* ------------------------------------------------------------------ rows */
 
 #define ROW __attribute__((noinline)) static void
 
@@ -192,6 +198,28 @@ ROW row_cursor_unmap(void)
         must(pt_flush_ignore(pt_cursor_unmap(&cursor, vaddr(START + i * PAGE_SIZE))));
 }
 
+/* Accessed and dirty bits of all pages: to a bitmap, and cleared. */
+ROW row_harvest(void)
+{
+    static uint64_t accessed[MOST_PAGES / 64], dirty[MOST_PAGES / 64];
+    struct pt_harvest harvest = {.start = vaddr(START),
+                                 .length_bytes = PAGES * PAGE_SIZE,
+                                 .clear = pt_flags(PT_FLAG_ACCESSED | PT_FLAG_DIRTY),
+                                 .accessed = accessed,
+                                 .dirty = dirty};
+
+    pt.live = true;
+    must(pt_flush_ignore(pt_harvest(&pt, &harvest)));
+}
+
+ROW row_map_list(void)
+{
+    struct pt_map_list request = {
+        .start = vaddr(START), .frames = list, .count = PAGES, .flags = pt_flags(PT_FLAG_WRITE)};
+
+    must(pt_flush_ignore(pt_map_list(&pt, &request)));
+}
+
 static void clean(uint64_t start, uint64_t bytes)
 {
     static uint64_t storage[512];
@@ -212,6 +240,95 @@ ROW row_clean_sparse(void)
     clean(SPARSE, SPARSE_TABLES * HUGE_SIZE * 4);
 }
 
+/* ------------------------------------------------------------------ the plain loops */
+
+static bool reference_take(void *context, uint64_t *frame)
+{
+    struct paddr taken;
+
+    if (!take(context, &taken))
+        return false;
+    *frame = taken.v;
+    return true;
+}
+
+static void plain_must(enum reference_status status)
+{
+    if (status != REFERENCE_OK)
+        failed(ST_INVALID);
+}
+
+static struct reference reference(void)
+{
+    return (struct reference){
+        .root = pt.root.v, .offset = (uint64_t)(uintptr_t)arena, .take = reference_take};
+}
+
+ROW plain_map(void)
+{
+    struct reference tables = reference();
+
+    for (uint64_t i = 0; i < PAGES; i++)
+        plain_must(reference_map(&tables, START + i * PAGE_SIZE, i * PAGE_SIZE, PT_PRESENT | PT_WRITE));
+}
+
+ROW plain_translate(void)
+{
+    struct reference tables = reference();
+    uint64_t sum = 0, physical, flags;
+
+    for (uint64_t i = 0; i < PAGES; i++) {
+        plain_must(reference_translate(&tables, START + i * PAGE_SIZE, &physical, &flags));
+        sum += physical;
+    }
+    sink = sum;
+}
+
+ROW plain_translate_random(void)
+{
+    struct reference tables = reference();
+    uint64_t sum = 0, physical, flags;
+
+    for (uint64_t i = 0; i < PAGES; i++) {
+        plain_must(reference_translate(&tables, START + order[i] * PAGE_SIZE, &physical, &flags));
+        sum += physical;
+    }
+    sink = sum;
+}
+
+ROW plain_protect(void)
+{
+    struct reference tables = reference();
+
+    for (uint64_t i = 0; i < PAGES; i++)
+        plain_must(reference_protect(&tables, START + i * PAGE_SIZE, PT_PRESENT | PT_USER));
+}
+
+ROW plain_unmap(void)
+{
+    struct reference tables = reference();
+    uint64_t frame;
+
+    for (uint64_t i = 0; i < PAGES; i++) {
+        plain_must(reference_unmap(&tables, START + i * PAGE_SIZE, &frame));
+        alloc.give_page(NULL, paddr(frame), 1);
+    }
+}
+
+ROW plain_clean_dense(void)
+{
+    struct reference tables = reference();
+
+    sink = reference_clean(&tables, START, PAGES * PAGE_SIZE);
+}
+
+ROW plain_clean_sparse(void)
+{
+    struct reference tables = reference();
+
+    sink = reference_clean(&tables, SPARSE, SPARSE_TABLES * HUGE_SIZE * 4);
+}
+
 /* ------------------------------------------------------------------ what is there before a row */
 
 static void nothing(void)
@@ -223,10 +340,17 @@ static void mapped(void)
     map_by(PAGES);
 }
 
+static void marked(void)
+{
+    map_by(PAGES);
+    must(pt_flush_ignore(pt_protect(&pt, vaddr(START), PAGES * PAGE_SIZE,
+                                    pt_flags(PT_FLAG_ACCESSED | PT_FLAG_DIRTY), pt_flags(0), PT_STRICT)));
+}
+
 static void emptied(void)
 {
     map_by(PAGES);
-    row_unmap_all();
+    must(pt_flush_ignore(pt_unmap(&pt, vaddr(START), PAGES * PAGE_SIZE, PT_STRICT)));
 }
 
 /* Level-1 tables with holes between them. */
@@ -236,31 +360,52 @@ static void emptied_sparse(void)
         must(pt_make_tables(&pt, vaddr(SPARSE + i * 4 * HUGE_SIZE), PAGE_SIZE, 1));
 }
 
+struct plain {
+    const char *name;
+    void (*run)(void);
+};
+static const struct plain with_map = {"plain_map", plain_map};
+static const struct plain with_translate = {"plain_translate", plain_translate};
+static const struct plain with_translate_random = {"plain_translate_random", plain_translate_random};
+static const struct plain with_protect = {"plain_protect", plain_protect};
+static const struct plain with_unmap = {"plain_unmap", plain_unmap};
+static const struct plain with_clean_dense = {"plain_clean_dense", plain_clean_dense};
+static const struct plain with_clean_sparse = {"plain_clean_sparse", plain_clean_sparse};
+
 static const struct row {
     const char *name, *text;
     void (*before)(void);
     void (*run)(void);
-    uint64_t count;
+    unsigned per; /* pages for which there is one operation that counts */
+    const struct plain *plain;
+    double goal; /* times as fast as the plain loop */
+    double instructions;
 } rows[] = {
-    {"map_1", "map, a page at a time", nothing, row_map_1, PAGES},
-    {"map_16", "map, 16 pages a call", nothing, row_map_16, PAGES},
-    {"map_512", "map, 512 pages a call", nothing, row_map_512, PAGES},
-    {"map_all", "map, one call", nothing, row_map_all, PAGES},
-    {"translate", "translate, sequential", mapped, row_translate, PAGES},
-    {"translate_random", "translate, random", mapped, row_translate_random, PAGES},
-    {"protect_1", "change flags, a page at a time", mapped, row_protect_1, PAGES},
-    {"protect_all", "change flags, one call", mapped, row_protect_all, PAGES},
-    {"unmap_1", "unmap, a page at a time", mapped, row_unmap_1, PAGES},
-    {"unmap_all", "unmap, one call, frames kept", mapped, row_unmap_all, PAGES},
-    {"unmap_give", "unmap, one call, every frame handed back", mapped, row_unmap_give, PAGES},
-    {"cursor_map", "map with a cursor, a page at a time", nothing, row_cursor_map, PAGES},
-    {"cursor_translate", "translate with a cursor, sequential", mapped, row_cursor_translate, PAGES},
-    {"cursor_unmap", "unmap with a cursor, a page at a time", mapped, row_cursor_unmap, PAGES},
-    {"clean_dense", "clean up an empty table, dense", emptied, row_clean_dense, PAGES / 512},
-    {"clean_sparse", "clean up an empty table, sparse", emptied_sparse, row_clean_sparse, SPARSE_TABLES},
+    {"map_1", "map, a page at a time", nothing, row_map_1, 1, &with_map, 1, 0},
+    {"map_16", "map, 16 pages a call", nothing, row_map_16, 1, &with_map, 5, 0},
+    {"map_512", "map, 512 pages a call", nothing, row_map_512, 1, &with_map, 10, 1.7},
+    {"map_all", "map, one call", nothing, row_map_all, 1, &with_map, 10, 1.7},
+    {"map_list", "map a list of frames, one call", nothing, row_map_list, 1, &with_map, 1, 0},
+    {"translate", "translate, sequential", mapped, row_translate, 1, &with_translate, 1, 0},
+    {"translate_random", "translate, random", mapped, row_translate_random, 1, &with_translate_random, 1, 0},
+    {"protect_1", "change flags, a page at a time", mapped, row_protect_1, 1, &with_protect, 1, 0},
+    {"protect_all", "change flags, one call", mapped, row_protect_all, 1, &with_protect, 8, 0},
+    {"harvest", "test and clear accessed and dirty, one call", marked, row_harvest, 1, &with_protect, 1, 0},
+    {"unmap_1", "unmap, a page at a time", mapped, row_unmap_1, 1, &with_unmap, 1, 0},
+    {"unmap_all", "unmap, one call, frames kept", mapped, row_unmap_all, 1, &with_unmap, 2, 0},
+    {"unmap_give", "unmap, one call, every frame handed back", mapped, row_unmap_give, 1, &with_unmap, 2, 0},
+    {"cursor_map", "map with a cursor, a page at a time", nothing, row_cursor_map, 1, &with_map, 1.6, 0},
+    {"cursor_translate", "translate with a cursor, sequential", mapped, row_cursor_translate, 1,
+     &with_translate, 2, 0},
+    {"cursor_unmap", "unmap with a cursor, a page at a time", mapped, row_cursor_unmap, 1, &with_unmap, 1, 0},
+    {"clean_dense", "clean up an empty table, dense", emptied, row_clean_dense, 512, &with_clean_dense, 40,
+     0},
+    {"clean_sparse", "clean up an empty table, sparse", emptied_sparse, row_clean_sparse, 64,
+     &with_clean_sparse, 40, 0},
 };
 
-static double run_row(const struct row *row)
+/* Nanoseconds an operation of `run`. */
+static double time_of(const struct row *row, void (*run)(void))
 {
     struct timespec from, to;
 
@@ -269,38 +414,73 @@ static double run_row(const struct row *row)
     must(pt_create(&pt, pt_reach_offset((uint64_t)(uintptr_t)arena), &alloc));
     row->before();
     clock_gettime(CLOCK_MONOTONIC, &from);
-    row->run();
+    run();
     clock_gettime(CLOCK_MONOTONIC, &to);
     return ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
-           (double)row->count;
+           (double)(PAGES / row->per);
 }
 
-int main(int argc, char **argv)
+static double least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static void measure(const struct row *row, unsigned rounds, bool for_programs)
+{
+    double ns = 1e18, plain_ns = 1e18;
+
+    for (unsigned round = 0; round < rounds; round++) {
+        plain_ns = least(plain_ns, time_of(row, row->plain->run));
+        ns = least(ns, time_of(row, row->run));
+    }
+    if (for_programs)
+        printf("row_%s\t%s\t%u\t%g\t%g\t%.3f\t%s\t%.3f\n", row->name, row->text, row->per, row->goal,
+               row->instructions, ns, row->plain->name, plain_ns);
+    else
+        printf("%-46s %8.2f ns, plain loop %8.2f ns, %6.1f times as fast\n", row->text, ns, plain_ns,
+               plain_ns / ns);
+}
+
+static void prepare(void)
 {
     uint64_t random = 1;
 
     arena = aligned_alloc(HUGE_SIZE, ARENA);
     arena_next = ARENA / 4; /* touched before anything is measured */
     order = malloc(PAGES * sizeof *order);
+    list = malloc(PAGES * sizeof *list);
     alloc = (struct pt_alloc){.take = take, .give = give, .give_page = give_page, .zeroed = true};
     for (uint32_t i = 0; i < PAGES; i++)
         order[i] = i;
-    for (uint32_t i = PAGES - 1; i > 0; i--) {
+    for (uint32_t i = pages_now - 1; i > 0; i--) {
         random = random * 6364136223846793005u + 1442695040888963407u; /* Knuth, MMIX */
         uint32_t k = (uint32_t)(random >> 33) % (i + 1), spare = order[i];
         order[i] = order[k];
         order[k] = spare;
     }
-    for (unsigned r = 0; r < sizeof rows / sizeof *rows; r++) {
-        double best = 1e18;
+    for (uint32_t i = 0; i < PAGES; i++)
+        list[i] = paddr(order[i] * PAGE_SIZE);
+}
 
-        if (argc > 1 && strcmp(argv[1], rows[r].name) != 0)
-            continue;
-        for (unsigned round = 0; round < (argc > 1 ? 1 : ROUNDS); round++) {
-            double ns = run_row(&rows[r]);
-            best = ns < best ? ns : best;
-        }
-        printf("%-44s %8.2f ns\n", rows[r].text, best);
+int main(int argc, char **argv)
+{
+    unsigned rounds = ROUNDS;
+    bool for_programs = false;
+    const char *only = NULL;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-1") == 0)
+            rounds = 1;
+        else if (strcmp(argv[i], "-t") == 0)
+            for_programs = true;
+        else if (strcmp(argv[i], "-s") == 0)
+            pages_now = MOST_PAGES / 64;
+        else
+            only = argv[i];
     }
+    prepare();
+    for (unsigned r = 0; r < sizeof rows / sizeof *rows; r++)
+        if (!only || strcmp(only, rows[r].name) == 0)
+            measure(&rows[r], rounds, for_programs);
     return 0;
 }

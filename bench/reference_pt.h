@@ -1,0 +1,34 @@
+/*
+ * What the library is measured against: x86-64 tables handled a page at a time, from the root to the leaf, as
+ * a page-table interface for single pages does it. No ranges, no counts, nothing remembered. The tables'
+ * frames are at a fixed distance.
+ */
+#ifndef BENCH_REFERENCE_PT_H
+#define BENCH_REFERENCE_PT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reference {
+    uint64_t root, offset;                        /* physical address; where physical address 0 is */
+    bool (*take)(void *context, uint64_t *frame); /* gives zeroes */
+};
+
+enum reference_status {
+    REFERENCE_OK,
+    REFERENCE_NO_MEMORY,
+    REFERENCE_MAPPED,
+    REFERENCE_NOT_MAPPED,
+    REFERENCE_HUGE
+};
+
+enum reference_status reference_map(const struct reference *tables, uint64_t page, uint64_t frame,
+                                    uint64_t flags);
+enum reference_status reference_translate(const struct reference *tables, uint64_t address,
+                                          uint64_t *physical, uint64_t *flags);
+enum reference_status reference_protect(const struct reference *tables, uint64_t page, uint64_t flags);
+enum reference_status reference_unmap(const struct reference *tables, uint64_t page, uint64_t *frame);
+/* Takes out every level-1 table in the range that is empty, by looking at its entries; how many. */
+uint64_t reference_clean(const struct reference *tables, uint64_t start, uint64_t bytes);
+
+#endif
