@@ -6,7 +6,7 @@
 
 #include "pt_model.h"
 
-#include "quire/pt_cursor.h"
+#include "quire/pt_tlb.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +224,104 @@ static void a_batch_covers_what_it_cannot_list(void **state)
     assert_int_equal(flushes.seen[1].pages, 2);
     pt_batch_finish(&batch); /* nothing was added */
     assert_int_equal(flushes.count, 2);
+    fixture_close(f);
+}
+
+/* ------------------------------------------------------------------ spaces with numbers, and several CPUs */
+
+enum { CPUS = 3, SPACES = 4, CPU_PAGES = 64 };
+
+/* What each CPU holds of each space: the pages from FOUR_GIB on. */
+struct cpus {
+    bool holds[CPUS][SPACES][CPU_PAGES];
+    unsigned now; /* the one that runs */
+    unsigned told, singly, whole;
+    const struct pt_tlb *tlb;
+};
+
+static void forget_page(void *context, unsigned space, struct vaddr page, enum pt_flush_kind kind)
+{
+    struct cpus *cpus = context;
+
+    cpus->holds[cpus->now][space][(page.v - FOUR_GIB) / PAGE_SIZE] = false;
+    cpus->singly++;
+}
+
+static void forget_space(void *context, unsigned space, enum pt_flush_kind kind)
+{
+    struct cpus *cpus = context;
+
+    memset(cpus->holds[cpus->now][space], 0, sizeof cpus->holds[cpus->now][space]);
+    cpus->whole++;
+}
+
+static void tell_others(void *context, const struct pt_tlb_order *order)
+{
+    struct cpus *cpus = context;
+    unsigned self = cpus->now;
+
+    for (cpus->now = 0; cpus->now < CPUS; cpus->now++)
+        if (cpus->now != self)
+            pt_tlb_obey(cpus->tlb, order);
+    cpus->now = self;
+    cpus->told++;
+}
+
+static unsigned held(const struct cpus *cpus, unsigned space)
+{
+    unsigned count = 0;
+
+    for (unsigned cpu = 0; cpu < CPUS; cpu++)
+        for (unsigned i = 0; i < CPU_PAGES; i++)
+            count += cpus->holds[cpu][space][i];
+    return count;
+}
+
+static void every_cpu_forgets_the_space_it_is_told(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct cpus cpus = {.now = 1};
+    struct pt_tlb tlb = {.space = 2,
+                         .forget_page = forget_page,
+                         .forget_space = forget_space,
+                         .tell_others = tell_others,
+                         .context = &cpus};
+    struct pt_flusher flusher = pt_tlb_flusher(&tlb);
+
+    cpus.tlb = &tlb;
+    memset(cpus.holds, 1, sizeof cpus.holds);
+    fixture_open(f, WAY_OFFSET);
+    assert_ok(map(f, FOUR_GIB, 0, CPU_PAGES * PAGE_SIZE, PT_SIZE_4K));
+    assert_ok(pt_flush_now(pt_unmap(&f->pt, vaddr(FOUR_GIB), 5 * PAGE_SIZE, PT_STRICT), &flusher));
+    assert_int_equal(held(&cpus, 2), CPUS * (CPU_PAGES - 5));
+    assert_int_equal(cpus.told, 1);
+    assert_int_equal(cpus.singly, CPUS * 5);
+    assert_int_equal(cpus.whole, 0);
+    assert_ok(
+        pt_flush_now(pt_unmap(&f->pt, vaddr(FOUR_GIB + 5 * PAGE_SIZE), 32 * PAGE_SIZE, PT_STRICT), &flusher));
+    assert_int_equal(cpus.whole, 0);
+    assert_int_equal(held(&cpus, 2), CPUS * (CPU_PAGES - 37));
+    /* more than 32: everything of the space, and nothing of others */
+    assert_ok(pt_flush_now(pt_protect(&f->pt, vaddr(FOUR_GIB + 37 * PAGE_SIZE), PAGE_SIZE, pt_flags(0),
+                                      pt_flags(PT_FLAG_WRITE), PT_STRICT),
+                           &flusher));
+    assert_int_equal(cpus.whole, 0);
+    assert_ok(map(f, FOUR_GIB, 0, 37 * PAGE_SIZE, PT_SIZE_4K));
+    assert_ok(pt_flush_now(pt_unmap(&f->pt, vaddr(FOUR_GIB), 33 * PAGE_SIZE, PT_STRICT), &flusher));
+    assert_int_equal(cpus.whole, CPUS);
+    assert_int_equal(held(&cpus, 2), 0);
+    for (unsigned space = 0; space < SPACES; space++)
+        assert_int_equal(held(&cpus, space), space == 2 ? 0 : CPUS * CPU_PAGES);
+    /* alone, and through a batch */
+    struct pt_batch batch;
+
+    tlb.tell_others = NULL;
+    tlb.space = 1;
+    pt_batch_init(&batch, &f->alloc, &flusher, NULL, 0);
+    assert_ok(pt_batch_add(&batch, pt_unmap(&f->pt, vaddr(FOUR_GIB + 40 * PAGE_SIZE), PAGE_SIZE, PT_STRICT)));
+    assert_ok(pt_batch_add(&batch, pt_unmap(&f->pt, vaddr(FOUR_GIB + 50 * PAGE_SIZE), PAGE_SIZE, PT_STRICT)));
+    pt_batch_finish(&batch);
+    assert_int_equal(held(&cpus, 1), CPUS * CPU_PAGES - 2);
     fixture_close(f);
 }
 
@@ -982,6 +1080,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_flushes_32_pages_one_by_one_then_all),
         cmocka_unit_test(a_batch_covers_what_it_cannot_list),
+        cmocka_unit_test(every_cpu_forgets_the_space_it_is_told),
         cmocka_unit_test(whole_trees_are_walked),
         cmocka_unit_test(a_list_maps_each_of_its_frames),
         cmocka_unit_test(a_list_says_what_is_in_the_way),
