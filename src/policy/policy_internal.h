@@ -52,6 +52,18 @@ static inline void policy_forget(struct policy *policy, uint32_t page)
         policy->host->forget(policy->host->context, policy, page);
 }
 
+/* 0 … below - 1 (below > 0), from a state that may begin with any number: SplitMix64 (Steele, Lea, Flood,
+ * OOPSLA 2014), and the high half of a product instead of a division. */
+static inline uint32_t policy_random_below(uint64_t *random, uint32_t below)
+{
+    uint64_t number = *random += 0x9e3779b97f4a7c15u;
+
+    number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9u;
+    number = (number ^ (number >> 27)) * 0x94d049bb133111ebu;
+    number ^= number >> 31;
+    return (uint32_t)(((number >> 32) * below) >> 32);
+}
+
 /* The next `bytes` of a policy's memory, aligned to 8: what policies lay out in bytes() and init() alike. */
 static inline void *policy_carve(uint8_t **at, size_t bytes)
 {

@@ -199,7 +199,7 @@ static void prefers_the_clean(void **state)
         come(policy, page);
     for (int i = 0; i < 3; i++) /* the bits of loading have been seen */
         policy_tick(policy);
-    policy->now += UINT32_MAX;
+    policy->now += (uint64_t)1 << 30; /* nor is any in use */
     for (uint32_t page = 0; page < FRAMES; page++) {
         policy->state[page] &= (uint8_t)~POLICY_REFERENCED;
         policy->state[page] |= page % 2 ? 0 : POLICY_DIRTY;
