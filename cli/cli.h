@@ -34,6 +34,8 @@ int cmd_dump(int argc, char **argv);
 void cmd_dump_help(void);
 int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
+int cmd_sim(int argc, char **argv);
+void cmd_sim_help(void);
 
 /* "quire: " and the message on standard error, as one line. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

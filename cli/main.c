@@ -13,6 +13,7 @@ const struct verb verbs[] = {
     {"boot", "boot the kernel and run a program in it", cmd_boot, cmd_boot_help},
     {"dump", "print the page tables of a running machine", cmd_dump, cmd_dump_help},
     {"help", "explain a verb", cmd_help, cmd_help_help},
+    {"sim", "simulate paging of a trace of references", cmd_sim, cmd_sim_help},
 };
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
@@ -62,7 +63,7 @@ int main(int argc, char **argv)
     const struct verb *verb = verb_find(argv[1]);
 
     if (!verb) {
-        say("%s: no such verb; expected boot, dump or help", argv[1]);
+        say("%s: no such verb; `quire help` lists them", argv[1]);
         return EXIT_USAGE;
     }
     if (argc > 2 && strcmp(argv[2], "--help") == 0) {

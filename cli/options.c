@@ -2,6 +2,7 @@
  * Options of a verb: reads the words by the verb's table, and prints the table as help.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,30 @@ int options_parse(const char *verb, const struct option_spec *specs, int argc, c
     return at;
 }
 
+bool options_parse_mixed(const char *verb, const struct option_spec *specs, int argc, char **argv,
+                         struct strings *words)
+{
+    int at = 0;
+
+    /* argv[at] is a word, the verb at first; what is behind it may be options. */
+    while (at < argc) {
+        int next = options_parse(verb, specs, argc - at, argv + at);
+
+        if (next < 0) {
+            return false;
+        }
+        bool rest = next > 1 && strcmp(argv[at + next - 1], "--") == 0;
+
+        at += next;
+        do {
+            if (at < argc) {
+                strings_add(words, must_copy(argv[at]));
+            }
+        } while (rest && ++at < argc);
+    }
+    return true;
+}
+
 static const struct option_spec *option_find(const struct option_spec *specs, const char *word, size_t length)
 {
     for (; specs->name; specs++) {
@@ -92,6 +117,31 @@ bool parse_size(const char *text, uint64_t *bytes)
     return true;
 }
 
+bool parse_number(const char *text, uint64_t *number)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)text[0])) {
+        return false;
+    }
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return *end == '\0' && errno == 0;
+}
+
+static void add_parts(struct strings *list, const char *text)
+{
+    for (;;) {
+        size_t length = strcspn(text, ",");
+
+        strings_add(list, must_format("%.*s", (int)length, text));
+        if (!text[length]) {
+            return;
+        }
+        text += length + 1;
+    }
+}
+
 static bool parse_seconds(const char *text, int64_t *ms)
 {
     char *end;
@@ -123,6 +173,12 @@ static bool option_set(const char *verb, const struct option_spec *spec, char *v
             return false;
         }
         return true;
+    case OPTION_NUMBER:
+        if (!parse_number(value, spec->value)) {
+            say("%s: %s: expected a whole number, got '%s'", verb, spec->name, value);
+            return false;
+        }
+        return true;
     case OPTION_SECONDS:
         if (!parse_seconds(value, spec->value)) {
             say("%s: %s: expected a number of seconds above 0, got '%s'", verb, spec->name, value);
@@ -131,6 +187,9 @@ static bool option_set(const char *verb, const struct option_spec *spec, char *v
         return true;
     case OPTION_LIST:
         strings_add(spec->value, must_copy(value));
+        return true;
+    case OPTION_COMMAS:
+        add_parts(spec->value, value);
         return true;
     }
     return false;

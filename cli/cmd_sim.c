@@ -1,0 +1,68 @@
+/*
+ * quire sim: how a trace of page references would be paged, in how much memory, by which policy.
+ */
+#include <stdio.h>
+
+#include "cli/sim.h"
+
+/* Groups of options, in the order of the help. */
+enum { SPECS = 32 };
+
+static void sim_specs(struct sim_request *request, struct option_spec specs[SPECS])
+{
+    const struct option_spec all[] = {
+        {"--policy", OPTION_COMMAS, &request->policy_words, "LIST",
+         "policies, or all: lru,clock:load=clear (`quire policies`); default lru"},
+        {"--memory", OPTION_COMMAS, &request->memory_words, "LIST", "sizes of memory: 512K,16M,1G"},
+        {"--frames", OPTION_COMMAS, &request->frames_words, "LIST", "the same in pages: 3,100"},
+        {"--page-size", OPTION_SIZE, &request->page_size, "SIZE",
+         "of a page; default 4K, or the trace's own"},
+        {"--format", OPTION_TEXT, &request->format, "NAME", "of the traces, if it is not to be guessed"},
+        {"--tick", OPTION_NUMBER, &request->tick, "N",
+         "references in an interval of nru, nfu, aging, ...; default: the frames, at least 1024"},
+        {"--seed", OPTION_NUMBER, &request->seed, "N", "of what is random; default 1"},
+        {"--costs", OPTION_TEXT, &request->costs_text, "LIST",
+         "of the modelled time; default reference=100ns,read=100us,write=100us"},
+        {"--jobs", OPTION_NUMBER, &request->threads, "N", "threads; default: one a processor"},
+        {"--db", OPTION_TEXT, &request->database, "FILE",
+         "where results are kept, or none; default ~/.cache/quire/results.sqlite"},
+        {"--json", OPTION_FLAG, &request->json, NULL, "one JSON object"},
+        {"--csv", OPTION_FLAG, &request->csv, NULL, "comma-separated values"},
+        {0}};
+
+    _Static_assert(sizeof(all) <= SPECS * sizeof(specs[0]), "more options than there is room for");
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        specs[i] = all[i];
+}
+
+void cmd_sim_help(void)
+{
+    struct sim_request request = {0};
+    struct option_spec specs[SPECS];
+
+    sim_specs(&request, specs);
+    printf("usage: quire sim TRACE... --policy LIST --memory LIST [OPTION...]\n"
+           "\n"
+           "Counts the faults and write-backs of each policy in each size of memory. TRACE is a file of\n"
+           "page references, or - for standard input: text (page numbers in white space, w behind a\n"
+           "write), raw 64-bit page numbers, valgrind's lackey, libCacheSim's formats, or our own, which\n"
+           "is by far the quickest (`quire trace convert`).\n"
+           "\n");
+    options_print(specs);
+    printf("\n"
+           "  quire sim cc1.qtrace --policy all --memory 1M,4M,16M\n"
+           "  echo 1 2 3 4 1 2 5 1 2 3 4 5 | quire sim - --policy fifo --frames 3,4\n");
+}
+
+int cmd_sim(int argc, char **argv)
+{
+    struct sim_request request = {.seed = 1, .columns = 80};
+    struct option_spec specs[SPECS];
+    int status = EXIT_USAGE;
+
+    sim_specs(&request, specs);
+    if (options_parse_mixed("sim", specs, argc, argv, &request.words) && sim_request_check(&request))
+        status = sim_table(&request);
+    sim_request_free(&request);
+    return status;
+}

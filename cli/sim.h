@@ -1,0 +1,81 @@
+/*
+ * What `quire sim` was asked for, and the ways in which it answers.
+ *
+ * cmd_sim.c reads the command line into a struct sim_request, sim_request.c checks it and works it out, and
+ * one of the modes does the rest: each is a file of its own.
+ */
+#ifndef CLI_SIM_H
+#define CLI_SIM_H
+
+#include <jansson.h>
+
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "quire/policy.h"
+#include "sim/trace.h"
+
+struct sim_policy {
+    char *text; /* as the user wrote it */
+    char *full; /* with all its options */
+    const struct policy_type *type;
+    uint64_t options[POLICY_OPTIONS];
+};
+
+/* A size of memory: bytes (--memory) or pages (--frames). */
+struct sim_size {
+    uint64_t bytes;
+    uint32_t frames; /* 0: it is bytes */
+};
+
+/* What things cost in the modelled time, in nanoseconds. */
+struct sim_costs {
+    double reference, read, write;
+};
+
+struct sim_trace {
+    char *path;
+    bool read_once;      /* standard input or a pipe */
+    uint64_t page_bytes; /* of a page of it; assumed if it is read once */
+};
+
+struct sim_request {
+    /* From the command line. */
+    struct strings words, policy_words, memory_words, frames_words, tau_words;
+    const char *format, *costs_text, *svg, *database, *sample, *fault_rate;
+    uint64_t page_size, tick, seed, threads, columns;
+    bool json, csv, curve, working_set;
+
+    /* Worked out by sim_request_check(). */
+    struct trace_options options;
+    struct sim_trace *traces;
+    size_t trace_count;
+    struct sim_policy *policies;
+    size_t policy_count;
+    struct sim_size *sizes;
+    size_t size_count;
+    struct sim_costs costs;
+};
+
+/* False: a message has been printed. */
+bool sim_request_check(struct sim_request *request);
+void sim_request_free(struct sim_request *request);
+
+/* How many frames a size is for pages of so many bytes; 0: less than one, and a message has been printed. */
+uint32_t sim_frames(struct sim_size size, uint64_t page_bytes);
+/* The modelled time of a run, in seconds. */
+double sim_seconds(const struct sim_costs *costs, const struct policy_tally *tally);
+
+/* Modes. Each returns the exit status. */
+int sim_table(const struct sim_request *request);
+
+/* What the modes share. */
+int sim_fail(const struct trace_error *error);       /* prints it; EXIT_USAGE */
+int sim_finish_output(void);                         /* 0, or a message: standard output is full or gone */
+int sim_print_json(json_t *root);                    /* takes it over */
+json_t *sim_json_number(double value);               /* null for what is no number */
+void sim_csv_text(const char *text);                 /* a field, in quotes where they are needed */
+const char *sim_bytes(char out[32], uint64_t bytes); /* 64K, 16M, 1.5G */
+const char *sim_count(char out[32], uint64_t count); /* 1,234,567 */
+const char *sim_time(char out[32], double seconds);  /* 1.23 s, 4 h 05 min */
+
+#endif

@@ -1,0 +1,305 @@
+/*
+ * Checks what `quire sim` was asked for, and works it out: policies with their options, sizes, traces.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/sim.h"
+#include "sim/team.h"
+
+enum { STANDARD_PAGE = 4096, LEAST_PAGE = 1 << 10, MOST_PAGE = 1 << 30 };
+
+/* The name with every option, in the order of the policy's table: "clock:load=set". */
+static char *full_name(const struct sim_policy *policy)
+{
+    const struct policy_type *type = policy->type;
+    char *name = must_copy(type->name);
+
+    for (unsigned i = 0; i < POLICY_OPTIONS && type->options[i].name; i++) {
+        char *longer = must_format("%s%c%s=%llu", name, i ? ',' : ':', type->options[i].name,
+                                   (unsigned long long)policy->options[i]);
+
+        free(name);
+        name = longer;
+    }
+    return name;
+}
+
+static void add_policy(struct sim_request *request, const char *text, const struct policy_type *type,
+                       const struct policy_config *config)
+{
+    struct sim_policy policy = {.text = must_copy(text), .type = type};
+
+    memcpy(policy.options, config->options, sizeof(policy.options));
+    policy.full = full_name(&policy);
+    for (size_t i = 0; i < request->policy_count; i++)
+        if (strcmp(request->policies[i].full, policy.full) == 0) {
+            free(policy.text);
+            free(policy.full);
+            return;
+        }
+    request->policies =
+        must_realloc(request->policies, (request->policy_count + 1) * sizeof(*request->policies));
+    request->policies[request->policy_count++] = policy;
+}
+
+static void say_policies(void)
+{
+    char line[900];
+    size_t at = 0;
+
+    for (size_t i = 0; policy_types[i] && at < sizeof(line); i++)
+        at += (size_t)snprintf(line + at, sizeof(line) - at, "%s%s", i ? ", " : "", policy_types[i]->name);
+    fprintf(stderr, "  %s, all\n", line);
+}
+
+static void say_options(const struct policy_type *type)
+{
+    for (unsigned i = 0; i < POLICY_OPTIONS && type->options[i].name; i++) {
+        const struct policy_option *option = &type->options[i];
+
+        if (option->words)
+            fprintf(stderr, "  %s=%s: %s\n", option->name, option->words, option->meaning);
+        else
+            fprintf(stderr, "  %s=N, %llu to %llu: %s\n", option->name, (unsigned long long)option->least,
+                    (unsigned long long)option->most, option->meaning);
+    }
+}
+
+static bool check_policy(struct sim_request *request, const char *text)
+{
+    struct policy_config config = {0};
+    struct policy_error error;
+    const struct policy_type *type;
+
+    if (strcmp(text, "all") == 0) {
+        for (size_t i = 0; policy_types[i]; i++) {
+            policy_standard(policy_types[i], &config);
+            add_policy(request, policy_types[i]->name, policy_types[i], &config);
+        }
+        return true;
+    }
+    if (policy_parse(text, &type, &config, &error) == ST_OK) {
+        add_policy(request, text, type, &config);
+        return true;
+    }
+    say("sim: --policy: %s: '%.*s': expected %s%s", text, (int)error.length, text + error.at, error.expected,
+        type && !type->options[0].name ? "; it has none"
+        : type                         ? ", of:"
+                                       : ", one of:");
+    if (type)
+        say_options(type);
+    else
+        say_policies();
+    return false;
+}
+
+/* Commas part policies and the options of one: a part with '=' and no ':' before it belongs to the last. */
+static bool is_option(const char *part)
+{
+    return part[strcspn(part, ":=")] == '=';
+}
+
+static bool check_policies(struct sim_request *request)
+{
+    const struct strings *words = &request->policy_words;
+    bool good = true;
+
+    for (size_t i = 0; good && i < words->count;) {
+        char *text = must_copy(words->items[i++]);
+
+        while (i < words->count && is_option(words->items[i])) {
+            char *longer = must_format("%s%c%s", text, strchr(text, ':') ? ',' : ':', words->items[i++]);
+
+            free(text);
+            text = longer;
+        }
+        good = check_policy(request, text);
+        free(text);
+    }
+    return good && (words->count > 0 || check_policy(request, "lru"));
+}
+
+static void add_size(struct sim_request *request, struct sim_size size)
+{
+    request->sizes = must_realloc(request->sizes, (request->size_count + 1) * sizeof(*request->sizes));
+    request->sizes[request->size_count++] = size;
+}
+
+static bool check_sizes(struct sim_request *request)
+{
+    for (size_t i = 0; i < request->memory_words.count; i++) {
+        struct sim_size size = {0};
+
+        if (!parse_size(request->memory_words.items[i], &size.bytes) || size.bytes == 0) {
+            say("sim: --memory: expected sizes such as 512K,16M, got '%s'", request->memory_words.items[i]);
+            return false;
+        }
+        add_size(request, size);
+    }
+    for (size_t i = 0; i < request->frames_words.count; i++) {
+        uint64_t frames;
+
+        if (!parse_number(request->frames_words.items[i], &frames) || frames == 0 ||
+            frames > POLICY_MAX_PAGES) {
+            say("sim: --frames: expected numbers of pages from 1 to %u, got '%s'", POLICY_MAX_PAGES,
+                request->frames_words.items[i]);
+            return false;
+        }
+        add_size(request, (struct sim_size){.frames = (uint32_t)frames});
+    }
+    return true;
+}
+
+uint32_t sim_frames(struct sim_size size, uint64_t page_bytes)
+{
+    uint64_t frames = size.frames ? size.frames : size.bytes / page_bytes;
+    char bytes[32], page[32];
+
+    if (frames == 0)
+        say("sim: --memory: %s is less than one page of %s", sim_bytes(bytes, size.bytes),
+            sim_bytes(page, page_bytes));
+    return frames > POLICY_MAX_PAGES ? POLICY_MAX_PAGES : (uint32_t)frames;
+}
+
+static bool check_page_size(struct sim_request *request)
+{
+    uint64_t size = request->page_size;
+
+    if (size != 0 && (size < LEAST_PAGE || size > MOST_PAGE || (size & (size - 1)) != 0)) {
+        say("sim: --page-size: expected a power of two from 1K to 1G, got %llu", (unsigned long long)size);
+        return false;
+    }
+    request->options.page_bytes = size;
+    return true;
+}
+
+static bool parse_cost(const char *text, size_t length, double *nanoseconds)
+{
+    static const struct {
+        const char *name;
+        double nanoseconds;
+    } units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+    char *end;
+    double number = strtod(text, &end);
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (end > text && number >= 0 && number < 1e12 &&
+            strlen(units[i].name) == (size_t)(text + length - end) &&
+            memcmp(end, units[i].name, strlen(units[i].name)) == 0) {
+            *nanoseconds = number * units[i].nanoseconds;
+            return true;
+        }
+    return false;
+}
+
+/* "reference=100ns,read=100us,write=100us", or some of them. */
+static bool check_costs(struct sim_request *request)
+{
+    const char *text = request->costs_text ? request->costs_text : "";
+
+    request->costs = (struct sim_costs){.reference = 100, .read = 100e3, .write = 100e3};
+    while (*text) {
+        size_t length = strcspn(text, ","), name = strcspn(text, "=,");
+        double *cost = strncmp(text, "reference=", 10) == 0 ? &request->costs.reference
+                       : strncmp(text, "read=", 5) == 0     ? &request->costs.read
+                       : strncmp(text, "write=", 6) == 0    ? &request->costs.write
+                                                            : NULL;
+
+        if (!cost || !parse_cost(text + name + 1, length - name - 1, cost)) {
+            say("sim: --costs: '%.*s': expected reference=, read= or write= and a time such as 100ns, 80us, "
+                "8ms",
+                (int)length, text);
+            return false;
+        }
+        text += length + (text[length] != '\0');
+    }
+    return true;
+}
+
+double sim_seconds(const struct sim_costs *costs, const struct policy_tally *tally)
+{
+    return ((double)tally->references * costs->reference + (double)tally->faults * costs->read +
+            (double)tally->write_backs * costs->write) /
+           1e9;
+}
+
+static bool is_read_once(const char *path)
+{
+    struct stat status;
+
+    return strcmp(path, "-") == 0 || (stat(path, &status) == 0 && !S_ISREG(status.st_mode) &&
+                                      !S_ISBLK(status.st_mode) && !S_ISDIR(status.st_mode));
+}
+
+/* Opens each trace, for the size of its pages and so that what is wrong is known at once. */
+static bool check_traces(struct sim_request *request)
+{
+    request->traces = must_alloc((request->words.count + 1) * sizeof(*request->traces));
+    for (size_t i = 0; i < request->words.count; i++) {
+        struct sim_trace *trace = &request->traces[request->trace_count++];
+        struct trace_error error;
+        struct trace_info info;
+        struct trace *reader;
+
+        *trace = (struct sim_trace){.path = request->words.items[i],
+                                    .page_bytes = request->page_size ? request->page_size : STANDARD_PAGE};
+        trace->read_once = is_read_once(trace->path);
+        if (trace->read_once)
+            continue;
+        reader = trace_open(trace->path, &request->options, &error);
+        if (!reader) {
+            sim_fail(&error);
+            return false;
+        }
+        trace_get_info(reader, &info);
+        trace->page_bytes = info.page_bytes ? info.page_bytes : trace->page_bytes;
+        trace_close(reader);
+    }
+    if (request->trace_count == 0)
+        say("sim: expected the name of a trace, or - for standard input");
+    return request->trace_count > 0;
+}
+
+static bool check_modes(struct sim_request *request)
+{
+    if (request->json && request->csv) {
+        say("sim: --csv: expected one of --json and --csv");
+        return false;
+    }
+    if (request->threads > TEAM_THREADS) {
+        say("sim: --jobs: expected at most %d, got %llu", TEAM_THREADS, (unsigned long long)request->threads);
+        return false;
+    }
+    if (request->threads == 0)
+        request->threads = team_processors();
+    if (request->size_count == 0) {
+        say("sim: expected --memory or --frames with sizes of memory");
+        return false;
+    }
+    return true;
+}
+
+bool sim_request_check(struct sim_request *request)
+{
+    return check_policies(request) && check_sizes(request) && check_page_size(request) &&
+           check_costs(request) && check_modes(request) && check_traces(request);
+}
+
+void sim_request_free(struct sim_request *request)
+{
+    for (size_t i = 0; i < request->policy_count; i++) {
+        free(request->policies[i].text);
+        free(request->policies[i].full);
+    }
+    free(request->policies);
+    free(request->sizes);
+    free(request->traces);
+    strings_free(&request->words);
+    strings_free(&request->policy_words);
+    strings_free(&request->memory_words);
+    strings_free(&request->frames_words);
+    strings_free(&request->tau_words);
+}
