@@ -61,6 +61,7 @@ struct policy_host {
 };
 
 enum { POLICY_OPTIONS = 6 };
+#define POLICY_ALL_GHOSTS UINT32_MAX
 
 /* A number that the user may choose: `clock:load=clear,…`. */
 struct policy_option {
@@ -107,7 +108,8 @@ struct policy_type {
     const char *source; /* the paper or text it follows */
     enum policy_needs needs;
     bool prefers_clean;   /* dirty pages are spared while a clean one will do */
-    unsigned ghosts;      /* it remembers so many pages that have gone, for each of most_frames; 0: none */
+    unsigned ghosts;      /* it remembers so many pages that have gone, for each of most_frames; 0: none;
+                             POLICY_ALL_GHOSTS: all that have a number */
     unsigned page_bytes;  /* of policy_bytes(), for each page that has a number (with `removes` false) */
     unsigned frame_bytes; /* for each frame */
     struct policy_option options[POLICY_OPTIONS]; /* up to the first without a name */
@@ -179,7 +181,9 @@ void policy_insert(struct policy *policy, uint32_t page);
 /* A resident page is referenced: POLICY_REFERENCED, and policies that need every reference are told. */
 void policy_touch(struct policy *policy, uint32_t page);
 /* Chooses who goes, and takes him out. POLICY_DIRTY stays as it is: the host writes the page, and clears it.
- * A page that is wanted again before it was written comes back by policy_insert(). */
+ * A page that is wanted again before it was written comes back by policy_insert(). If the incoming page
+ * cannot come after all the host may leave it so, or call policy_remove(): a policy that remembers it waits
+ * for it. */
 MUST_USE uint32_t policy_victim(struct policy *policy, uint32_t incoming);
 /* The page exists no more (its process ended, its file was cut): also its ghost goes, and its state byte is
  * 0. */

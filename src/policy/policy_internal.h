@@ -73,4 +73,15 @@ static inline void *policy_carve(uint8_t **at, size_t bytes)
     return here;
 }
 
+/* For counters(): as many of `all` as there is room for. */
+static inline size_t policy_copy_counters(const struct policy_counter *all, size_t count,
+                                          struct policy_counter *out, size_t most)
+{
+    size_t copied = count < most ? count : most;
+
+    for (size_t i = 0; i < copied; i++)
+        out[i] = all[i];
+    return copied;
+}
+
 #endif
