@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "sim/bytes.h"
+#include "sim/hash.h"
 #include "sim/trace_format.h"
 #include "sim/trace_internal.h"
 
@@ -39,6 +40,15 @@ bool trace_fail_at(struct trace_error *error, const char *path, uint64_t offset,
     vsnprintf(error->text + length, sizeof(error->text) - (size_t)length, format, args);
     va_end(args);
     return false;
+}
+
+int trace_printable(const unsigned char *bytes, size_t count)
+{
+    int i = 0;
+
+    while ((size_t)i < count && i < 60 && bytes[i] >= ' ' && bytes[i] < 0x7f)
+        i++;
+    return i;
 }
 
 struct trace *trace_open(const char *path, const struct trace_options *options, struct trace_error *error)
@@ -98,7 +108,10 @@ static bool open_format(struct trace *trace, struct trace_error *error)
         return packed_open(trace, error);
     if (trace->options.page_bytes == 0)
         trace->options.page_bytes = STANDARD_PAGE_BYTES;
-    return true;
+    /* Objects may have any number. */
+    if (trace->format == TRACE_ORACLE || trace->format == TRACE_CSV)
+        trace->last_page = UINT64_MAX;
+    return trace->format != TRACE_CSV || csv_open(trace, error);
 }
 
 /* ------------------------------------------------------------------ which format? */
@@ -118,11 +131,28 @@ static bool is_text(const struct trace_source *source)
     return true;
 }
 
+/* The first line decides: lackey's begin as no other's, and fields have something between them. */
+static enum trace_format guess_text(const struct trace_source *source)
+{
+    const unsigned char *end = memchr(source->at, '\n', source_left(source));
+    size_t length = (size_t)((end ? end : source->end) - source->at);
+
+    if (lackey_line(source->at, length))
+        return TRACE_LACKEY;
+    for (size_t i = 0; i < length; i++)
+        if (source->at[i] && strchr(",;|:", source->at[i]))
+            return TRACE_CSV;
+    return TRACE_TEXT;
+}
+
+/* Of what is binary only the name of the file says more: numbers may be anything. */
 static enum trace_format guess(const struct trace_source *source)
 {
     if (begins_with(source, FORMAT_MAGIC, FORMAT_MAGIC_BYTES))
         return TRACE_QUIRE;
-    return is_text(source) ? TRACE_TEXT : TRACE_RAW64;
+    if (is_text(source))
+        return guess_text(source);
+    return strstr(source->path, "oracleGeneral") ? TRACE_ORACLE : TRACE_RAW64;
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -136,9 +166,16 @@ static bool read_block(struct trace *trace, size_t *count, struct trace_error *e
         return text_read(trace, count, error);
     case TRACE_RAW64:
         return raw64_read(trace, count, error);
-    default:
-        return trace_fail(error, trace->source->path, "in a format that cannot be read");
+    case TRACE_LACKEY:
+        return lackey_read(trace, count, error);
+    case TRACE_ORACLE:
+        return oracle_read(trace, count, error);
+    case TRACE_CSV:
+        return csv_read(trace, count, error);
+    case TRACE_GUESS:
+        break;
     }
+    return trace_fail(error, trace->source->path, "in a format that is not known");
 }
 
 bool trace_next(struct trace *trace, struct policy_block *block, struct trace_error *error)
@@ -175,6 +212,9 @@ bool trace_rewind(struct trace *trace, struct trace_error *error)
     trace->references = 0;
     trace->writes = 0;
     trace->line = 1;
+    trace->records = trace->furthest = 0;
+    trace->last_time = trace->last_billionths = 0;
+    trace->left = (struct pages_left){0};
     if (trace->packed)
         packed_rewind(trace);
     return true;
@@ -203,12 +243,15 @@ void trace_get_info(const struct trace *trace, struct trace_info *info)
 
 bool trace_hash(const struct trace *trace, unsigned char hash[32], struct trace_error *error)
 {
+    const char *columns = trace->format == TRACE_CSV ? trace->options.csv_columns : NULL;
     unsigned char salt[16] = {0};
 
     if (trace->packed)
         return packed_hash(trace, hash, error);
     bytes_put32(salt, trace->format);
     bytes_put64(salt + 8, trace->options.page_bytes);
+    if (columns)
+        bytes_put32(salt + 4, (uint32_t)xxh64(columns, strlen(columns), 0));
     return source_hash(trace->source, salt, sizeof(salt), hash, error);
 }
 

@@ -88,6 +88,8 @@ static bool read_head(struct trace *trace, struct trace_error *error)
         return fail(trace, "the file ends within its head, expected 64 bytes", error);
     const unsigned char *head = source->at;
 
+    if (memcmp(head, FORMAT_MAGIC, FORMAT_MAGIC_BYTES) != 0)
+        return fail(trace, "another format, expected the mark of our own", error);
     if (bytes_get64(head + HEAD_SUM) != xxh64(head, HEAD_SUM, 0))
         return fail(trace, "the head is damaged: its sum is wrong", error);
     if (bytes_get32(head + HEAD_VERSION) != FORMAT_VERSION ||
@@ -273,6 +275,11 @@ void packed_rewind(struct trace *trace)
 }
 
 /* ------------------------------------------------------------------ what is known */
+
+bool packed_reads_backwards(const struct trace *trace)
+{
+    return trace->packed && trace->source->seekable && !trace->source->packed && trace->packed->ratio == 1;
+}
 
 void packed_info(const struct trace *trace, struct trace_info *info)
 {

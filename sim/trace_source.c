@@ -210,6 +210,27 @@ static bool unpack_more(struct trace_source *source, unsigned char *to, size_t r
     return true;
 }
 
+bool source_line(struct trace_source *source, struct source_text *text, struct trace_error *error)
+{
+    *text = (struct source_text){0};
+    if (!source_need(source, SOURCE_LINE_MOST, error))
+        return false;
+    if (source_left(source) == 0)
+        return true;
+    const unsigned char *end = memchr(source->at, '\n', source_left(source));
+
+    text->line = source->at;
+    text->cut = end == NULL;
+    text->length = (size_t)((end ? end : source->end) - source->at);
+    text->whole = text->length + (end != NULL);
+    if (text->length >= SOURCE_LINE_MOST)
+        return trace_fail_at(error, source->path, source_offset(source),
+                             "a line of more than %d bytes, expected a text of lines", SOURCE_LINE_MOST);
+    if (text->length > 0 && text->line[text->length - 1] == '\r')
+        text->length--;
+    return true;
+}
+
 bool source_read_at(const struct trace_source *source, uint64_t offset, void *buffer, size_t bytes,
                     struct trace_error *error)
 {

@@ -57,4 +57,17 @@ static inline bool source_need(struct trace_source *source, size_t bytes, struct
     return source_left(source) >= bytes || source->ended || source_fill(source, bytes, error);
 }
 
+enum { SOURCE_LINE_MOST = 16384 };
+
+/* The line at `at`, without its end; it is good until the next call. *line NULL: there is none any more.
+ * `cut`: the file ends without a line feed. The source stays where it is: the reader adds `whole` to `at`.
+ * False: reading has failed, or the line is longer than SOURCE_LINE_MOST. */
+struct source_text {
+    const unsigned char *line;
+    size_t length; /* without CR LF */
+    size_t whole;  /* with them */
+    bool cut;
+};
+bool source_line(struct trace_source *source, struct source_text *text, struct trace_error *error);
+
 #endif

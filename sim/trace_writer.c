@@ -186,6 +186,25 @@ bool writer_put(struct trace_writer *writer, const uint32_t *references, size_t 
     return true;
 }
 
+bool writer_copy(struct trace_writer *writer, struct trace *trace, void (*tell)(const struct trace *trace),
+                 struct trace_error *error)
+{
+    struct policy_block block;
+
+    while (trace_next(trace, &block, error)) {
+        if (block.count == 0)
+            return true;
+        while (writer->names.count < trace_pages(trace))
+            if (!writer_page(writer, trace_page_name(trace, writer->names.count), error))
+                return false;
+        if (!writer_put(writer, block.references, block.count, error))
+            return false;
+        if (tell)
+            tell(trace);
+    }
+    return false;
+}
+
 static void count_block(struct trace_writer *writer)
 {
     uint64_t writes = 0;

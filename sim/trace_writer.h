@@ -26,6 +26,9 @@ struct trace_writer *writer_create_fd(int fd, const char *name, const struct tra
 bool writer_page(struct trace_writer *writer, uint64_t name, struct trace_error *error);
 bool writer_put(struct trace_writer *writer, const uint32_t *references, size_t count,
                 struct trace_error *error);
+/* All that is left of a trace, with its pages. `tell` (may be NULL) is called after every block. */
+bool writer_copy(struct trace_writer *writer, struct trace *trace, void (*tell)(const struct trace *trace),
+                 struct trace_error *error);
 /* Writes the trailer, gives the file its name, frees the writer. `unfiltered`: references before the filter,
  * 0: not known. Without a reference it fails: no trace is empty. After an error there is no file. */
 bool writer_finish(struct trace_writer *writer, uint64_t unfiltered, struct trace_error *error);

@@ -9,6 +9,7 @@
 
 #include "sim/hash.h"
 #include "sim/trace_format.h"
+#include "sim/trace_future.h"
 #include "trace_support.h"
 
 static char long_text[1 << 20];
@@ -185,6 +186,151 @@ static void test_raw64(void **unused)
                  ": at byte 24: the file ends after 5 bytes of a page number, expected 8");
     expect_error(trace_file("raw", pages, 7), &options,
                  ": at byte 0: the file ends after 7 bytes of a page number, expected 8");
+}
+
+/* ------------------------------------------------------------------ oracleGeneral */
+
+struct oracle_record {
+    uint32_t time;
+    uint64_t object;
+    uint32_t size;
+    int64_t next;
+} __attribute__((packed));
+
+static void test_oracle(void **unused)
+{
+    const struct oracle_record good[] = {
+        {5, 70, 512, 3}, {5, UINT64_MAX, 1, -1}, {6, 70, 512, -1}, {6, 9, 0, -1}, {7, 8, 3, INT64_MAX}};
+    struct oracle_record bad[5];
+    const struct trace_options options = {.format = TRACE_ORACLE};
+
+    _Static_assert(sizeof(good[0]) == 24, "the format's record");
+    EXPECT_TEXT(trace_file("x.oracleGeneral.bin", good, sizeof(good)), NULL, "70 18446744073709551615 70 8");
+    const char *path = trace_file("o", good, sizeof(good) - 5);
+
+    expect_error(path, &options, ": at byte 96: the file ends after 19 bytes of a record, expected 24");
+    path = trace_file("o", good, 48);
+    expect_error(
+        path, &options,
+        ": at byte 48: the file ends after 2 records, expected 3 at least: an object comes again there");
+    memcpy(bad, good, sizeof(bad));
+    bad[3].time = 4;
+    path = trace_file("o", bad, sizeof(bad));
+    expect_error(path, &options, ": at byte 72: time 4 behind 6, expected records in the order of time");
+    memcpy(bad, good, sizeof(bad));
+    bad[1].next = 1;
+    path = trace_file("o", bad, sizeof(bad));
+    expect_error(path, &options,
+                 ": at byte 40: the object of record 2 comes again as record 1, expected a later one");
+}
+
+/* ------------------------------------------------------------------ lackey */
+
+static void test_lackey(void **unused)
+{
+    struct trace_options options = {.format = TRACE_LACKEY};
+
+    EXPECT_TEXT(
+        trace_text_file("==12== Lackey\nI  04001000,3\n L 1ffefff000,8\n S 2000,4\n M 3abc,1\n--12-- x\n"),
+        NULL, "16385 33550335 2w 3w");
+    EXPECT_TEXT(trace_text_file("I  1fff,2\n S 1ffe,4098\n"), NULL, "1 2 1w 2w");
+    options.page_bytes = 1024;
+    EXPECT_TEXT(trace_text_file(" L 1000,4096\nI  1400,1\n"), &options, "4 5 6 7 5");
+    expect_error(trace_text_file("I  1000,3\n X 2000,4\n"), NULL,
+                 ": at byte 10: line 2: ' X 2000,4', expected I, L, S or M with ADDRESS,LENGTH");
+    expect_error(trace_text_file("I  1000,3\n S 2000,0\n"), NULL,
+                 ": at byte 10: line 2: ' S 2000,0', expected I, L, S or M with ADDRESS,LENGTH");
+    expect_error(trace_text_file("I  1000,3\n S 2000,12"), NULL,
+                 ": at byte 20: the file ends within line 2, expected the rest of it");
+    expect_error(trace_text_file("I  1000,3\n S ffffffffffffffff,2\n"), NULL,
+                 ": at byte 10: line 2: ' S ffffffffffffffff,2', expected I, L, S or M with ADDRESS,LENGTH");
+    expect_error(trace_text_file("I  10000000000000000,3\n"), &options,
+                 ": at byte 0: line 1: 'I  10000000000000000,3', expected I, L, S or M with ADDRESS,LENGTH");
+    options.address_bits = 32;
+    expect_error(trace_text_file("I  fffffffe,3\n"), &options,
+                 ": at byte 0: page 4194304, expected one that an address of 32 bits can reach");
+    expect_error(trace_text_file("==1== nothing\n"), NULL,
+                 ": at byte 14: the file ends without a reference, expected one at least");
+}
+
+/* One access may be more references than a block has room for. */
+static void test_lackey_wide(void **unused)
+{
+    const struct trace_options options = {.page_bytes = 1};
+    struct trace_error error;
+    struct trace *trace = trace_open(trace_text_file("I  0,65536\n S 5,3\n"), &options, &error);
+    struct whole whole = trace_read_whole(trace);
+
+    assert_true(whole.good);
+    assert_int_equal(whole.count, 65539);
+    for (uint32_t i = 0; i < 65536; i++)
+        assert_int_equal(whole.references[i], i << 1);
+    assert_int_equal(whole.references[65538], 7 << 1 | 1);
+    free(whole.references);
+    trace_close(trace);
+}
+
+/* ------------------------------------------------------------------ CSV */
+
+static void test_csv(void **unused)
+{
+    struct trace_options options = {.format = TRACE_CSV};
+
+    EXPECT_TEXT(trace_text_file("version,time,op,size,lbn\n1,5,2a,512,700\n1,5,28,512,8\r\n1,6,28,0,9\n"),
+                NULL, "700w 8");
+    EXPECT_TEXT(trace_text_file("1,70,512\n2.5,0x10,1\n2.50,\"17\",1\n\n"), NULL, "70 16 17");
+    EXPECT_TEXT(trace_text_file("time;obj_id\n1; 4 \n1;5"), NULL, "4 5");
+    options.csv_columns = "time-col=3, obj-id-col=1, delimiter=,, has-header=true";
+    EXPECT_TEXT(trace_text_file("1,2,3\n7,x,1\n8,,2\n"), &options, "7 8");
+    options.csv_columns = "obj-id-col=2,delimiter=\\t,has-header=false,obj-id-is-num=false,op-col=1";
+    EXPECT_TEXT(trace_text_file("get\ta:b\nset\tc\nget\ta:b\n"), &options,
+                "15115370684323742230 11806979466381907949w 15115370684323742230");
+}
+
+static void test_csv_wrong(void **unused)
+{
+    struct trace_options options = {.format = TRACE_CSV};
+
+    expect_error(trace_text_file("1,70,512\n1,x,512\n"), NULL,
+                 ": at byte 11: line 2: 'x', expected the number of an object (of other names: "
+                 "obj-id-is-num=false)");
+    expect_error(trace_text_file("1,70,512\n1,70\n"), NULL,
+                 ": at byte 9: line 2 has 2 fields, expected more: the object is the 2. of them");
+    expect_error(trace_text_file("5.5,70,512\n5.25,7,1\n"), NULL,
+                 ": at byte 11: line 2: time 5 behind 5, expected lines in the order of time");
+    expect_error(trace_text_file("y,70,512\n"), NULL, ": at byte 0: line 1: 'y', expected a time");
+    expect_error(trace_text_file("1,70,many\n"), NULL, ": at byte 5: line 1: 'many', expected a size");
+    expect_error(
+        trace_text_file("alpha,beta\n1,2\n"), NULL,
+        ": at byte 0: no column of the header is called obj_id, object, id, key, lbn or page; expected "
+        "one, or columns such as obj-id-col=2");
+    for (const char *const *one = (const char *const[]){"obj-id-col=0", "obj-id-col", "x=1", "delimiter=ab",
+                                                        "has-header=maybe", NULL};
+         *one; one++) {
+        options.csv_columns = *one;
+        assert_non_null(
+            strstr(trace_as_text(trace_text_file("1,2,3\n"), &options), "', expected time-col=N, "));
+    }
+    options.csv_columns = "time-col=1";
+    expect_error(trace_text_file("1,2,3\n"), &options,
+                 ": columns 'time-col=1', expected obj-id-col=N among them");
+}
+
+/* What says nothing of itself, in every format: an error, and its place. */
+static void test_rubbish(void **unused)
+{
+    unsigned char bytes[20000];
+    struct random random = {3};
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)random_next(&random);
+    for (enum trace_format format = TRACE_QUIRE; format <= TRACE_CSV; format++) {
+        const struct trace_options options = {.format = format, .address_bits = 48};
+        const char *got = trace_as_text(trace_file("rubbish", bytes, sizeof(bytes) - 1), &options);
+
+        assert_non_null(strstr(got, "rubbish: at byte "));
+        assert_non_null(strstr(got, "xpected"));
+    }
 }
 
 static void test_missing(void **unused)
@@ -430,6 +576,77 @@ static void test_writer_fails(void **unused)
     assert_string_equal(error.text, "/none/x: cannot be written: No such file or directory");
 }
 
+/* ------------------------------------------------------------------ the future */
+
+/* Slow and obvious: looks for the next reference of the same page. */
+static uint32_t naive_distance(const uint32_t *references, size_t count, size_t at)
+{
+    for (size_t i = at + 1; i < count; i++)
+        if (references[i] >> 1 == references[at] >> 1)
+            return (uint32_t)(i - at);
+    return UINT32_MAX;
+}
+
+static void expect_future(const char *path, const uint32_t *references, size_t count)
+{
+    struct trace_error error;
+    struct trace_future *future = future_open(path, NULL, &error);
+    struct policy_block block;
+    struct trace_info info;
+
+    assert_non_null(future);
+    trace_get_info(future_trace(future), &info);
+    assert_int_equal(info.references, count);
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+
+        while (future_next(future, &block, &error) && block.count > 0)
+            for (size_t i = 0; i < block.count; i++, at++) {
+                assert_int_equal(block.references[i], references[at]);
+                assert_int_equal(block.distances[i], naive_distance(references, count, at));
+            }
+        assert_int_equal(at, count);
+        assert_true(future_rewind(future, &error));
+    }
+    future_close(future);
+}
+
+static void test_future(void **unused)
+{
+    const uint32_t textbook[] = {0, 2, 5, 6, 0, 2, 8, 0, 2, 4, 6, 8};
+    char path[200];
+    uint32_t *references = make_references(700000, 400);
+
+    expect_future(trace_text_file("1 2 3w 4 1 2 5 1 2 3 4 5"), textbook, 12);
+    snprintf(path, sizeof(path), "%s/future", trace_folder());
+    trace_write(path, references, 700000, 4096, name_of);
+    expect_future(path, references, 700000);
+    free(references);
+    references = make_references(20000, 20000);
+    trace_write(path, references, 20000, 4096, name_of);
+    expect_future(path, references, 20000);
+    free(references);
+}
+
+/* Blocks that are cut out of the middle, or a file that ends too early, are seen backwards too. */
+static void test_future_damage(void **unused)
+{
+    struct trace_error error;
+    size_t whole;
+    unsigned char *bytes = sample(&whole);
+
+    for (size_t bit = (size_t)FORMAT_HEAD_BYTES * 8; bit < whole * 8; bit += 131) {
+        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        assert_null(future_open(trace_file("bad", bytes, whole), NULL, &error));
+        assert_non_null(strstr(error.text, "bad: at byte "));
+        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    memmove(bytes + FORMAT_HEAD_BYTES, bytes + whole - FORMAT_TRAILER_BYTES, FORMAT_TRAILER_BYTES);
+    assert_null(
+        future_open(trace_file("gap", bytes, FORMAT_HEAD_BYTES + FORMAT_TRAILER_BYTES), NULL, &error));
+    free(bytes);
+}
+
 static int clean_up(void **unused)
 {
     trace_folder_remove();
@@ -446,6 +663,12 @@ int main(void)
         cmocka_unit_test(test_text_long),
         cmocka_unit_test(test_address_width),
         cmocka_unit_test(test_raw64),
+        cmocka_unit_test(test_oracle),
+        cmocka_unit_test(test_lackey),
+        cmocka_unit_test(test_lackey_wide),
+        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_csv_wrong),
+        cmocka_unit_test(test_rubbish),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_zstd),
         cmocka_unit_test(test_there_and_back),
@@ -455,6 +678,8 @@ int main(void)
         cmocka_unit_test(test_larger_pages),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_writer_fails),
+        cmocka_unit_test(test_future),
+        cmocka_unit_test(test_future_damage),
     };
 
     return cmocka_run_group_tests_name("traces", tests, NULL, clean_up);
