@@ -174,6 +174,10 @@ struct pt {
     const struct pt_alloc *alloc;
     unsigned keep_level; /* tables of this level and above are never cleaned up: they may be shared */
     bool live;           /* an MMU may be marking entries dirty while they are changed: do not lose a mark */
+    /* Formats with break-before-make (AArch64), live: flushes between taking an entry out and writing what
+     * replaces it, where the manual wants that (a page split or merged, another memory type, global or not).
+     * In between the page faults. NULL: such changes are ST_UNSUPPORTED. */
+    const struct pt_flusher *flusher;
 };
 
 /* Tables that are there already (a boot loader's, say). Cannot fail. */

@@ -17,6 +17,7 @@
  *                                 1: each half of the addresses has a root, and a register of its own
  *   PT_GROUP_ENTRIES              so many neighbours may be one translation; pt_entry_span() says of what
  *                                 size the translation is that an entry is part of
+ *   PT_HAS_RECURSIVE              an entry of a table can be taken for one of a page by the MMU
  *   PT_FLUSH_OF_MAP               what is promised when an empty entry gets a page
  *   PT_BREAK_BEFORE_MAKE          some changes take the entry out and flush before they write it
  *   PT_FLAGS_PAGE, _TABLE         the flags that a page's or a table's entry has

@@ -29,7 +29,10 @@ static enum status entry_may_change(const struct level_change *change, const str
         return ST_HUGE_PAGE;
     if (pt_entry_is_page(entry, level)) {
         *wanted = true;
-        return change->page_can && pt_entry_may_change(entry, change->page) ? ST_OK : ST_UNSUPPORTED;
+        return change->page_can && pt_entry_may_change(entry, change->page) &&
+                       (!pt_change_breaks(change->page) || may_break(pt))
+                   ? ST_OK
+                   : ST_UNSUPPORTED;
     }
     if (level == PT_LEVELS && pt_entry_paddr(entry).v == pt->root.v)
         return ST_INVALID; /* the recursive entry */
@@ -37,12 +40,15 @@ static enum status entry_may_change(const struct level_change *change, const str
     return change->table_can ? ST_OK : ST_UNSUPPORTED;
 }
 
-static void change_entry(const struct level_change *change, struct pt_entry *at, unsigned level)
+static void change_entry(const struct level_change *change, const struct pt *pt, struct pt_entry *at,
+                         uint64_t address, unsigned level)
 {
-    if (pt_entry_is_page(pt_entry_load(at), level))
-        entry_change(at, pt_change_at(change->page, level));
-    else
+    if (!pt_entry_is_page(pt_entry_load(at), level))
         entry_change_table(at, change->table);
+    else if (change_must_break(pt, change->page))
+        break_and_change(pt, at, 1, address, level, change->page);
+    else
+        entry_change(at, pt_change_at(change->page, level));
 }
 
 /* Every entry of the range: looked at, or changed. */
@@ -59,7 +65,7 @@ static enum status each_entry(const struct level_change *change, struct pt *pt)
             return status;
         status = entry_may_change(change, pt, pt_entry_load(&path.table[path.index]), path.level, &wanted);
         if (status == ST_OK && wanted && change->commit)
-            change_entry(change, &path.table[path.index], path.level);
+            change_entry(change, pt, &path.table[path.index], at, path.level);
         table_close(way, pt, path.table);
         if (status != ST_OK || path_next(vaddr(at), path.level) - 1 >= change->last)
             return status;

@@ -29,7 +29,8 @@ static uint64_t comparable(struct pt_entry entry, unsigned i, unsigned level)
 }
 
 /* Are these the parts of one page, or mark, of `level`? */
-static enum status parts_agree(const struct pt_entry *table, unsigned level, struct parts *parts)
+static enum status parts_agree(const struct pt *pt, const struct pt_entry *table, unsigned level,
+                               struct parts *parts)
 {
     struct pt_entry first = pt_entry_load(&table[0]);
     bool page = pt_entry_present(first);
@@ -51,7 +52,7 @@ static enum status parts_agree(const struct pt_entry *table, unsigned level, str
     }
     if (page && !is_aligned(pt_entry_page_paddr(first, level - 1).v, pt_level_span(level)))
         return ST_NOT_ALIGNED;
-    return ST_OK;
+    return page && !may_break(pt) ? ST_UNSUPPORTED : ST_OK;
 }
 
 /* Can the entry at `path`, of `level` or above, become a page of `level`, or is it one? `*table` says whether
@@ -77,7 +78,7 @@ static enum status can_merge(enum pt_way way, const struct pt *pt, const struct 
 
     struct pt_entry *below = table_open(way, pt, pt_entry_paddr(entry), at, level - 1);
 
-    status = parts_agree(below, level, parts);
+    status = parts_agree(pt, below, level, parts);
     table_close(way, pt, below);
     return status;
 }
@@ -121,6 +122,8 @@ static enum status merge_one(const struct merger *merger, uint64_t at, unsigned 
     if (status == ST_OK && table && merger->batch) {
         struct paddr frame = pt_entry_paddr(pt_entry_load(&path.table[path.index]));
 
+        if (must_break(pt) && pt_entry_present(parts.first))
+            break_run(pt, &path.table[path.index], 1, at, merger->level, PT_FLUSH_TABLES);
         pt_entry_store(&path.table[path.index], merged_entry(pt, &parts, merger->level));
         reach_forget_tables(&pt->reach, vaddr(at), merger->level - 1, merger->level);
         batch_cover(merger->batch, at, pt_level_span(merger->level), PT_FLUSH_TABLES);

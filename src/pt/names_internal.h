@@ -11,6 +11,7 @@
 
 PT_RENAME_INTERNAL(batch_cover)
 PT_RENAME_INTERNAL(batch_drain)
+PT_RENAME_INTERNAL(break_and_change)
 PT_RENAME_INTERNAL(range_prepare)
 PT_RENAME_INTERNAL(reach_can_park)
 PT_RENAME_INTERNAL(reach_check_slowly)

@@ -4,7 +4,7 @@
  * While an MMU uses the table, a write by it may set an entry's dirty bit between our reading and our writing
  * of it. That can happen only to pages that are writable and not dirty yet; where the caller says that the
  * table is live, these are changed by a locked instruction, and all others by plain stores. A lost accessed
- * bit does no harm.
+ * bit does no harm. What a format wants broken before it is made, is.
  */
 #include "pt/pt_internal.h"
 
@@ -34,10 +34,16 @@ PT_INLINE void protect_work(enum pt_way way, struct pt *pt, struct vaddr start, 
 
             count = left < count ? (unsigned)left : count;
             next = at + ((uint64_t)count << PAGE_SHIFT);
-            change_run(pt, &path.table[path.index], count, change, options);
+            if (change_must_break(pt, change))
+                break_and_change(pt, &path.table[path.index], count, at, 1, change);
+            else
+                change_run(pt, &path.table[path.index], count, change, options);
         } else {
             next = path_next(vaddr(at), path.level);
-            if (pt_entry_present(path.entry))
+            if (change_must_break(pt, change))
+                break_and_change(pt, &path.table[path.index], 1, align_down(at, pt_level_span(path.level)),
+                                 path.level, change);
+            else if (pt_entry_present(path.entry))
                 entry_change(&path.table[path.index], pt_change_at(change, path.level));
         }
         table_close(way, pt, path.table);
@@ -62,6 +68,8 @@ static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct
     enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
 
     options &= ~(unsigned)PT_CLEAR_MARKS; /* a mark has no flags */
+    if (status == ST_OK && pt_change_breaks(change) && !may_break(pt))
+        status = ST_UNSUPPORTED;
     if (status == ST_OK)
         status = reach_check(pt);
     if (status == ST_OK)
@@ -86,7 +94,7 @@ PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t lengt
     unsigned count;
     struct pt_entry *parent, *run = quick_run(pt, start, length_bytes, &count, &parent);
 
-    if (run == NULL || (pt->live && run_may_get_dirty(run, count)))
+    if (run == NULL || (pt->live && run_may_get_dirty(run, count)) || change_must_break(pt, change))
         return false;
 
     struct pt_entry all = pt_entry(run_and(run, count));

@@ -227,6 +227,41 @@ PT_INLINE struct pt_flush flush_promise(struct vaddr start, uint64_t length_byte
  */
 uint64_t tables_below(uint64_t start, uint64_t last, unsigned above, unsigned leaf, bool exact);
 
+/* ------------------------------------------------------------------ break before make */
+
+/* May a page be replaced by something that no MMU must hold beside it? */
+PT_INLINE bool may_break(const struct pt *pt)
+{
+    return !PT_BREAK_BEFORE_MAKE || !pt->live || pt->flusher != NULL;
+}
+
+PT_INLINE bool must_break(const struct pt *pt)
+{
+    return PT_BREAK_BEFORE_MAKE && pt->live;
+}
+
+/* Takes `count` present entries of `level` from `address` on out, in a way that keeps their bits: no MMU
+ * holds or marks them any more. */
+PT_INLINE void break_run(const struct pt *pt, struct pt_entry *run, unsigned count, uint64_t address,
+                         unsigned level, enum pt_flush_kind kind)
+{
+    for (unsigned i = 0; i < count; i++)
+        __atomic_fetch_and(&run[i].bits, ~PT_PRESENT, __ATOMIC_ACQ_REL);
+    pt->flusher->flush(pt->flusher->context, vaddr(address),
+                       (uint64_t)count << (pt_level_shift(level) - PAGE_SHIFT), kind);
+}
+
+PT_INLINE bool change_must_break(const struct pt *pt, struct pt_change change)
+{
+    return must_break(pt) && pt_change_breaks(change);
+}
+
+/* What a broken entry was. */
+PT_INLINE struct pt_entry broken_entry(const struct pt_entry *at)
+{
+    return pt_entry(pt_entry_load(at).bits | PT_PRESENT);
+}
+
 /* ------------------------------------------------------------------ stash.c */
 
 /* The frames that a change will need, taken before its first entry is written. What does not fit here is
@@ -244,6 +279,12 @@ MUST_USE enum status stash_fill(struct stash *stash, const struct pt *pt, uint64
 /* One of them; there must be one. */
 struct paddr stash_pop(struct stash *stash);
 void stash_drop(struct stash *stash);
+
+/* ------------------------------------------------------------------ break.c */
+
+/* Changes the pages of a run of `level`, which begins at `at`: broken before they are made. */
+void break_and_change(const struct pt *pt, struct pt_entry *run, unsigned count, uint64_t at, unsigned level,
+                      struct pt_change change);
 
 /* ------------------------------------------------------------------ split.c */
 

@@ -101,6 +101,8 @@ enum status reach_check_slowly(const struct pt *pt)
             unused += pt_entry_empty(pt_entry_load(&slots[i]));
         return unused < PT_OPEN_TABLES ? ST_NO_SPACE : ST_OK;
     }
+    if (reach->way == PT_WAY_RECURSIVE && !PT_HAS_RECURSIVE)
+        return ST_UNSUPPORTED;
     if (reach->way == PT_WAY_RECURSIVE) {
         const struct pt_entry *root = reach_recursive_open(reach, vaddr(0), PT_LEVELS);
         struct pt_entry self = pt_entry_load(&root[reach->index]);

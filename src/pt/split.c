@@ -35,6 +35,30 @@ uint64_t split_tables(uint64_t start, uint64_t last, unsigned level)
     return tables_below(start, last, level, level, false);
 }
 
+/* `table` takes the place of the page, whose parts are in it. What the MMU has marked in the page until then
+ * is marked in all parts; it may be marking these already. */
+static void replace_page(const struct pt *pt, struct pt_path *path, struct vaddr address,
+                         struct pt_entry *parts, struct pt_entry table)
+{
+    struct pt_entry *at = &path->table[path->index], old;
+    unsigned level = path->level;
+
+    if (must_break(pt)) {
+        break_run(pt, at, 1, align_down(address.v, pt_level_span(level)), level, PT_FLUSH_PAGES);
+        run_fill(parts, PT_ENTRIES, pt_entry_first_part(broken_entry(at), level), pt_entry_step(level - 1));
+        pt_entry_store(at, table);
+        return;
+    }
+    old = pt_entry_swap(at, table);
+    if (old.bits != path->entry.bits) {
+        uint32_t marks = pt_entry_flags(old, level).bits & (PT_FLAG_ACCESSED | PT_FLAG_DIRTY);
+        struct pt_change change = pt_change_at(pt_change(pt_flags(marks), pt_flags(0)), level - 1);
+
+        for (unsigned i = 0; i < PT_ENTRIES; i++)
+            entry_change(&parts[i], change);
+    }
+}
+
 /* The page (or mark) at `path` becomes a table of parts. */
 static void split_once(enum pt_way way, struct pt *pt, struct pt_path *path, struct vaddr address,
                        struct stash *stash)
@@ -46,11 +70,10 @@ static void split_once(enum pt_way way, struct pt *pt, struct pt_path *path, str
     struct pt_entry table = pt_entry_with_live(pt_entry_table(frame), PT_ENTRIES);
 
     run_fill(parts, PT_ENTRIES, first, page ? pt_entry_step(path->level - 1) : 0);
-
-    struct pt_entry old = pt_entry_swap(&path->table[path->index], table);
-
-    if (page && old.bits != path->entry.bits) /* marked by the MMU meanwhile */
-        run_fill(parts, PT_ENTRIES, pt_entry_first_part(old, path->level), pt_entry_step(path->level - 1));
+    if (page)
+        replace_page(pt, path, address, parts, table);
+    else
+        pt_entry_store(&path->table[path->index], table);
     frame_close(way, pt, parts);
     reach_forget_tables(&pt->reach, address, path->level - 1, path->level);
 }
@@ -146,8 +169,12 @@ PT_INLINE enum status prepare_work(enum pt_way way, struct pt *pt, struct vaddr 
             status = run_is_covered(&path.table[path.index], count, options, change);
             next = at + ((uint64_t)count << PAGE_SHIFT);
         } else {
+            uint64_t before = *frames_needed;
+
             status = entry_is_covered(path.entry, path.level, align_down(at, pt_level_span(path.level)),
                                       start.v, last, options, change, frames_needed);
+            if (*frames_needed > before && pt_entry_present(path.entry) && !may_break(pt))
+                status = ST_UNSUPPORTED;
             next = path_next(vaddr(at), path.level);
         }
         table_close(way, pt, path.table);
@@ -197,10 +224,12 @@ static enum status page_level(enum pt_way way, const struct pt *pt, struct vaddr
 
     if (status != ST_OK)
         return status;
+    struct pt_entry entry = pt_entry_load(&path.table[path.index]);
+
     *level = path.level;
-    if (!pt_entry_valid(path.entry, path.level))
+    if (!pt_entry_valid(entry, path.level))
         status = ST_INVALID;
-    else if (!pt_entry_present(path.level == 1 ? pt_entry_load(&path.table[path.index]) : path.entry))
+    else if (!pt_entry_present(entry))
         status = ST_NOT_MAPPED;
     table_close(way, pt, path.table);
     return status;
@@ -220,6 +249,8 @@ struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size)
     status = reach_check(pt);
     if (status == ST_OK)
         status = page_level(way, pt, address, &level);
+    if (status == ST_OK && level > lowest && !may_break(pt))
+        status = ST_UNSUPPORTED;
     if (status != ST_OK || level <= lowest)
         return flush_failed(status);
     status = stash_fill(&stash, pt, level - lowest);

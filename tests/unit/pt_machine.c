@@ -77,31 +77,26 @@ struct pt_alloc machine_alloc(struct machine *machine)
     return (struct pt_alloc){.take = take, .give = give, .context = machine};
 }
 
-/* ------------------------------------------------------------------ the MMU (Intel SDM vol. 3A, 4.5.4) */
+/* ------------------------------------------------------------------ the MMU */
 
 bool machine_walk(const struct machine *machine, uint64_t root, uint64_t address, uint64_t *physical,
                   uint64_t *entry, unsigned *level)
 {
-    uint64_t table = root & 0x000ffffffffff000;
+    uint64_t table = root;
 
     for (*level = PT_LEVELS;; --*level) {
         unsigned shift = 12 + 9 * (*level - 1);
         const uint64_t *entries = machine_at(machine, table);
 
         *entry = entries[(address >> shift) & 511];
-        if (!(*entry & 1))
-            return false;
-        if (*level == 1 || (*level < 4 && (*entry & 0x80))) {
-            uint64_t span = (uint64_t)1 << shift;
 
-            *physical = (*entry & 0x000ffffffffff000 & ~(span - 1)) | (address & (span - 1));
-            return true;
-        }
-        if (*entry & 0x80) {
-            fprintf(stderr, "PS is set at level %u\n", *level);
-            abort();
-        }
-        table = *entry & 0x000ffffffffff000;
+        struct mmu_entry read = mmu_read(*entry, *level);
+
+        if (read.kind == MMU_PAGE)
+            *physical = read.physical + address % read.bytes;
+        if (read.kind != MMU_TABLE)
+            return read.kind == MMU_PAGE;
+        table = read.physical;
     }
 }
 
@@ -188,7 +183,8 @@ static void add_window(struct machine *machine, struct pt *pt)
         parent = &table[pt_index(vaddr(MACHINE_WINDOW), level)];
         table = machine_at(machine, pt_entry_paddr(*parent).v);
     }
-    table[MACHINE_SLOT_SELF] = pt_entry(pt_entry_paddr(*parent).v | 0x8000000000000063);
+    table[MACHINE_SLOT_SELF] =
+        pt_entry_page(pt_entry_paddr(*parent), pt_flags(PT_FLAG_WRITE | PT_FLAG_ACCESSED | PT_FLAG_DIRTY), 1);
     *parent = pt_entry_with_live(*parent, PT_LIVE_UNKNOWN);
 }
 

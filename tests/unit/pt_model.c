@@ -20,8 +20,8 @@ struct cell {
 static const struct window {
     uint64_t start, pages;
 } windows[] = {{0x40000000 - 0x400000, 2048},
-               {0x8000000000 - 0x400000, 2048},
-               {0xffff900000000000, 2048},
+               {(PT_LEVELS == 3 ? 0x2000000000 : 0x8000000000) - 0x400000, 2048},
+               {PT_LEVELS == 3 ? 0xffffffd000000000 : 0xffff900000000000, 2048},
                {0x80000000, 2 * 262144 + 2048}};
 enum { WINDOWS = 4 };
 
@@ -36,6 +36,13 @@ struct model {
         uint64_t page, physical;
     } held[64];
     unsigned held_count;
+    /* How a live MMU that wants breaks before makes knows the pages that have not been broken yet. */
+    struct known {
+        uint64_t page, physical;
+        uint32_t flags;
+        unsigned level;
+    } known[64];
+    unsigned known_count;
     bool tables_held;
     unsigned char was_linked[MACHINE_FRAMES];
     uint64_t given_sum, given_pages; /* by give_page() */
@@ -130,19 +137,34 @@ static unsigned level_at(const struct model *model, uint64_t address)
 
 /* ------------------------------------------------------------------ what CPUs hold */
 
+/* What is held for a page that is not mapped, by CPUs that keep invalid entries. */
+#define NO_PAGE (~(uint64_t)0)
+
+static bool walk(const struct model *model, uint64_t address, struct known *out)
+{
+    uint64_t entry;
+
+    out->page = address;
+    if (!machine_walk(model->machine, model->pt.root.v, address, &out->physical, &entry, &out->level))
+        return false;
+    out->flags = mmu_read(entry, out->level).flags;
+    return true;
+}
+
 static void hold_some(struct model *model, const struct span *span)
 {
     uint64_t step = span->count / 32 + 1;
 
-    model->held_count = 0;
+    model->held_count = model->known_count = 0;
     for (uint64_t i = 0; i < span->count; i += step) {
-        uint64_t physical, entry;
-        unsigned level;
+        struct known *known = &model->known[model->known_count];
+        struct held *held = &model->held[model->held_count];
+        bool mapped = walk(model, address_of(span, i), known);
 
-        if (machine_walk(model->machine, model->pt.root.v, address_of(span, i), &physical, &entry, &level)) {
-            model->held[model->held_count].page = address_of(span, i);
-            model->held[model->held_count++].physical = physical;
-        }
+        held->page = address_of(span, i);
+        held->physical = mapped ? known->physical : NO_PAGE;
+        model->held_count += mapped || PT_FLUSH_OF_MAP != PT_FLUSH_NONE;
+        model->known_count += mapped;
     }
     model->tables_held = true;
     memcpy(model->was_linked, model->machine->state, sizeof model->was_linked);
@@ -153,8 +175,15 @@ static void flush(void *context, struct vaddr start, uint64_t pages, enum pt_flu
     struct model *model = context;
 
     for (unsigned i = 0; i < model->held_count; i++)
-        if (model->held[i].page - start.v < pages * PAGE_SIZE)
+        if (model->held[i].page - start.v < pages * PAGE_SIZE &&
+            (kind != PT_FLUSH_NEW || model->held[i].physical == NO_PAGE))
             model->held[i--] = model->held[--model->held_count];
+    for (unsigned i = 0; i < model->known_count; i++) {
+        struct known now;
+
+        if (model->known[i].page - start.v < pages * PAGE_SIZE && !walk(model, model->known[i].page, &now))
+            model->known[i--] = model->known[--model->known_count]; /* broken */
+    }
     if (kind == PT_FLUSH_TABLES)
         model->tables_held = false;
 }
@@ -163,14 +192,21 @@ static void flush(void *context, struct vaddr start, uint64_t pages, enum pt_flu
 static void check_held(const struct model *model)
 {
     for (unsigned i = 0; i < model->held_count; i++) {
-        uint64_t physical, entry;
-        unsigned level;
+        struct known now;
+        bool mapped = walk(model, model->held[i].page, &now);
 
-        AGREE(
-            model,
-            machine_walk(model->machine, model->pt.root.v, model->held[i].page, &physical, &entry, &level) &&
-                physical == model->held[i].physical,
-            model->held[i].page);
+        AGREE(model, (mapped ? now.physical : NO_PAGE) == model->held[i].physical, model->held[i].page);
+    }
+    for (unsigned i = 0; PT_BREAK_BEFORE_MAKE && model->pt.live && i < model->known_count; i++) {
+        const uint32_t breaking = PT_MEMORY_MASK | PT_FLAG_GLOBAL;
+        const struct known *known = &model->known[i];
+        struct known now;
+
+        AGREE(model,
+              !walk(model, known->page, &now) ||
+                  (now.physical == known->physical && now.level == known->level &&
+                   ((now.flags ^ known->flags) & breaking) == 0),
+              known->page);
     }
 }
 
@@ -217,7 +253,7 @@ static void check_cell(const struct model *model, unsigned window, uint64_t i)
     AGREE(model, mapped == (cell->kind == CELL_PAGE), address);
     if (mapped) {
         AGREE(model, physical == cell->value, address);
-        AGREE(model, pt_entry_flags(pt_entry(entry), level).bits == cell->flags, address);
+        AGREE(model, mmu_read(entry, level).flags == cell->flags, address);
     } else {
         AGREE(model, (entry != 0) == (cell->kind == CELL_MARK), address);
         AGREE(model, cell->kind != CELL_MARK || pt_entry_mark(pt_entry(entry)).value == cell->value, address);
@@ -325,14 +361,25 @@ enum {
     STEPS
 };
 
-static const uint32_t usual_flags[] = {PT_FLAG_WRITE,
-                                       PT_FLAG_EXEC,
-                                       PT_FLAG_USER | PT_FLAG_WRITE,
-                                       PT_FLAG_GLOBAL | PT_FLAG_NO_CACHE,
-                                       0,
-                                       PT_FLAG_DIRTY | PT_FLAG_WRITE | PT_FLAG_ACCESSED,
-                                       PT_FLAG_SOFT_0,
-                                       PT_FLAG_WRITE_THROUGH | PT_FLAG_EXEC | PT_FLAG_USER};
+/* Some that no format has, or not together. */
+static const uint32_t usual_flags[] = {
+    PT_FLAG_WRITE,
+    PT_FLAG_EXEC,
+    PT_FLAG_USER | PT_FLAG_WRITE,
+    PT_FLAG_GLOBAL | PT_MEMORY_UNCACHED,
+    0,
+    PT_FLAG_DIRTY | PT_FLAG_WRITE | PT_FLAG_ACCESSED,
+    PT_FLAG_SOFT_0,
+    PT_FLAG_EXEC | PT_FLAG_USER,
+    PT_MEMORY_WRITE_THROUGH | PT_FLAG_EXEC | PT_FLAG_USER,
+    PT_FLAG_NO_READ | PT_FLAG_EXEC,
+    PT_MEMORY_5 | PT_FLAG_USER,
+    5 << PT_FLAG_KEY_SHIFT | PT_FLAG_SOFT_9,
+    PT_MEMORY_DEVICE | PT_FLAG_GLOBAL,
+    PT_FLAG_SOFT_1 | PT_FLAG_ACCESSED | PT_FLAG_EXEC,
+    PT_FLAG_DIRTY,
+    PT_FLAG_NO_READ,
+};
 
 static enum status attempt(struct model *model, struct step *step)
 {
@@ -384,7 +431,7 @@ static bool edge_is_partial(struct model *model, const struct step *step, uint64
 
 /* What stands in the way of the step, found before it is tried. */
 struct obstacles {
-    bool unaligned, conflict, hole, huge, mapped;
+    bool unaligned, conflict, hole, huge, mapped, unsupported;
 };
 
 static struct obstacles foresee(struct model *model, const struct step *step)
@@ -397,9 +444,13 @@ static struct obstacles foresee(struct model *model, const struct step *step)
         .mapped = cell_at(model, span, 0)->kind == CELL_PAGE,
     };
 
+    if (step->kind == STEP_MAP)
+        found.unsupported = !mmu_can(step->map.flags.bits);
     for (uint64_t i = 0; i < span->count; i++) {
         const struct cell *cell = cell_at(model, span, i);
 
+        if (step->kind == STEP_PROTECT && cell->kind == CELL_PAGE)
+            found.unsupported |= !mmu_can((cell->flags & ~step->clear.bits) | step->set.bits);
         found.conflict |= cell->kind != CELL_EMPTY;
         found.hole |=
             cell->kind == CELL_EMPTY || (cell->kind == CELL_MARK && !(step->options & PT_CLEAR_MARKS));
@@ -411,6 +462,16 @@ static struct obstacles foresee(struct model *model, const struct step *step)
     return found;
 }
 
+/* Is there a page that could have the flags that are set? If not, none has to be there for the refusal. */
+static bool some_page_can(const struct step *step)
+{
+    uint32_t set = step->set.bits;
+
+    if (set & PT_FLAG_NO_READ)
+        set |= PT_FLAG_EXEC & ~step->clear.bits;
+    return mmu_can(set);
+}
+
 /* Is this the right answer when memory suffices? Two may be right when two things are wrong. */
 static bool expected(const struct step *step, const struct obstacles *found, enum status status)
 {
@@ -419,6 +480,8 @@ static bool expected(const struct step *step, const struct obstacles *found, enu
     case STEP_MARK:
         if (found->unaligned)
             return status == ST_NOT_ALIGNED;
+        if (found->unsupported)
+            return status == ST_UNSUPPORTED;
         if (found->conflict)
             return status == ST_MAPPED || status == ST_HUGE_PAGE;
         /* A table without entries is in the way of a page as large as its span only. */
@@ -427,9 +490,11 @@ static bool expected(const struct step *step, const struct obstacles *found, enu
     case STEP_UNMAP:
     case STEP_UNMAP_GIVE:
     case STEP_PROTECT:
+        if (status == ST_UNSUPPORTED)
+            return found->unsupported || !some_page_can(step);
         if (found->hole || found->huge)
             return (found->hole && status == ST_NOT_MAPPED) || (found->huge && status == ST_HUGE_PAGE);
-        return status == ST_OK;
+        return status == ST_OK && !found->unsupported;
     case STEP_SPLIT:
         return status == (found->mapped ? ST_OK : ST_NOT_MAPPED);
     case STEP_TABLES:
@@ -465,7 +530,7 @@ static void apply(struct model *model, const struct step *step)
             break;
         case STEP_PROTECT:
             if (cell->kind == CELL_PAGE)
-                cell->flags = (cell->flags | step->set.bits) & ~step->clear.bits;
+                cell->flags = (cell->flags & ~step->clear.bits) | step->set.bits;
             break;
         default:
             return;
@@ -483,7 +548,7 @@ static void choose_step(struct model *model, struct step *step)
                                             STEP_PROTECT, STEP_SPLIT,      STEP_CLEAN,      STEP_TABLES};
     static const char *const names[STEPS] = {"map",     "mark",  "unmap", "unmap, give",
                                              "protect", "split", "clean", "make tables"};
-    unsigned choice = byte(model), more = byte(model);
+    unsigned choice = byte(model), more = byte(model), flags = byte(model);
     uint64_t to = number(model) * PAGE_SIZE;
 
     *step =
@@ -493,8 +558,15 @@ static void choose_step(struct model *model, struct step *step)
         to = align_down(to, HUGE_SIZE) + (step->span.start.v & (HUGE_SIZE - 1));
     if (more & 8)
         to = align_down(to, GIANT_SIZE) + (step->span.start.v & (GIANT_SIZE - 1));
-    step->set = pt_flags(usual_flags[(more >> 4) & 7]);
-    step->clear = pt_flags(usual_flags[(more >> 5) & 7] & ~step->set.bits);
+    step->set = pt_flags(usual_flags[flags & 15]);
+    step->clear = pt_flags(usual_flags[flags >> 4]);
+    /* What is changed as a whole. */
+    if ((step->set.bits | step->clear.bits) & PT_MEMORY_MASK)
+        step->clear.bits |= PT_MEMORY_MASK;
+    if (step->set.bits & PT_FLAG_NO_READ)
+        step->clear.bits |= PT_FLAG_WRITE;
+    if (step->clear.bits & PT_FLAG_KEY)
+        step->clear.bits |= PT_FLAG_KEY;
     step->map = (struct pt_map){.start = step->span.start,
                                 .to = paddr(to),
                                 .length_bytes = step->span.count * PAGE_SIZE,
@@ -505,12 +577,13 @@ static void choose_step(struct model *model, struct step *step)
     if (step->kind == STEP_PROTECT)
         step->options &= ~(unsigned)PT_CLEAR_MARKS;
     if (step->kind == STEP_SPLIT || step->kind == STEP_TABLES)
-        step->size = (enum pt_size)(1 + more % 3);
+        step->size = (enum pt_size)(1 + more % (PT_LEVELS > 3 ? 3 : 2));
     model->pt.live = more & 128;
     snprintf(model->step_text, sizeof model->step_text,
-             "%s %#" PRIx64 " + %" PRIu64 " pages, to %#" PRIx64 " flags %#x size %d options %u",
-             names[step->kind], step->span.start.v, step->span.count, to, step->set.bits, (int)step->map.size,
-             step->options);
+             "%s %#" PRIx64 " + %" PRIu64 " pages, to %#" PRIx64
+             " flags %#x (clear %#x) size %d options %u%s",
+             names[step->kind], step->span.start.v, step->span.count, to, step->set.bits, step->clear.bits,
+             (int)step->map.size, step->options, model->pt.live ? ", live" : "");
 }
 
 static void run_step(struct model *model)
@@ -602,12 +675,15 @@ void pt_model_run(enum machine_way way, const unsigned char *data, size_t size)
     for (unsigned w = 0; w < WINDOWS; w++)
         model->cells[w] = calloc(windows[w].pages, sizeof *model->cells[w]);
     plain = machine_alloc(model->machine);
+    if (way == WAY_RECURSIVE && !PT_HAS_RECURSIVE)
+        way = WAY_OFFSET;
     model->pt = machine_table(model->machine, way, &plain);
     roots = model->machine->taken;
     model->alloc =
         (struct pt_alloc){.take = take_table, .give = give_table, .give_page = give_page, .context = model};
     model->flusher = (struct pt_flusher){.flush = flush, .context = model};
     model->pt.alloc = &model->alloc;
+    model->pt.flusher = &model->flusher;
     while (model->size > 0)
         run_step(model);
     end_run(model, way, roots);

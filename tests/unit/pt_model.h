@@ -12,7 +12,7 @@
 #ifndef TEST_PT_MODEL_H
 #define TEST_PT_MODEL_H
 
-#include "quire/pt.h"
+#include "pt_mmu.h"
 
 enum { MACHINE_FRAMES = 1 << 13, MACHINE_CACHE = 512 };
 #define MACHINE_BASE ((uint64_t)0x4000000) /* the physical address of the first frame */
@@ -54,7 +54,7 @@ bool machine_walk(const struct machine *machine, uint64_t root, uint64_t address
 
 /* Where recursive and slot ways are set up. */
 enum { MACHINE_RECURSIVE_INDEX = 510, MACHINE_SLOT_SELF = 7 };
-#define MACHINE_WINDOW ((uint64_t)0xffffc00000000000)
+#define MACHINE_WINDOW (PT_LEVELS == 3 ? (uint64_t)0xffffffe000000000 : (uint64_t)0xffffc00000000000)
 
 /* Interprets `data` as a sequence of operations on a table reached in `way`. Aborts with a message when table
  * and model differ. */

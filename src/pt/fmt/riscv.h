@@ -25,6 +25,7 @@ enum { PT_LEVELS = PT_RISCV_LEVELS };
 enum { PT_PAGE_LEVELS = PT_RISCV_LEVELS };
 enum { PT_PHYSICAL_BITS = 56, PT_ROOT_HALVES = 2 };
 #define PT_FLUSH_OF_MAP PT_FLUSH_NEW
+enum { PT_HAS_RECURSIVE = 0 }; /* an entry for a table is none for a page at level 1 */
 #define PT_BREAK_BEFORE_MAKE 0
 
 #include "pt/fmt/common.h"
@@ -74,18 +75,18 @@ static inline bool pt_flags_fit(struct pt_flags flags)
            (!(flags.bits & PT_FLAG_NO_READ) || (flags.bits & (PT_FLAG_EXEC | PT_FLAG_WRITE)) == PT_FLAG_EXEC);
 }
 
-/* The memory type is changed as a whole (clear PT_MEMORY_MASK); reading is taken away together with what it
- * takes to be without it: writing is cleared, executing set. */
+/* The memory type is changed as a whole (clear PT_MEMORY_MASK), and writing goes with reading: clear
+ * PT_FLAG_WRITE, and not PT_FLAG_EXEC, without which nothing would be left. What is not there is cleared
+ * already. */
 static inline bool pt_change_fits(struct pt_flags set, struct pt_flags clear)
 {
-    uint32_t after = set.bits | ~clear.bits;
+    const uint32_t both = PT_FLAG_NO_READ | PT_FLAG_WRITE;
+    bool memory = ((set.bits | clear.bits) & PT_MEMORY_MASK) != 0;
 
-    return ((set.bits | clear.bits) & ~(PT_FLAGS_PAGE | PT_MEMORY_MASK)) == 0 &&
-           (set.bits & PT_FLAG_MEMORY_4) == 0 &&
-           (((set.bits | clear.bits) & PT_MEMORY_MASK) == 0 ||
-            ((clear.bits & PT_MEMORY_MASK) == PT_MEMORY_MASK && pt_memory_fits(set))) &&
+    return (set.bits & ~PT_FLAGS_PAGE) == 0 && pt_memory_fits(set) &&
+           (!memory || (clear.bits & PT_MEMORY_MASK) == PT_MEMORY_MASK) && (set.bits & both) != both &&
            (!(set.bits & PT_FLAG_NO_READ) ||
-            ((set.bits & PT_FLAG_EXEC) != 0 && (after & PT_FLAG_WRITE) == 0));
+            ((clear.bits & PT_FLAG_WRITE) != 0 && ((set.bits | ~clear.bits) & PT_FLAG_EXEC) != 0));
 }
 
 /* Where each flag's bit is, but for reading and the memory type. */
@@ -279,8 +280,8 @@ static inline struct pt_change pt_change(struct pt_flags set, struct pt_flags cl
         .keep = ~(pt_flag_bits(clear) | (set.bits & PT_FLAG_NO_READ ? PT_READ : 0) |
                   (memory ? PT_MEMORY_BITS : 0)),
         .add = pt_flag_bits(set) | (readable ? PT_READ : 0) | pt_memory_bits(set),
-        .need = !readable && ((set.bits & PT_FLAG_WRITE) != 0 || (cleared.bits & PT_FLAG_EXEC) != 0) ? PT_READ
-                                                                                                     : 0,
+        .need = (!readable && (set.bits & PT_FLAG_WRITE || cleared.bits & PT_FLAG_EXEC) ? PT_READ : 0) |
+                ((set.bits & (PT_FLAG_NO_READ | PT_FLAG_EXEC)) == PT_FLAG_NO_READ ? PT_EXEC : 0),
     };
 }
 
@@ -301,10 +302,9 @@ static inline bool pt_entry_may_change(struct pt_entry page, struct pt_change ch
     return (page.bits & change.need) == change.need;
 }
 
-static inline bool pt_change_breaks(struct pt_flags set, struct pt_flags clear)
+static inline bool pt_change_breaks(struct pt_change change)
 {
-    (void)set;
-    (void)clear;
+    (void)change;
     return false;
 }
 

@@ -22,6 +22,7 @@ enum { PT_PHYSICAL_BITS = 52, PT_ROOT_HALVES = 2 };
 enum { PT_GROUP_ENTRIES = 1 }; /* no groups of neighbours that are one translation */
 /* An entry that was empty is in no translation cache (SDM 4.10.2.3). */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NONE
+enum { PT_HAS_RECURSIVE = 1 }; /* an entry for a table serves as one for a page */
 #define PT_BREAK_BEFORE_MAKE 0
 
 #include "pt/fmt/common.h"
@@ -84,9 +85,11 @@ static inline bool pt_flags_fit(struct pt_flags flags)
     return (flags.bits & ~PT_FLAGS_PAGE) == 0;
 }
 
+/* What is not there is cleared already. */
 static inline bool pt_change_fits(struct pt_flags set, struct pt_flags clear)
 {
-    return ((set.bits | clear.bits) & ~PT_FLAGS_PAGE) == 0;
+    (void)clear;
+    return pt_flags_fit(set);
 }
 
 /* The flags that are bits of an entry of level 1; execution is the absence of NX. */
@@ -277,10 +280,9 @@ static inline bool pt_entry_may_change(struct pt_entry page, struct pt_change ch
 }
 
 /* Must be asked of formats with PT_BREAK_BEFORE_MAKE. */
-static inline bool pt_change_breaks(struct pt_flags set, struct pt_flags clear)
+static inline bool pt_change_breaks(struct pt_change change)
 {
-    (void)set;
-    (void)clear;
+    (void)change;
     return false;
 }
 
