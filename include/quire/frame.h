@@ -25,6 +25,7 @@
 
 struct object;
 struct space;
+struct view;
 
 enum frame_use {
     FRAME_RESERVED = 0, /* not RAM, firmware's, or not known yet */
@@ -48,6 +49,7 @@ enum frame_flag {
     FRAME_RMAP_CHAIN = 64, /* rmap is a chain, not one location (r) */
     FRAME_ZEROED = 128,    /* free and known to be all zeroes (b) */
     FRAME_WRITING = 256,   /* its store is being given its contents; sleep on the frame (o) */
+    FRAME_MAPPED = 512,    /* an object's page: mapped since it was last taken from all tables (o) */
     FRAME_POISONED = 1024  /* free and filled with the pattern that debug builds look for (b) */
 };
 
@@ -57,12 +59,15 @@ struct frame {
             uint8_t use;    /* u: enum frame_use; changed with frame_set_use() */
             uint8_t order;  /* b,u: of the block that begins here */
             uint16_t flags; /* enum frame_flag, letters above */
-            uint32_t refs;  /* a: mappings + the object's own + whoever else holds it; 0 = free */
+            uint32_t refs;  /* a: ANON: mappings; the object's own; whoever else holds it; 0 = free */
         };
         uint16_t state;  /* use and order in one: what the buddy looks at in a neighbour */
         uint64_t header; /* all four, written at once when the frame changes hands */
     };
-    uint32_t mapcount; /* a: entries of page tables that map it */
+    union {
+        uint32_t mapcount; /* a: ANON: entries of page tables that map it (an object's pages have views) */
+        uint32_t privates; /* t: a leaf table's entries that are about private frames */
+    };
     uint32_t spare;
     struct list node; /* b: free list; l: reclaim's list; u: owner's list */
     union {
@@ -71,8 +76,8 @@ struct frame {
              * ANON: object is NULL and `origin` is the mark that the page came from. */
             struct object *object; /* o */
             uint64_t index;        /* o; ANON: origin */
-            /* r: the physical addresses of up to two entries that map it (0: none); with FRAME_RMAP_CHAIN
-             * rmap[0] is a chain of more. */
+            /* r: ANON: the physical addresses of up to two entries that map it (0: none); with
+             * FRAME_RMAP_CHAIN rmap[0] is a chain of more. */
             uint64_t rmap[2];
         } page;
         struct {
@@ -83,7 +88,7 @@ struct frame {
             uint16_t low, high;   /* t: no entry below low or above high is in use (may be wider) */
             uint8_t level;        /* u: 1 = leaf */
             uint8_t spare;
-            uint64_t spare_too;
+            struct view *views; /* t: leaf tables: what it shows of objects (src/vm/view.h) */
         } table;
         struct {
             void *cache; /* u: the slab cache */

@@ -10,6 +10,7 @@
  *   unsigned host_cpu(void)                number of the running CPU, below HOST_MAX_CPUS
  *   void host_zero_page(void *page)        4 KiB, aligned
  *   void host_copy_page(void *to, const void *from)
+ *   void host_copy_entries(void *to, const void *from)  the same for a page table that an MMU may be marking
  *   lock_init/lock_take/lock_drop          spin locks with a rank, see docs/LOCKING.md
  *   bool lock_try(lock)                    takes it if it is free; exempt from the order of ranks
  *   void host_relax(void)                  a pause in a loop that waits for another CPU

@@ -38,6 +38,7 @@ static struct pt_entry origin_mark(const struct frame *frame, unsigned access, u
 static void forget_frame(struct cursor *cursor, struct pt_entry *entry, struct frame *frame)
 {
     rmap_remove(frame, entry_place(entry));
+    entry_count_privates(entry, -1);
     batch_drop_frame(&cursor->batch, frame);
 }
 
@@ -52,10 +53,11 @@ static void forget_page(struct cursor *cursor, struct pt_entry *entry, struct pt
         pt_entry_store(entry, mark_make(MARK_ANON, access, traits, 0));
         return;
     }
-    if (frame->use == FRAME_ANON)
-        pt_entry_store(entry, origin_mark(frame, access, traits));
-    else
+    if (page.bits & PAGE_OBJECT) {
         pt_entry_store(entry, page_to_mark(page, frame));
+        return;
+    }
+    pt_entry_store(entry, origin_mark(frame, access, traits));
     forget_frame(cursor, entry, frame);
 }
 

@@ -41,10 +41,17 @@ void batch_flush(struct flush_batch *batch)
     free_frames(batch);
 }
 
+static void tell_objects(struct flush_batch *batch)
+{
+    for (unsigned i = 0; i < batch->objects; i++)
+        object_release_pages(object_by_id(batch->object[i].id), batch->object[i].pages);
+    batch->objects = 0;
+}
+
 void batch_drop_all(struct flush_batch *batch)
 {
     batch_flush(batch);
-    batch_tell_object(batch);
+    tell_objects(batch);
 }
 
 void batch_end(struct flush_batch *batch)
@@ -60,10 +67,14 @@ void batch_hold_frame(struct flush_batch *batch, struct frame *frame)
     batch->hold[batch->held++] = frame;
 }
 
-void batch_tell_object(struct flush_batch *batch)
+void batch_drop_other(struct flush_batch *batch, uint32_t object_id, uint64_t pages)
 {
-    if (batch->object_id != 0)
-        object_release_pages(object_by_id(batch->object_id), batch->object_pages);
-    batch->object_id = 0;
-    batch->object_pages = 0;
+    for (unsigned i = 0; i < batch->objects; i++)
+        if (batch->object[i].id == object_id) {
+            batch->object[i].pages += pages;
+            return;
+        }
+    if (batch->objects == BATCH_OBJECTS)
+        batch_drop_all(batch);
+    batch->object[batch->objects++] = (struct batch_object){object_id, pages};
 }

@@ -11,15 +11,21 @@
 #include "quire/object.h"
 #include "vm/space_internal.h"
 
-enum { BATCH_PAGES = 32, BATCH_HELD = 32 };
+enum { BATCH_PAGES = 32, BATCH_HELD = 32, BATCH_OBJECTS = 4 };
+
+/* Pages of an object that entries no longer refer to. */
+struct batch_object {
+    uint32_t id;
+    uint64_t pages;
+};
 
 struct flush_batch {
-    struct space *space;   /* NULL: nobody can have translations (the space is dying and not active) */
-    struct frame *freed;   /* frames whose only holder is this batch, linked by node.next */
-    uint32_t object_id;    /* 0: none */
-    uint64_t object_pages; /* of that object, no longer referred to */
-    unsigned pages;        /* above BATCH_PAGES: flush all of the space */
+    struct space *space; /* NULL: nobody can have translations (the space is dying and not active) */
+    struct frame *freed; /* frames whose only holder is this batch, linked by node.next */
+    unsigned pages;      /* above BATCH_PAGES: flush all of the space */
     unsigned held;
+    unsigned objects;
+    struct batch_object object[BATCH_OBJECTS];
     uint64_t page[BATCH_PAGES];
     struct frame *hold[BATCH_HELD]; /* frames that have other holders too: one reference each */
 };
@@ -28,15 +34,14 @@ static inline void batch_init(struct flush_batch *batch, struct space *space)
 {
     batch->space = space;
     batch->freed = NULL;
-    batch->object_id = 0;
-    batch->object_pages = 0;
+    batch->objects = 0;
     batch->pages = 0;
     batch->held = 0;
 }
 
 static inline bool batch_is_empty(const struct flush_batch *batch)
 {
-    return (batch->pages | batch->held | batch->object_id) == 0 && !batch->freed;
+    return (batch->pages | batch->held | batch->objects) == 0 && !batch->freed;
 }
 
 static inline void batch_page(struct flush_batch *batch, uint64_t address)
@@ -74,16 +79,15 @@ static inline void batch_drop_frame(struct flush_batch *batch, struct frame *fra
     else
         batch_hold_frame(batch, frame);
 }
-/* The object that was collected is told. */
-void batch_tell_object(struct flush_batch *batch);
-/* `pages` pages of the object are no longer referred to by entries. */
+void batch_drop_other(struct flush_batch *batch, uint32_t object_id, uint64_t pages);
+/* `pages` pages of the object are no longer referred to by entries. The object is told after the flush,
+ * because its frames may go with it. */
 static inline void batch_drop_object(struct flush_batch *batch, uint32_t object_id, uint64_t pages)
 {
-    if (batch->object_id != object_id) {
-        batch_tell_object(batch);
-        batch->object_id = object_id;
-    }
-    batch->object_pages += pages;
+    if (batch->objects > 0 && batch->object[batch->objects - 1].id == object_id)
+        batch->object[batch->objects - 1].pages += pages;
+    else
+        batch_drop_other(batch, object_id, pages);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "vm/cursor.h"
 
 #include "vm/object_internal.h"
+#include "vm/view.h"
 
 /* The level of the smallest table that covers the range; a range that is just one entry's span is its
  * parent's. */
@@ -366,8 +367,103 @@ void cursor_fill(struct cursor *cursor, struct pt_entry mark)
     uint64_t pages = (cursor->end - cursor->start) >> PAGE_SHIFT;
 
     fill_in(cursor, cursor->table, mark);
-    entry_hold(mark, pages);
+    mark_hold(mark, pages);
     space_add_pages(cursor->space, pages);
+}
+
+/* ------------------------------------------------------------------ views of what is filled in */
+
+struct frame *cursor_table(const struct cursor *cursor, uint64_t address, unsigned level)
+{
+    struct frame *table = cursor->table;
+
+    for (unsigned at = cursor->level; at > level; at--) {
+        struct pt_entry entry = table_entries(table)[pt_index(vaddr(address), at)];
+
+        if (!pt_entry_is_table(entry, at))
+            return NULL;
+        table = entry_table(entry);
+    }
+    return table;
+}
+
+void cursor_lock(const struct cursor *cursor, struct frame *table)
+{
+    if (table != cursor->table)
+        lock_take(&table->table.lock);
+}
+
+void cursor_unlock(const struct cursor *cursor, struct frame *table)
+{
+    if (table != cursor->table)
+        lock_drop(&table->table.lock);
+}
+
+/* The part of the range that lies in the leaf table of `address`; false: none does, or all of the table's
+ * span, for which the mark stands one level up. */
+static bool edge_part(const struct cursor *cursor, uint64_t address, uint64_t *start, uint64_t *end)
+{
+    *start = align_down(address, HUGE_SIZE);
+    *end = *start + HUGE_SIZE;
+    if (*start >= cursor->start && *end <= cursor->end)
+        return false;
+    if (*start < cursor->start)
+        *start = cursor->start;
+    if (*end > cursor->end)
+        *end = cursor->end;
+    return true;
+}
+
+static enum status view_edge(struct cursor *cursor, uint64_t address, struct pt_entry mark)
+{
+    uint64_t start, end;
+    struct frame *table;
+    struct view *view;
+
+    if (!edge_part(cursor, address, &start, &end))
+        return ST_OK;
+    table = cursor_table(cursor, start, 1);
+    mark = mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT);
+    cursor_lock(cursor, table);
+    view = view_open(table, pt_index(vaddr(start), 1),
+                     (struct reference){mark_object_id(mark), mark_index(mark)});
+    if (view)
+        view->pages += (uint32_t)((end - start) >> PAGE_SHIFT);
+    cursor_unlock(cursor, table);
+    return view ? ST_OK : ST_NO_MEMORY;
+}
+
+/* What view_edge() did. */
+static void unview_edge(struct cursor *cursor, uint64_t address, struct pt_entry mark)
+{
+    uint64_t start, end;
+    struct frame *table;
+    unsigned entry;
+
+    if (!edge_part(cursor, address, &start, &end))
+        return;
+    table = cursor_table(cursor, start, 1);
+    entry = pt_index(vaddr(start), 1);
+    mark = mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT);
+    cursor_lock(cursor, table);
+    view_shrink(view_find(table, entry, (struct reference){mark_object_id(mark), mark_index(mark)}),
+                (unsigned)((end - start) >> PAGE_SHIFT));
+    cursor_unlock(cursor, table);
+}
+
+enum status cursor_view(struct cursor *cursor, struct pt_entry mark)
+{
+    enum status status;
+
+    if (!mark_has_object(mark))
+        return ST_OK;
+    status = view_edge(cursor, cursor->start, mark);
+    if (status != ST_OK || align_down(cursor->start, HUGE_SIZE) == align_down(cursor->end - 1, HUGE_SIZE))
+        return status;
+    status = view_edge(cursor, cursor->end - 1, mark);
+    if (status != ST_OK)
+        unview_edge(cursor, cursor->start, mark);
+    return status;
 }
 
 /* ------------------------------------------------------------------ looking */

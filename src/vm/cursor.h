@@ -58,8 +58,17 @@ void cursor_clear(struct cursor *cursor);
 void cursor_clear_keep(struct cursor *cursor);
 /* Is everything in the range empty? */
 bool cursor_is_empty(struct cursor *cursor);
-/* Fills the range, which is empty, with `mark` (after cursor_cut with TABLE_CREATE). */
+/* Fills the range, which is empty, with `mark` (after cursor_cut with TABLE_CREATE, and cursor_view). */
 void cursor_fill(struct cursor *cursor, struct pt_entry mark);
+
+/* The table of `level` for `address`, at or below the cursor's; NULL when the way ends before it. */
+struct frame *cursor_table(const struct cursor *cursor, uint64_t address, unsigned level);
+/* The table's lock; the cursor's own is held already. */
+void cursor_lock(const struct cursor *cursor, struct frame *table);
+void cursor_unlock(const struct cursor *cursor, struct frame *table);
+/* The views of the leaf tables at the range's edges count what `mark` will fill in. ST_NO_MEMORY: nothing has
+ * changed. */
+MUST_USE enum status cursor_view(struct cursor *cursor, struct pt_entry mark);
 
 /*
  * Calls visit for the entries in the range, from low to high, in runs of one table: entries[0] to

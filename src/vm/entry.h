@@ -17,8 +17,8 @@
  * stands for every page below it: page k of the span is index + k.
  *
  * A page's software bits: MAY_WRITE (the protection allows writing; the W bit may still be clear, because a
- * write must first copy, or be noticed), SHARED (writes go to the object), and the advice bits of the mark it
- * came from.
+ * write must first copy, or be noticed), SHARED (writes go to the object), OBJECT (the frame is an object's),
+ * and the advice bits of the mark it came from.
  */
 #ifndef VM_ENTRY_H
 #define VM_ENTRY_H
@@ -56,6 +56,7 @@ enum trait {
 
 #define PAGE_MAY_WRITE PT_SOFT_0
 #define PAGE_SHARED PT_SOFT_1
+#define PAGE_OBJECT PT_SOFT_2  /* a page of an object, counted by a view of its table */
 #define PAGE_NO_READ PT_SOFT_8 /* the protection does not name reading; the MMU cannot forbid it alone */
 #define PAGE_TRAITS_SHIFT 52
 #define PAGE_TRAITS_MASK ((uint64_t)31 << PAGE_TRAITS_SHIFT)
@@ -76,6 +77,12 @@ static inline uint64_t object_payload(uint32_t id, uint64_t index)
 static inline bool entry_is_mark(struct pt_entry entry)
 {
     return entry.bits != 0 && !pt_entry_present(entry);
+}
+
+/* A page that an object has, and that a view of its table counts. */
+static inline bool entry_is_object_page(struct pt_entry entry)
+{
+    return (entry.bits & (PT_PRESENT | PAGE_OBJECT)) == (PT_PRESENT | PAGE_OBJECT);
 }
 
 static inline enum mark_kind mark_kind(struct pt_entry mark)
@@ -139,18 +146,22 @@ static inline struct paddr held_paddr(struct pt_entry mark)
     return paddr(mark_payload(mark) << PAGE_SHIFT);
 }
 
-/* A page entry for user memory: `access` decides MAY_WRITE and NX, `writable` the W bit. */
+#define PAGE_RIGHTS (PAGE_MAY_WRITE | PAGE_NO_READ | PT_NO_EXEC)
+
+/* What a protection says in a page entry; the W bit is another matter. */
+static inline uint64_t page_rights(unsigned access)
+{
+    return (access & ACCESS_WRITE ? PAGE_MAY_WRITE : 0) | (access & ACCESS_READ ? 0 : PAGE_NO_READ) |
+           (access & ACCESS_EXEC ? 0 : PT_NO_EXEC);
+}
+
+/* A page entry for user memory: `access` decides its rights, `writable` the W bit. */
 static inline struct pt_entry page_make(struct paddr frame, unsigned access, unsigned traits, bool writable,
                                         bool shared)
 {
-    uint64_t bits = frame.v | PT_PRESENT | PT_USER | PT_ACCESSED | (uint64_t)traits << PAGE_TRAITS_SHIFT;
+    uint64_t bits = frame.v | PT_PRESENT | PT_USER | PT_ACCESSED | page_rights(access) |
+                    (uint64_t)traits << PAGE_TRAITS_SHIFT;
 
-    if (access & ACCESS_WRITE)
-        bits |= PAGE_MAY_WRITE;
-    if (!(access & ACCESS_READ))
-        bits |= PAGE_NO_READ;
-    if (!(access & ACCESS_EXEC))
-        bits |= PT_NO_EXEC;
     if (writable)
         bits |= PT_WRITE | PT_DIRTY;
     if (shared)

@@ -18,7 +18,7 @@
 #include "vm/object_internal.h"
 
 enum {
-    AROUND_PAGES = 16,    /* mapped around a read fault of an object's page, when resident */
+    AROUND_PAGES = 32,    /* mapped around a read fault of an object's page, when resident */
     HUGE_FREE_SHIFT = 2,  /* huge pages only while this part (1/4) of memory is free */
     GUARD_GAP_PAGES = 256 /* kept free below a stack, as Linux's stack_guard_gap */
 };
@@ -51,7 +51,7 @@ static enum status map_zero_page(struct pt_entry *entry, struct pt_entry mark)
     return ST_OK;
 }
 
-static enum status map_zeroed_frame(struct pt_entry *entry, struct pt_entry mark)
+static enum status map_zeroed_frame(struct frame *table, struct pt_entry *entry, struct pt_entry mark)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
 
@@ -60,6 +60,7 @@ static enum status map_zeroed_frame(struct pt_entry *entry, struct pt_entry mark
     frame->page.object = NULL;
     frame->page.index = 0;
     rmap_first(frame, entry_place(entry));
+    table_count_privates(table, 1);
     pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
     STAT(fault_zero);
     return ST_OK;
@@ -108,23 +109,21 @@ static inline struct page_form form_of(struct pt_entry mark)
 {
     bool shared = mark_kind(mark) == MARK_SHARED;
 
-    return (struct page_form){page_make(paddr(0), mark_access(mark), mark_traits(mark), false, shared).bits,
+    return (struct page_form){page_make(paddr(0), mark_access(mark), mark_traits(mark), false, shared).bits |
+                                  PAGE_OBJECT,
                               shared && mark_access(mark) & ACCESS_WRITE};
 }
 
-/* The resident frame takes the place of its mark in the entry, whose physical address is `place`. The object
- * is locked. */
-static inline enum status map_resident(struct pt_entry *entry, uint64_t place, struct page_form form,
-                                       struct frame *frame)
+/* The resident frame takes the place of its mark in the entry. The object is locked; the view is counted by
+ * the caller. */
+static inline void map_resident(struct pt_entry *entry, struct page_form form, struct frame *frame)
 {
-    enum status status = rmap_add(frame, place);
     uint64_t bits = form.bits | frame_paddr(frame).v;
 
     if (form.may_write && write_unwatched(frame))
         bits |= PT_WRITE | PT_DIRTY;
-    if (status == ST_OK)
-        pt_entry_store(entry, pt_entry(bits));
-    return status;
+    set_frame_flags(frame, FRAME_MAPPED);
+    pt_entry_store(entry, pt_entry(bits));
 }
 
 static inline bool may_map(const struct frame *frame)
@@ -141,7 +140,6 @@ static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry 
     uint64_t end = first + AROUND_PAGES < object_pages(object) ? first + AROUND_PAGES : object_pages(object);
     void **slots = radix_slots(&object->pages, align_down(index, RADIX_SLOTS));
     uint64_t at = (uint64_t)(entry - table_entries(f->cursor.table));
-    uint64_t place;
     unsigned mapped = 0;
 
     if (mark_traits(mark) & TRAIT_RANDOM || !slots)
@@ -150,27 +148,26 @@ static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry 
         first = index - at;
     if (end - index > PT_ENTRIES - at)
         end = index + PT_ENTRIES - at;
-    place = entry_place(entry) - (index - first) * sizeof *entry;
     slots += first % RADIX_SLOTS;
     mark.bits += (index - first) << MARK_PAYLOAD_SHIFT;
+    form.bits &= ~PT_ACCESSED; /* the MMU will say whether they are used */
     entry -= index - first;
     for (uint64_t left = end - first; left > 0; left--) {
         struct frame *frame = *slots++;
 
         if (entry->bits == mark.bits && may_map(frame)) {
-            if (map_resident(entry, place, form, frame) != ST_OK)
-                break;
+            map_resident(entry, form, frame);
             mapped++;
         }
         entry++;
-        place += sizeof *entry;
         mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
     }
     STAT_ADD(fault_around, mapped);
 }
 
 /* A private copy of `frame` takes the place of `mark`, which stood for it. */
-static enum status map_copy(struct pt_entry *entry, struct pt_entry mark, const struct frame *from)
+static enum status map_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
+                            const struct frame *from)
 {
     struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
 
@@ -180,6 +177,7 @@ static enum status map_copy(struct pt_entry *entry, struct pt_entry mark, const 
     copy->page.object = NULL;
     copy->page.index = origin_make(mark_object_id(mark), mark_index(mark));
     rmap_first(copy, entry_place(entry));
+    table_count_privates(table, 1);
     pt_entry_store(entry, page_make(frame_paddr(copy), mark_access(mark), mark_traits(mark), true, false));
     STAT(fault_copy);
     return ST_OK;
@@ -190,17 +188,14 @@ static enum status map_object_page(struct fault *f, struct pt_entry *entry, stru
                                    struct object *object, struct frame *frame)
 {
     struct page_form form;
-    enum status status;
 
     set_frame_flags(frame, FRAME_REFERENCED);
     if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
-        return map_copy(entry, mark, frame);
+        return map_copy(f->cursor.table, entry, mark, frame);
     if (f->access == ACCESS_WRITE && object->pager)
         set_frame_flags(frame, FRAME_DIRTY);
     form = form_of(mark);
-    status = map_resident(entry, entry_place(entry), form, frame);
-    if (status != ST_OK)
-        return status;
+    map_resident(entry, form, frame);
     if (f->access != ACCESS_WRITE)
         map_around(f, entry, mark, form, object);
     STAT(fault_minor);
@@ -268,14 +263,17 @@ static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_ent
                           struct frame *copy)
 {
     rmap_first(copy, entry_place(entry));
-    pt_entry_store(entry, pt_entry((page.bits & ~PT_FRAME_MASK) | frame_paddr(copy).v | PT_WRITE | PT_DIRTY |
-                                   PT_ACCESSED));
+    pt_entry_store(entry, pt_entry((page.bits & ~(PT_FRAME_MASK | PAGE_OBJECT)) | frame_paddr(copy).v |
+                                   PT_WRITE | PT_DIRTY | PT_ACCESSED));
     batch_page(&f->cursor.batch, f->page);
-    if (from == zero_frame)
+    if (from != zero_frame)
+        STAT(fault_copy);
+    if (from == zero_frame || page.bits & PAGE_OBJECT) {
+        table_count_privates(f->cursor.table, 1);
         return;
+    }
     rmap_remove(from, entry_place(entry));
     batch_drop_frame(&f->cursor.batch, from);
-    STAT(fault_copy);
 }
 
 static enum status write_zero_page(struct fault *f, struct pt_entry *entry, struct pt_entry page)
@@ -405,7 +403,8 @@ static enum status fault_mark(struct fault *f, struct pt_entry *entry, struct pt
         return denied();
     if (mark_kind(mark) != MARK_ANON)
         return fault_object(f, entry, mark);
-    return f->access == ACCESS_WRITE ? map_zeroed_frame(entry, mark) : map_zero_page(entry, mark);
+    return f->access == ACCESS_WRITE ? map_zeroed_frame(f->cursor.table, entry, mark)
+                                     : map_zero_page(entry, mark);
 }
 
 static enum status fault_page(struct fault *f, struct pt_entry *entry, struct pt_entry page, unsigned level)

@@ -33,6 +33,8 @@ static enum status map_once(struct space *space, uint64_t start, uint64_t end, s
         return ST_MAPPED;
     }
     status = cursor_cut(&cursor, TABLE_CREATE);
+    if (status == ST_OK)
+        status = cursor_view(&cursor, mark);
     if (status == ST_OK) {
         if (replace)
             cursor_clear_keep(&cursor);
@@ -206,6 +208,7 @@ static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsi
         frame->page.object = NULL;
         frame->page.index = 0;
         rmap_first(frame, entry_place(&entries[i]));
+        entry_count_privates(&entries[i], 1);
         pt_entry_store(&entries[i],
                        page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
     }
@@ -291,7 +294,8 @@ enum status space_unmap(struct space *space, struct vaddr start, uint64_t length
 
 struct protect {
     unsigned access;
-    uint64_t next; /* everything from the start to here is mapped and may be changed */
+    uint64_t rights; /* the same as bits of a page */
+    uint64_t next;   /* everything from the start to here is mapped and may be changed */
     enum status status;
 };
 
@@ -344,8 +348,6 @@ static void protect_none(struct cursor *cursor, struct pt_entry *entry, struct p
         pt_entry_store(entry, mark_make(MARK_HELD, ACCESS_NONE, traits, frame_pfn(frame).v));
     } else {
         pt_entry_store(entry, pt_entry(page_to_mark(page, frame).bits & ~MARK_ACCESS_MASK));
-        rmap_remove(frame, entry_place(entry));
-        batch_drop_frame(&cursor->batch, frame);
     }
 }
 
@@ -359,20 +361,13 @@ static bool writable_at_once(struct pt_entry page)
     return frame != zero_frame && frame->use == FRAME_ANON && frame_is_sole(frame);
 }
 
-static void protect_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start,
-                         unsigned access)
+static inline void protect_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page,
+                                uint64_t start, const struct protect *protect)
 {
-    uint64_t bits = page.bits & ~(PAGE_MAY_WRITE | PT_WRITE | PT_NO_EXEC | PAGE_NO_READ);
+    uint64_t bits = (page.bits & ~(PAGE_RIGHTS | PT_WRITE)) | protect->rights;
 
-    if (access & ACCESS_WRITE) {
-        bits |= PAGE_MAY_WRITE;
-        if (page.bits & PT_WRITE || writable_at_once(page))
-            bits |= PT_WRITE | PT_DIRTY;
-    }
-    if (!(access & ACCESS_READ))
-        bits |= PAGE_NO_READ;
-    if (!(access & ACCESS_EXEC))
-        bits |= PT_NO_EXEC;
+    if (bits & PAGE_MAY_WRITE && (page.bits & PT_WRITE || writable_at_once(page)))
+        bits |= PT_WRITE | PT_DIRTY;
     pt_entry_store(entry, pt_entry(bits));
     if ((page.bits & ~bits & PT_WRITE) || (bits & ~page.bits & PT_NO_EXEC))
         batch_page(&cursor->batch, start);
@@ -402,14 +397,15 @@ static bool protect_visit(struct cursor *cursor, struct pt_entry *entries, unsig
         else if (access == ACCESS_NONE)
             protect_none(cursor, &entries[i], now, start + i * PAGE_SIZE);
         else
-            protect_page(cursor, &entries[i], now, start + i * PAGE_SIZE, access);
+            protect_page(cursor, &entries[i], now, start + i * PAGE_SIZE, protect);
     }
     return true;
 }
 
 static enum status protect_once(struct space *space, uint64_t start, uint64_t end, unsigned access)
 {
-    struct protect protect = {.access = access, .next = start, .status = ST_NOT_MAPPED};
+    struct protect protect = {
+        .access = access, .rights = page_rights(access), .next = start, .status = ST_NOT_MAPPED};
     struct cursor cursor;
     enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
 

@@ -7,6 +7,7 @@
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/region.h"
+#include "vm/table_internal.h"
 
 struct move {
     struct space *space;
@@ -45,13 +46,24 @@ static void relocate(struct pt_entry *from, struct pt_entry *to)
 {
     struct pt_entry entry = pt_entry_swap(from, pt_entry(0));
 
-    if (pt_entry_present(entry) || mark_is_held(entry)) {
-        struct frame *frame = frame_at(pt_entry_present(entry) ? pt_entry_paddr(entry) : held_paddr(entry));
-
-        if (frame != zero_frame)
-            rmap_move(frame, entry_place(from), entry_place(to));
+    if (entry_counts_frame(entry)) {
+        rmap_move(counted_frame(entry), entry_place(from), entry_place(to));
+        entry_count_privates(from, -1);
+        entry_count_privates(to, 1);
     }
     pt_entry_store(to, entry);
+}
+
+/* An entry's page of an object is seen by another view from now on, which is there already. */
+static void change_view(struct pt_entry entry, struct frame *from, unsigned first, struct frame *to,
+                        unsigned target)
+{
+    struct reference reference;
+
+    if (!entry_reference(entry, &reference))
+        return;
+    view_find(to, target, reference)->pages++;
+    view_shrink(view_find(from, first, reference), 1);
 }
 
 /* Entries between two leaf tables, both locked and own; the target's are empty. */
@@ -63,30 +75,18 @@ static void move_entries(struct cursor *cursor, struct frame *from, struct frame
     unsigned moved = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        if (pt_entry_empty(source[first + i]))
+        struct pt_entry entry = pt_entry_load(&source[first + i]);
+
+        if (pt_entry_empty(entry))
             continue;
-        if (pt_entry_present(source[first + i]))
+        if (pt_entry_present(entry))
             batch_page(&cursor->batch, start + i * PAGE_SIZE);
+        change_view(entry, from, first + i, to, target + i);
         relocate(&source[first + i], &sink[target + i]);
         table_count_in(to, target + i);
         moved++;
     }
     table_count_out(from, moved);
-}
-
-/* The table of `level` for `address`, below the cursor's; NULL when the way ends before it. */
-static struct frame *table_for(const struct cursor *cursor, uint64_t address, unsigned level)
-{
-    struct frame *table = cursor->table;
-
-    for (unsigned at = cursor->level; at > level; at--) {
-        struct pt_entry entry = table_entries(table)[pt_index(vaddr(address), at)];
-
-        if (!pt_entry_is_table(entry, at))
-            return NULL;
-        table = entry_table(entry);
-    }
-    return table;
 }
 
 /* Split and own everything down to that table. */
@@ -135,7 +135,7 @@ static struct step step_at(uint64_t from, uint64_t to, uint64_t left, bool apart
  * entry itself can. */
 static bool moves_whole(const struct cursor *cursor, const struct step *step)
 {
-    const struct frame *table = cursor->level >= 2 ? table_for(cursor, step->from, 2) : NULL;
+    const struct frame *table = cursor->level >= 2 ? cursor_table(cursor, step->from, 2) : NULL;
     unsigned first = pt_index(vaddr(step->from), 1);
     struct pt_entry entry;
 
@@ -150,9 +150,43 @@ static bool moves_whole(const struct cursor *cursor, const struct step *step)
 
 static bool target_is_empty(const struct cursor *cursor, const struct step *step)
 {
-    const struct frame *table = table_for(cursor, step->to, 2);
+    const struct frame *table = cursor_table(cursor, step->to, 2);
 
     return table && pt_entry_empty(table_entries(table)[pt_index(vaddr(step->to), 2)]);
+}
+
+/* The views that the target's table needs for what will be moved there; what is there is seen by the
+ * source's. */
+static enum status open_views(struct cursor *cursor, const struct step *step)
+{
+    struct frame *from = cursor_table(cursor, step->from, 1);
+    struct frame *to = cursor_table(cursor, step->to, 1);
+    unsigned first = pt_index(vaddr(step->from), 1);
+    unsigned target = pt_index(vaddr(step->to), 1);
+    enum status status = ST_OK;
+
+    cursor_lock(cursor, to);
+    for (unsigned i = 0; i < step->bytes >> PAGE_SHIFT && status == ST_OK; i++) {
+        struct reference reference;
+
+        if (entry_reference(table_entries(from)[first + i], &reference) &&
+            !view_open(to, target + i, reference))
+            status = ST_NO_MEMORY;
+    }
+    cursor_unlock(cursor, to);
+    return status;
+}
+
+/* Views that were opened, and then not used. */
+static void trim_views(struct cursor *cursor, const struct step *step)
+{
+    struct frame *to = cursor_table(cursor, step->to, 1);
+
+    if (!to)
+        return;
+    cursor_lock(cursor, to);
+    views_trim(to);
+    cursor_unlock(cursor, to);
 }
 
 /* The tables that the step needs on both sides. */
@@ -162,7 +196,8 @@ static enum status prepare_step(struct cursor *cursor, const struct step *step)
 
     if (moves_whole(cursor, step)) {
         /* A leaf table moves only as this space's own: for those who share it it stays where it is. */
-        status = make_table(cursor, step->from, table_for(cursor, step->from, 1) ? 1 : 2, TABLE_KEEP_EMPTY);
+        status =
+            make_table(cursor, step->from, cursor_table(cursor, step->from, 1) ? 1 : 2, TABLE_KEEP_EMPTY);
         if (status == ST_OK)
             status = make_table(cursor, step->to, 2, TABLE_CREATE);
         if (status != ST_OK || target_is_empty(cursor, step))
@@ -171,14 +206,16 @@ static enum status prepare_step(struct cursor *cursor, const struct step *step)
     status = make_table(cursor, step->from, 1, TABLE_KEEP_EMPTY);
     if (status == ST_OK)
         status = make_table(cursor, step->to, 1, TABLE_CREATE);
+    if (status == ST_OK)
+        status = open_views(cursor, step);
     return status == ST_NOT_MAPPED ? ST_OK : status;
 }
 
 /* A level-2 entry with everything below it. */
 static void move_whole(struct cursor *cursor, const struct step *step)
 {
-    struct frame *from = table_for(cursor, step->from, 2);
-    struct frame *to = table_for(cursor, step->to, 2);
+    struct frame *from = cursor_table(cursor, step->from, 2);
+    struct frame *to = cursor_table(cursor, step->to, 2);
     struct pt_entry *source = &table_entries(from)[pt_index(vaddr(step->from), 2)];
     struct pt_entry *sink = &table_entries(to)[pt_index(vaddr(step->to), 2)];
 
@@ -198,19 +235,6 @@ static void move_whole(struct cursor *cursor, const struct step *step)
     table_count_in(to, pt_index(vaddr(step->to), 2));
 }
 
-/* The cursor's own table is locked already. */
-static void lock_leaf(const struct cursor *cursor, struct frame *leaf)
-{
-    if (leaf != cursor->table)
-        lock_take(&leaf->table.lock);
-}
-
-static void unlock_leaf(const struct cursor *cursor, struct frame *leaf)
-{
-    if (leaf != cursor->table)
-        lock_drop(&leaf->table.lock);
-}
-
 static void commit_step(struct cursor *cursor, const struct step *step)
 {
     struct frame *source, *sink;
@@ -219,18 +243,18 @@ static void commit_step(struct cursor *cursor, const struct step *step)
         move_whole(cursor, step);
         return;
     }
-    source = table_for(cursor, step->from, 1);
+    source = cursor_table(cursor, step->from, 1);
     if (!source)
         return;
-    sink = table_for(cursor, step->to, 1);
-    lock_leaf(cursor, source);
+    sink = cursor_table(cursor, step->to, 1);
+    cursor_lock(cursor, source);
     if (sink != source)
-        lock_leaf(cursor, sink);
+        cursor_lock(cursor, sink);
     move_entries(cursor, source, sink, pt_index(vaddr(step->from), 1), pt_index(vaddr(step->to), 1),
                  (unsigned)(step->bytes >> PAGE_SHIFT), step->from);
     if (sink != source)
-        unlock_leaf(cursor, sink);
-    unlock_leaf(cursor, source);
+        cursor_unlock(cursor, sink);
+    cursor_unlock(cursor, source);
 }
 
 /* Free the tables left empty. */
@@ -255,9 +279,12 @@ static enum status move_once(struct space *space, uint64_t from, uint64_t to, ui
         step = step_at(from + done, to + done, bytes - done, apart);
         status = prepare_step(&cursor, &step);
     }
-    for (uint64_t done = 0; done < bytes && status == ST_OK; done += step.bytes) {
+    for (uint64_t done = 0; done < bytes; done += step.bytes) {
         step = step_at(from + done, to + done, bytes - done, apart);
-        commit_step(&cursor, &step);
+        if (status == ST_OK)
+            commit_step(&cursor, &step);
+        else
+            trim_views(&cursor, &step);
     }
     cursor_end(&cursor);
     prune_range(space, from, bytes);

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "quire/slab.h"
-#include "vm/rmap.h"
 #include "vm/space_internal.h"
+#include "vm/view.h"
 
 enum { DIRECTORY_BITS = 10, DIRECTORY_SLOTS = 1 << DIRECTORY_BITS };
 _Static_assert(2 * DIRECTORY_BITS == OBJECT_ID_BITS, "a two-level table of all numbers");
@@ -222,35 +222,38 @@ void object_for_each(void (*visit)(struct object *object, void *context), void *
 
 /* ------------------------------------------------------------------ taking pages from those who map them */
 
-static bool unmap_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
+static void unmap_visit(struct frame *frame, struct pt_entry *entry, void *context)
 {
     pt_entry_store(entry, page_to_mark(pt_entry_load(entry), frame));
+}
+
+bool object_unmap_frame(struct frame *frame)
+{
+    if (!(frame_flags(frame) & FRAME_MAPPED))
+        return false;
+    view_walk(frame, unmap_visit, NULL);
+    __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_MAPPED, __ATOMIC_RELAXED);
     return true;
 }
 
-bool object_unmap_frame(struct frame *frame, unsigned *dropped)
-{
-    *dropped += rmap_walk(frame, unmap_visit, NULL);
-    return frame_mapcount(frame) == 0;
-}
-
-static bool protect_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
+static void protect_visit(struct frame *frame, struct pt_entry *entry, void *context)
 {
     __atomic_fetch_and(&entry->bits, ~(PT_WRITE | PT_DIRTY), __ATOMIC_RELAXED);
-    return false;
 }
 
-void object_protect_frame(struct frame *frame)
+bool object_protect_frame(struct frame *frame)
 {
-    if (frame_mapcount(frame) != 0)
-        rmap_walk(frame, protect_visit, NULL);
+    if (!(frame_flags(frame) & FRAME_MAPPED))
+        return false;
+    view_walk(frame, protect_visit, NULL);
+    return true;
 }
 
 /* ------------------------------------------------------------------ growing and shrinking */
 
 /* The first page at or above *index leaves the object; NULL: there is none. Waits while it is in use by a
  * store. */
-static struct frame *take_page_above(struct object *object, uint64_t *index, unsigned *dropped)
+static struct frame *take_page_above(struct object *object, uint64_t *index, bool *mapped)
 {
     struct frame *frame;
 
@@ -262,8 +265,7 @@ static struct frame *take_page_above(struct object *object, uint64_t *index, uns
         host_sleep(frame, &object->lock);
     }
     if (frame) {
-        while (!object_unmap_frame(frame, dropped))
-            ;
+        *mapped = object_unmap_frame(frame);
         radix_remove(&object->pages, *index);
         object->resident--;
         if (frame_flags(frame) & FRAME_LISTED)
@@ -305,17 +307,15 @@ enum status object_resize(struct object *object, uint64_t size_bytes)
     if (size_bytes >= old)
         return ST_OK;
     for (;;) {
-        unsigned dropped = 0;
-        struct frame *frame = take_page_above(object, &index, &dropped);
+        bool mapped = false;
+        struct frame *frame = take_page_above(object, &index, &mapped);
 
         if (!frame)
             break;
-        if (dropped > 0) {
+        if (mapped) {
             STAT(flush_all);
             host_flush_all();
         }
-        while (dropped-- > 0)
-            frame_unref(frame);
         frame_unref(frame);
     }
     object_cut_copies(object, first_out);
@@ -337,9 +337,9 @@ void object_check(struct object *object)
         CHECK_ALWAYS(frame->page.object == object && frame->page.index == index);
         CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
         CHECK_ALWAYS((frame->use == FRAME_FILE) == (object->pager != NULL));
-        CHECK_ALWAYS(frame_refs(frame) >= 1 + frame_mapcount(frame));
-        CHECK_ALWAYS(!(frame_flags(frame) & FRAME_BUSY) || frame_mapcount(frame) == 0);
-        CHECK_ALWAYS(((frame_flags(frame) & FRAME_RMAP_CHAIN) != 0) == (frame_mapcount(frame) > 2));
+        CHECK_ALWAYS(frame_refs(frame) >= 1 && frame_mapcount(frame) == 0);
+        CHECK_ALWAYS(!(frame_flags(frame) & FRAME_BUSY) || !(frame_flags(frame) & FRAME_MAPPED));
+        CHECK_ALWAYS(frame_flags(frame) & FRAME_MAPPED || !view_is_mapped(frame));
     }
     CHECK_ALWAYS(count == object->resident);
     CHECK_ALWAYS(object->holds >= object->mapped);

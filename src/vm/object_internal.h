@@ -61,11 +61,12 @@ static inline uint64_t object_pages(const struct object *object)
     return (object->size + PAGE_MASK) >> PAGE_SHIFT;
 }
 
-/* Take every entry that maps the frame away, leaving the marks they came from; true when nothing maps it any
- * more. No flush: the caller flushes all spaces, then drops `*dropped` references. */
-bool object_unmap_frame(struct frame *frame, unsigned *dropped);
-/* Take W from every entry of shared mappings of the frame; the caller flushes. */
-void object_protect_frame(struct frame *frame);
+/* Take every entry that maps the frame away, leaving the marks they came from. True: TLBs may know it, and
+ * the caller flushes all spaces. The object is locked. */
+MUST_USE bool object_unmap_frame(struct frame *frame);
+/* Take W from every entry of shared mappings of the frame. True: the caller flushes all spaces. The object is
+ * locked. */
+MUST_USE bool object_protect_frame(struct frame *frame);
 
 /* cut.c: private copies of the object's pages from `first` on go from every space. */
 void object_cut_copies(struct object *object, uint64_t first);

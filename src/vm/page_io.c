@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "vm/object_internal.h"
-#include "vm/rmap.h"
 #include "vm/space_internal.h"
+#include "vm/view.h"
 
 enum { WINDOW_FIRST = 4, WINDOW_MAX = 32, WRITE_CLUSTER = 32 };
 
@@ -35,7 +35,6 @@ static enum status insert_page(struct object *object, uint64_t index, struct fra
         return status;
     frame->page.object = object;
     frame->page.index = index;
-    frame->page.rmap[0] = frame->page.rmap[1] = 0;
     set_flags(frame, flags);
     object->resident++;
     return ST_OK;
@@ -325,8 +324,7 @@ static bool begin_write_back(struct write_back *io, uint64_t *index, uint64_t en
         frame_ref(frame);
         clear_flags(frame, FRAME_DIRTY);
         set_flags(frame, FRAME_WRITING);
-        io->mapped |= frame_mapcount(frame) != 0;
-        object_protect_frame(frame);
+        io->mapped |= object_protect_frame(frame);
         io->frames[io->count++] = frame;
     }
     io->bytes = object->size > io->first << PAGE_SHIFT ? object->size - (io->first << PAGE_SHIFT) : 0;
@@ -447,8 +445,13 @@ uint64_t object_drop(struct object *object, uint64_t first, uint64_t count)
         return 0;
     lock_take(&object->lock);
     for (; (frame = radix_next(&object->pages, &index)) != NULL && index < end; index++) {
-        if (frame_refs(frame) != 1 || frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING | FRAME_DIRTY))
+        if (frame_refs(frame) != 1 || frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING | FRAME_DIRTY) ||
+            view_is_mapped(frame))
             continue;
+        if (object_unmap_frame(frame)) {
+            STAT(flush_all);
+            host_flush_all();
+        }
         radix_remove(&object->pages, index);
         object->resident--;
         reclaim_remove(frame);

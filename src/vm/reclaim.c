@@ -15,8 +15,8 @@
  */
 #include "quire/slab.h"
 #include "vm/object_internal.h"
-#include "vm/rmap.h"
 #include "vm/space_internal.h"
+#include "vm/view.h"
 
 enum { RECLAIM_BATCH = 32 };
 
@@ -61,13 +61,12 @@ void reclaim_remove(struct frame *frame)
 
 /* ------------------------------------------------------------------ judging */
 
-static bool harvest_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context)
+static void harvest_visit(struct frame *frame, struct pt_entry *entry, void *context)
 {
     bool *used = context;
 
     if (__atomic_fetch_and(&entry->bits, ~PT_ACCESSED, __ATOMIC_RELAXED) & PT_ACCESSED)
         *used = true;
-    return false;
 }
 
 /* Was the page used since the last look? Its marks of use are taken away. TLBs may go on without setting A
@@ -78,14 +77,13 @@ static bool test_and_clear_used(struct frame *frame)
     bool used =
         __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_REFERENCED, __ATOMIC_RELAXED) & FRAME_REFERENCED;
 
-    if (frame_mapcount(frame) != 0)
-        rmap_walk(frame, harvest_visit, &used);
+    if (frame_flags(frame) & FRAME_MAPPED)
+        view_walk(frame, harvest_visit, &used);
     return used;
 }
 
 struct victims {
     unsigned count;
-    unsigned dropped[RECLAIM_BATCH]; /* references of mappings that ended */
     struct frame *frames[RECLAIM_BATCH];
     struct object *objects[RECLAIM_BATCH]; /* theirs, with a reference each */
     bool unmapped;                         /* some were mapped: flush */
@@ -94,8 +92,7 @@ struct victims {
 
 static bool may_leave(const struct frame *frame)
 {
-    return !(frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING)) &&
-           frame_refs(frame) == 1 + frame_mapcount(frame);
+    return !(frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING)) && frame_refs(frame) == 1;
 }
 
 /* Take the page from its tables and hold it; its object is locked, and its reference becomes the victims'. */
@@ -103,12 +100,8 @@ static void choose(struct victims *victims, struct frame *frame, struct object *
 {
     unsigned n = victims->count;
 
-    victims->dropped[n] = 0;
     frame_ref(frame);
-    if (frame_mapcount(frame) != 0) {
-        victims->unmapped = true;
-        (void)object_unmap_frame(frame, &victims->dropped[n]);
-    }
+    victims->unmapped |= object_unmap_frame(frame);
     victims->dirty |= (frame_flags(frame) & FRAME_DIRTY) != 0;
     victims->frames[n] = frame;
     victims->objects[n] = object;
@@ -198,8 +191,8 @@ static bool take(struct frame *frame, struct object *object)
     bool taken = false;
 
     lock_take(&object->lock);
-    if (frame->page.object == object && frame_refs(frame) == 2 && frame_mapcount(frame) == 0 &&
-        !(frame_flags(frame) & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY))) {
+    if (frame->page.object == object && frame_refs(frame) == 2 &&
+        !(frame_flags(frame) & (FRAME_DIRTY | FRAME_WRITING | FRAME_BUSY | FRAME_MAPPED))) {
         radix_remove(&object->pages, frame->page.index);
         object->resident--;
         reclaim_remove(frame);
@@ -222,9 +215,6 @@ static uint64_t take_victims(struct victims *victims)
         STAT(flush_all);
         host_flush_all();
     }
-    for (unsigned i = 0; i < victims->count; i++)
-        while (victims->dropped[i]-- > 0)
-            frame_unref(victims->frames[i]);
     if (victims->dirty)
         write_victims(victims);
     for (unsigned i = 0; i < victims->count; i++)

@@ -8,6 +8,7 @@
 
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
+#include "vm/table_internal.h"
 
 /* ------------------------------------------------------------------ regions */
 
@@ -286,10 +287,11 @@ static void check_mapped_frame(struct pt_entry entry, const struct pt_entry *at,
         CHECK_ALWAYS(!held && !(entry.bits & (PT_WRITE | PAGE_SHARED)) && level == 1);
         return;
     }
-    CHECK_ALWAYS(frame->mapcount >= 1 && frame->refs >= frame->mapcount);
-    CHECK_ALWAYS(rmap_has(frame, entry_place(at)));
     CHECK_ALWAYS(((frame->flags & FRAME_HUGE) != 0) == (level == 2));
+    CHECK_ALWAYS((frame->use != FRAME_ANON) == entry_is_object_page(entry));
     if (frame->use == FRAME_ANON) {
+        CHECK_ALWAYS(frame->mapcount >= 1 && frame->refs >= frame->mapcount);
+        CHECK_ALWAYS(rmap_has(frame, entry_place(at)));
         CHECK_ALWAYS(frame->page.object == NULL);
         CHECK_ALWAYS(held || !(entry.bits & PAGE_SHARED));
         CHECK_ALWAYS(held || !(entry.bits & PT_WRITE) || frame->mapcount == 1);
@@ -297,6 +299,7 @@ static void check_mapped_frame(struct pt_entry entry, const struct pt_entry *at,
         CHECK_ALWAYS(!held && level == 1);
         CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
         CHECK_ALWAYS(frame->page.object != NULL && !(frame->flags & FRAME_BUSY));
+        CHECK_ALWAYS(frame->flags & FRAME_MAPPED);
         CHECK_ALWAYS(!(entry.bits & PT_WRITE) || entry.bits & PAGE_SHARED);
         CHECK_ALWAYS(!(entry.bits & PT_WRITE) || frame->use == FRAME_SHARED || frame->flags & (FRAME_DIRTY));
     }
@@ -317,6 +320,29 @@ static void check_entry(const struct pt_entry *at, struct pt_entry entry, unsign
         check_mapped_frame(entry, at, level);
     else
         CHECK_ALWAYS(mark_payload(entry) == 0);
+}
+
+/* A leaf table's views count all entries that refer to objects, and no others; and its private frames are
+ * counted. */
+static void check_views(const struct frame *table, unsigned level)
+{
+    uint64_t in_views = 0, in_entries = 0, privates = 0;
+
+    CHECK_ALWAYS(level == 1 || !view_first(table));
+    for (unsigned i = 0; level == 1 && i < PT_ENTRIES; i++) {
+        struct reference reference;
+        const struct view *view;
+
+        privates += entry_counts_frame(table_entries(table)[i]);
+        if (!entry_reference(table_entries(table)[i], &reference))
+            continue;
+        view = view_find(table, i, reference);
+        CHECK_ALWAYS(view && view->pages > 0 && view->table == table);
+        in_entries++;
+    }
+    for (const struct view *view = view_first(table); view; view = view->next)
+        in_views += view->pages;
+    CHECK_ALWAYS(in_views == in_entries && privates == table->privates);
 }
 
 static uint64_t check_table(struct frame *table, unsigned level, uint64_t start, bool own)
@@ -346,6 +372,7 @@ static uint64_t check_table(struct frame *table, unsigned level, uint64_t start,
         }
     }
     CHECK_ALWAYS(live == table->table.live);
+    check_views(table, level);
     return pages;
 }
 

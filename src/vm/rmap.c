@@ -125,7 +125,7 @@ void rmap_remove_locked(struct frame *frame, uint64_t place)
             frame->page.rmap[0] = frame->page.rmap[1];
         frame->page.rmap[1] = 0;
     }
-    __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELEASE); /* for rmap_second() */
 }
 
 void rmap_move(struct frame *frame, uint64_t from, uint64_t to)
@@ -155,53 +155,4 @@ bool rmap_has(struct frame *frame, uint64_t place)
                 : frame->mapcount > 0 && (frame->page.rmap[0] == place || frame->page.rmap[1] == place);
     lock_drop(lock);
     return found;
-}
-
-/* The n-th place in an order that removing an earlier one keeps for those not yet visited: from the last to
- * the first. */
-static uint64_t place_at(const struct frame *frame, unsigned n)
-{
-    const struct rmap_node *node;
-
-    if (!(frame_flags(frame) & FRAME_RMAP_CHAIN))
-        return frame->page.rmap[n];
-    node = chain_of(frame);
-    while (n >= node->used) {
-        n -= (unsigned)node->used;
-        node = node->next;
-    }
-    return node->places[n];
-}
-
-/*
- * The table's lock comes before ours, so it is only tried; when that fails we let go of ours and begin with
- * this place again. Whoever holds the table's lock does not sleep, so this ends.
- */
-unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context)
-{
-    struct spinlock *lock = rmap_lock(frame);
-    unsigned removed = 0;
-    unsigned kept = 0;
-
-    lock_take(lock);
-    while (kept < frame->mapcount) {
-        uint64_t place = place_at(frame, frame->mapcount - 1 - kept);
-        struct frame *table = place_table(place);
-
-        if (!lock_try(&table->table.lock)) {
-            lock_drop(lock);
-            host_relax();
-            lock_take(lock);
-            continue;
-        }
-        if (visit(frame, table, place_entry(place), context)) {
-            rmap_remove_locked(frame, place);
-            removed++;
-        } else {
-            kept++;
-        }
-        lock_drop(&table->table.lock);
-    }
-    lock_drop(lock);
-    return removed;
 }

@@ -1,5 +1,6 @@
 /*
- * The reverse map: which entries of which tables map a frame.
+ * The reverse map of private frames: which entries of which tables map one. (An object's pages have views:
+ * view.h.)
  *
  * A place is the physical address of an entry. A frame that one entry maps keeps the place in
  * frame->page.rmap; one that several map keeps a chain of small arrays. A shared table (see table.c) counts
@@ -7,7 +8,7 @@
  *
  * Locking: one of a set of hashed locks (RANK_RMAP) by frame number. Who changes an entry holds its table's
  * lock, then takes this one. Who comes the other way, from the frame to its entries, may only try the table's
- * lock.
+ * lock (lock_other() in table.c does).
  */
 #ifndef VM_RMAP_H
 #define VM_RMAP_H
@@ -56,9 +57,17 @@ static inline void rmap_first(struct frame *frame, uint64_t place)
     frame->page.rmap[0] = place;
     frame->page.rmap[1] = 0;
 }
+/* The second mapping of a private frame whose only one is in a table that is locked: again that lock keeps
+ * everybody else away. The mapping's reference is counted. */
+static inline void rmap_second(struct frame *frame, uint64_t place)
+{
+    frame->page.rmap[1] = place;
+    __atomic_store_n(&frame->mapcount, 2, __ATOMIC_RELEASE);
+    frame_ref(frame);
+}
 /* The last mapping of a private frame, whose table is locked: that lock alone keeps everybody else away,
- * because a second mapping could come only from a copy of that table, and rmap_walk() needs the lock to touch
- * the entry. */
+ * because a second mapping could come only from a copy of that table, and who comes from the frame needs the
+ * lock to touch the entry. */
 static inline void rmap_last(struct frame *frame)
 {
     __atomic_store_n(&frame->mapcount, 0, __ATOMIC_RELAXED);
@@ -82,7 +91,7 @@ static inline void rmap_remove(struct frame *frame, uint64_t place)
         else
             CHECK(frame->page.rmap[1] == place);
         frame->page.rmap[1] = 0;
-        __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&frame->mapcount, frame->mapcount - 1, __ATOMIC_RELEASE); /* for rmap_second() */
     } else {
         rmap_remove_locked(frame, place);
     }
@@ -91,13 +100,6 @@ static inline void rmap_remove(struct frame *frame, uint64_t place)
 
 /* The entry has moved. */
 void rmap_move(struct frame *frame, uint64_t from, uint64_t to);
-
-/* Calls visit(table, entry, level, context) for every entry that maps the frame, with the table's lock held;
- * the visit may replace the entry, and returns true when it no longer maps the frame (the place is then
- * removed and mapcount counted down). May spin for a table, never sleeps. Returns how many places were
- * removed: so many references the caller drops after the flush. */
-typedef bool rmap_visit(struct frame *frame, struct frame *table, struct pt_entry *entry, void *context);
-unsigned rmap_walk(struct frame *frame, rmap_visit *visit, void *context);
 
 /* True when `place` is one of the frame's places (for checks). */
 bool rmap_has(struct frame *frame, uint64_t place);

@@ -8,37 +8,12 @@
 
 #include "vm/table_internal.h"
 
-void entry_hold(struct pt_entry entry, uint64_t pages)
+void mark_hold(struct pt_entry mark, uint64_t pages)
 {
-    uint32_t id = entry_object(entry);
+    uint32_t id = mark_object(mark);
 
     if (id != 0)
         object_hold_pages(object_by_id(id), pages);
-}
-
-/* Holds of one object, collected while a table is gone through. */
-struct hold_run {
-    uint32_t id;
-    uint64_t pages;
-};
-
-static void hold_run_end(struct hold_run *run)
-{
-    if (run->id != 0)
-        object_hold_pages(object_by_id(run->id), run->pages);
-    run->id = 0;
-    run->pages = 0;
-}
-
-static inline void hold_run_add(struct hold_run *run, uint32_t id, uint64_t pages)
-{
-    if (id == 0)
-        return;
-    if (run->id != id) {
-        hold_run_end(run);
-        run->id = id;
-    }
-    run->pages += pages;
 }
 
 /* W of one entry, cleared where the MMU may be setting A. */
@@ -58,62 +33,15 @@ void table_share(struct pt_entry *entry)
     STAT(table_shares);
 }
 
-/* A page that its object has too. */
-static bool is_object_page(struct pt_entry entry)
-{
-    const struct frame *frame;
-
-    if (!pt_entry_present(entry))
-        return false;
-    frame = frame_at(pt_entry_paddr(entry));
-    return frame != zero_frame && frame->use != FRAME_ANON;
-}
-
-/* The right to touch, and all else that an entry says beside its frame and what the MMU notes. */
-static inline uint64_t page_kind(struct pt_entry page)
-{
-    return page.bits & ~(PT_FRAME_MASK | PT_ACCESSED | PT_DIRTY | PT_WRITE);
-}
-
-/*
- * Neighbouring pages of an object, at most `most`, become marks again in a table's copy: most are not touched
- * before the copy ends or is replaced by exec, and those that are come back sixteen by one fault. Returns how
- * many; the first one is such a page.
+/* A private frame's entry for a table's copy at `to`: it is mapped once more, and neither may write at once.
  */
-static unsigned copy_object_pages(const struct pt_entry *from, struct pt_entry *to, unsigned most,
-                                  struct hold_run *run)
-{
-    const struct frame *frames = frame_table; /* the stores below may not make it be loaded again */
-    struct pt_entry entry = pt_entry_load(from);
-    const struct frame *frame = frame_at(pt_entry_paddr(entry));
-    const struct object *object = frame->page.object;
-    uint64_t kind = page_kind(entry);
-    uint64_t index = frame->page.index;
-    uint64_t mark = page_to_mark(entry, frame).bits;
-    unsigned count = 0;
-
-    /* Only a page of the object itself names it: a private frame and the page of zeroes have no object. */
-    do {
-        pt_entry_store(&to[count++], pt_entry(mark));
-        mark -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
-        if (count == most)
-            break;
-        entry = pt_entry_load(&from[count]);
-        frame = &frames[(entry.bits & PT_FRAME_MASK) >> PAGE_SHIFT];
-    } while (page_kind(entry) == kind && frame->page.object == object && frame->page.index == index + count);
-    hold_run_add(run, object->id, count);
-    return count;
-}
-
-/* One page or mark of a shared table for its copy at `to`: what it refers to is counted once more. */
-static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigned level, struct hold_run *run)
+static enum status copy_entry(struct pt_entry *from, struct pt_entry *to)
 {
     struct pt_entry entry = pt_entry_load(from);
 
     if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
         return ST_NO_MEMORY;
-    hold_run_add(run, entry_object(entry), level_pages(level));
-    if ((entry.bits & (PT_PRESENT | PT_WRITE | PAGE_SHARED)) == (PT_PRESENT | PT_WRITE)) {
+    if (entry.bits & PT_WRITE && pt_entry_present(entry)) {
         clear_write(from);
         entry.bits &= ~PT_WRITE;
     }
@@ -121,68 +49,73 @@ static enum status copy_leaf(struct pt_entry *from, struct pt_entry *to, unsigne
     return ST_OK;
 }
 
-/* copy_leaf() for a page of private memory at level 1. */
-static inline enum status copy_private_page(struct pt_entry *from, struct pt_entry *to, uint64_t place,
-                                            struct hold_run *run)
-{
-    struct pt_entry entry = pt_entry_load(from);
-    struct frame *frame = frame_at(pt_entry_paddr(entry));
-
-    if (rmap_add(frame, place) != ST_OK)
-        return ST_NO_MEMORY;
-    if (frame->page.index != 0)
-        hold_run_add(run, origin_object_id(frame->page.index), 1);
-    if (entry.bits & PT_WRITE)
-        clear_write(from);
-    pt_entry_store(to, pt_entry(entry.bits & ~PT_WRITE));
-    return ST_OK;
-}
-
-/* A page of private memory that is not the zero page. */
-static bool is_private_page(struct pt_entry entry)
-{
-    return pt_entry_present(entry) && frame_at(pt_entry_paddr(entry))->use == FRAME_ANON;
-}
-
-/* On an error `to` holds what was copied until then, counted. */
-static enum status copy_table(struct frame *from, struct frame *to)
+/* All entries are copied already. Those of private frames, sought from the end as in leaves_go(), are gone
+ * through once more: the frame is mapped once more, and neither may write at once. On an error the copy
+ * counts those that it has. */
+static enum status copy_leaves(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
     struct pt_entry *target = table_entries(to);
     uint64_t place = entry_place(target);
-    struct hold_run run = {0};
-    unsigned level = from->table.level;
-    unsigned left = from->table.live;
-    enum status status = ST_OK;
 
-    to->table.low = from->table.low;
-    to->table.high = from->table.high;
-    for (unsigned i = from->table.low, done = 1; left > 0; i += done, left -= done) {
+    for (unsigned i = from->table.high; to->privates < from->privates; i--) {
+        struct pt_entry entry = pt_entry_load(&source[i]);
+        struct frame *frame;
+
+        if (!entry_is_private(entry) || !entry_counts_frame(entry))
+            continue;
+        frame = counted_frame(entry);
+        if (frame_mapcount(frame) == 1)
+            rmap_second(frame, place + i * sizeof entry);
+        else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)
+            return ST_NO_MEMORY;
+        to->privates++;
+        if ((entry.bits & (PT_WRITE | PT_PRESENT)) != (PT_WRITE | PT_PRESENT))
+            continue;
+        clear_write(&source[i]);
+        pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
+    }
+    return ST_OK;
+}
+
+/* A table above the leaves: tables are shared, marks and huge pages copied. */
+static enum status copy_upper(struct frame *from, struct frame *to)
+{
+    struct pt_entry *source = table_entries(from);
+    struct pt_entry *target = table_entries(to);
+    unsigned level = from->table.level;
+
+    for (unsigned i = from->table.low; to->table.live < from->table.live; i++) {
         struct pt_entry entry;
 
         i = table_next_live(source, i);
         entry = pt_entry_load(&source[i]);
-        done = 1;
-        if (is_frameless_mark(entry)) {
-            done = mark_run(&source[i], left, level);
-            memcpy(&target[i], &source[i], done * sizeof entry);
-            if (mark_has_object(entry))
-                hold_run_add(&run, mark_object_id(entry), done * level_pages(level));
-        } else if (pt_entry_is_table(entry, level)) {
+        if (pt_entry_is_table(entry, level)) {
             table_share(&source[i]);
             pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
-        } else if (is_object_page(entry)) {
-            done = copy_object_pages(&source[i], &target[i], left, &run);
-        } else if (level == 1 && is_private_page(entry)) {
-            status = copy_private_page(&source[i], &target[i], place + i * sizeof entry, &run);
-            if (status != ST_OK)
-                break;
-        } else if ((status = copy_leaf(&source[i], &target[i], level, &run)) != ST_OK) {
-            break;
+        } else if (copy_entry(&source[i], &target[i]) == ST_OK) {
+            mark_hold(entry, level_pages(level));
+        } else {
+            return ST_NO_MEMORY;
         }
-        to->table.live = (uint16_t)(to->table.live + done);
+        to->table.live++;
     }
-    hold_run_end(&run);
+    return ST_OK;
+}
+
+/* On an error `to` holds what was copied until then, counted; but its views count all. */
+static enum status copy_table(struct frame *from, struct frame *to)
+{
+    enum status status;
+
+    to->table.low = from->table.low;
+    to->table.high = from->table.high;
+    if (from->table.level > 1)
+        return copy_upper(from, to);
+    host_copy_entries(table_entries(to), table_entries(from));
+    status = copy_leaves(from, to);
+    views_link(to);
+    to->table.live = from->table.live;
     return status;
 }
 
@@ -192,17 +125,23 @@ static void undo_copy(struct frame *copy)
     struct flush_batch batch;
 
     batch_init(&batch, NULL); /* nobody has translated through the copy */
-    table_empty(&batch, copy);
+    table_go(&batch, copy);
     table_free(copy);
     batch_drop_all(&batch);
 }
 
 static enum status copy_shared(struct frame *shared, struct frame **out)
 {
-    struct frame *copy = table_create(shared->table.level, shared->table.start, TABLE_EMPTY);
+    bool leaf = shared->table.level == 1;
+    struct frame *copy =
+        table_create(shared->table.level, shared->table.start, leaf ? TABLE_UNDEFINED : TABLE_EMPTY);
 
     if (!copy)
         return ST_NO_MEMORY;
+    if (views_prepare(shared, copy) != ST_OK) {
+        table_free(copy);
+        return ST_NO_MEMORY;
+    }
     if (copy_table(shared, copy) != ST_OK) {
         undo_copy(copy);
         return ST_NO_MEMORY;

@@ -20,6 +20,7 @@
 #include "quire/slab.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
+#include "vm/view.h"
 
 enum { KERNEL_ENTRIES_MAX = 32 };
 
@@ -59,6 +60,7 @@ enum status vm_init(struct paddr kernel_root)
     lock_init(&spaces_lock, RANK_SPACES);
     list_init(&spaces);
     rmap_init();
+    views_init();
     objects_init();
     reclaim_init();
     zero_frame = frame_alloc(0, FRAME_KERNEL, FRAME_ZERO);
@@ -143,7 +145,7 @@ static void share_root(struct space *parent, struct space *child)
         if (pt_entry_is_table(from[i], PT_LEVELS)) {
             table_share(&from[i]);
         } else {
-            entry_hold(from[i], level_pages(PT_LEVELS));
+            mark_hold(from[i], level_pages(PT_LEVELS));
         }
         to[i] = from[i];
         live--;
@@ -198,7 +200,7 @@ void space_unref(struct space *space)
     host_mmu_destroy(&space->mmu); /* no TLB knows the space any more: the batch has nothing to flush */
     batch_init(&batch, NULL);
     lock_take(&space->root->table.lock);
-    table_empty(&batch, space->root);
+    table_go(&batch, space->root);
     lock_drop(&space->root->table.lock);
     table_free(space->root);
     slab_free(space);

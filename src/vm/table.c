@@ -33,6 +33,7 @@ struct frame *table_create(unsigned level, uint64_t start, enum table_zero conte
     table->table.low = PT_ENTRIES;
     table->table.high = 0;
     table->table.level = (uint8_t)level;
+    table->table.views = NULL;
     lock_init(&table->table.lock, RANK_TABLE);
     count_table();
     return table;
@@ -45,12 +46,14 @@ static void uncount_table(void)
 
 void table_free(struct frame *table)
 {
+    CHECK(!table->table.views);
     uncount_table();
     frame_free(table);
 }
 
 void table_retire(struct flush_batch *batch, struct frame *table)
 {
+    CHECK(!table->table.views);
     uncount_table();
     batch_free_frame(batch, table);
 }
@@ -76,6 +79,19 @@ static void fill_marks(struct frame *table, struct pt_entry mark)
     count_full(table);
 }
 
+/* The view of a leaf table that has been filled with marks. */
+static bool view_marks(struct frame *table, struct pt_entry mark)
+{
+    struct view *view;
+
+    if (!mark_has_object(mark))
+        return true;
+    view = view_open(table, 0, (struct reference){mark_object_id(mark), mark_index(mark)});
+    if (view)
+        view->pages = PT_ENTRIES;
+    return view != NULL;
+}
+
 static enum status split_mark(struct pt_entry *entry, unsigned level, uint64_t start, struct frame **out)
 {
     struct frame *table = table_create(level - 1, start, TABLE_UNDEFINED);
@@ -83,6 +99,10 @@ static enum status split_mark(struct pt_entry *entry, unsigned level, uint64_t s
     if (!table)
         return ST_NO_MEMORY;
     fill_marks(table, *entry);
+    if (level == 2 && !view_marks(table, *entry)) {
+        table_free(table);
+        return ST_NO_MEMORY;
+    }
     pt_entry_store(entry, pt_entry_table(frame_paddr(table)));
     *out = table;
     return ST_OK;
@@ -111,6 +131,7 @@ static void fill_pages(struct frame *table, struct pt_entry huge, struct frame *
         frame->page.index = 0;
         rmap_first(frame, entry_place(&entries[i]));
     }
+    table->privates = PT_ENTRIES;
     count_full(table);
 }
 
@@ -127,6 +148,7 @@ static void fill_second(struct frame *table, struct pt_entry huge, struct frame 
         frame->mapcount = 2;
         frame->page.rmap[1] = entry_place(&entries[i]);
     }
+    table->privates = PT_ENTRIES;
     count_full(table);
 }
 
@@ -155,6 +177,7 @@ static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *ent
 
         rmap_first(frame, entry_place(&entries[i]));
     }
+    table->privates = PT_ENTRIES;
     count_full(table);
     rmap_remove(head, entry_place(entry));
     batch_drop_frame(batch, head);

@@ -45,6 +45,21 @@ static inline void table_count_in(struct frame *table, unsigned index)
         table->table.high = (uint16_t)index;
 }
 
+/* Entries of a leaf table have come to be about private frames, or ceased to. */
+static inline void table_count_privates(struct frame *table, int change)
+{
+    table->privates = (uint32_t)((int)table->privates + change);
+}
+
+/* The same for the table of an entry, at any level. */
+static inline void entry_count_privates(const struct pt_entry *entry, int change)
+{
+    struct frame *table = frame_at(paddr(entry_place(entry)));
+
+    if (table->table.level == 1)
+        table_count_privates(table, change);
+}
+
 /* `count` entries have become empty. */
 static inline void table_count_out(struct frame *table, unsigned count)
 {
@@ -127,20 +142,20 @@ MUST_USE enum status table_refine(struct flush_batch *batch, struct frame *paren
 /* One more space reaches the table that `entry` points to: W is cleared in it. The caller flushes. */
 void table_share(struct pt_entry *entry);
 
-/* Take everything out of `entry` (of level `level`, span from `start`): what it was about is released through
- * the batch, and the entry is empty. Returns how many pages of the space that were. The parent's counts are
- * the caller's. */
+/* Take everything out of `entry` (of level `level`, above 1; span from `start`): what it was about is
+ * released through the batch, and the entry is empty. Returns how many pages of the space that were. The
+ * parent's counts are the caller's. */
 uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned level, uint64_t start);
 
-/* table_zap() of the entries first..last of a leaf table (locked); returns how many were in use. The counts
- * are the caller's. */
+/* Take everything out of the entries first..last of a leaf table (locked); returns how many were in use. The
+ * counts are the caller's. */
 unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsigned first, unsigned last);
 
-/* table_zap() of every entry of `table` (locked). */
-uint64_t table_empty(struct flush_batch *batch, struct frame *table);
+/* Everything in `table` (locked) is released through the batch, because the table goes: its entries are not
+ * emptied. Returns as table_zap(). */
+uint64_t table_go(struct flush_batch *batch, struct frame *table);
 
-/* What the frame of a private page, an object page or a mark of `pages` pages holds of an object, one more or
- * fewer time. */
-void entry_hold(struct pt_entry entry, uint64_t pages);
+/* What a mark of `pages` pages holds of an object, once more. */
+void mark_hold(struct pt_entry mark, uint64_t pages);
 
 #endif

@@ -6,33 +6,53 @@
 
 #include "vm/object_internal.h"
 #include "vm/table.h"
+#include "vm/view.h"
 
-/* The number of the object that an entry refers to, 0 for plain anonymous memory. The entry's own hold keeps
- * it alive. */
-static inline uint32_t entry_object(struct pt_entry entry)
+/* The page of an object that an entry refers to: what its mark says, shows, or is a private copy of. False:
+ * plain anonymous memory. The entry's own hold keeps the object alive. */
+static inline bool entry_reference(struct pt_entry entry, struct reference *out)
 {
     const struct frame *frame;
 
     if (!pt_entry_present(entry)) {
-        if (mark_has_object(entry))
-            return mark_object_id(entry);
+        if (mark_has_object(entry)) {
+            *out = (struct reference){mark_object_id(entry), mark_index(entry)};
+            return true;
+        }
         if (mark_kind(entry) != MARK_HELD)
-            return 0;
+            return false;
         frame = frame_at(held_paddr(entry));
     } else {
         frame = frame_at(pt_entry_paddr(entry));
+        if (entry.bits & PAGE_OBJECT) {
+            *out = (struct reference){frame->page.object->id, frame->page.index};
+            return true;
+        }
         if (frame == zero_frame)
-            return 0;
-        if (frame->use != FRAME_ANON)
-            return frame->page.object->id;
+            return false;
     }
-    return frame->page.index & ORIGIN_OBJECT ? origin_object_id(frame->page.index) : 0;
+    *out = (struct reference){origin_object_id(frame->page.index), origin_index(frame->page.index)};
+    return (frame->page.index & ORIGIN_OBJECT) != 0;
 }
 
+/* The object whose page a mark, or an entry above level 1, refers to; 0: none. */
+static inline uint32_t mark_object(struct pt_entry entry)
+{
+    return !pt_entry_present(entry) && mark_has_object(entry) ? mark_object_id(entry) : 0;
+}
+
+/* A page, or a held mark, of private memory; the page of zeroes too. */
+static inline bool entry_is_private(struct pt_entry entry)
+{
+    return (entry.bits & (PT_PRESENT | PAGE_OBJECT)) == PT_PRESENT ||
+           (entry.bits & (PT_PRESENT | MARK_KIND_MASK)) == (uint64_t)MARK_HELD << MARK_KIND_SHIFT;
+}
+
+/* A private frame, whose places the reverse map knows. */
 static inline bool entry_counts_frame(struct pt_entry entry)
 {
     if (pt_entry_present(entry))
-        return frame_at(pt_entry_paddr(entry)) != zero_frame;
+        return !(entry.bits & PAGE_OBJECT) && frame_at(pt_entry_paddr(entry)) != zero_frame;
     return mark_is_held(entry);
 }
 

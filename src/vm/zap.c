@@ -1,9 +1,51 @@
 /*
  * Taking pages, marks and tables out of a space. See table.h.
  *
- * An entry is emptied first; what it held goes into the batch, which lets go of it after the flush.
+ * An entry is emptied first, or can be reached no more; what it held goes into the batch, which lets go of it
+ * after the flush.
  */
 #include "vm/table_internal.h"
+
+/* A private frame leaves its entry, which is no longer to be looked at. */
+static inline void zap_frame(struct flush_batch *batch, struct frame *frame, uint64_t place)
+{
+    if (frame_is_sole(frame)) {
+        rmap_last(frame);
+        batch_free_frame(batch, frame);
+        return;
+    }
+    rmap_remove(frame, place);
+    batch_drop_frame(batch, frame);
+}
+
+/* ------------------------------------------------------------------ a part of a leaf table */
+
+/* Entries that refer to one object at one distance, collected. */
+struct shrink {
+    struct frame *table;
+    struct view *view;
+    unsigned pages;
+};
+
+static void shrink_end(struct flush_batch *batch, struct shrink *shrink)
+{
+    if (shrink->pages == 0)
+        return;
+    batch_drop_object(batch, shrink->view->object_id, shrink->pages);
+    view_shrink(shrink->view, shrink->pages);
+    shrink->pages = 0;
+}
+
+static inline void shrink_add(struct flush_batch *batch, struct shrink *shrink, unsigned entry,
+                              struct reference reference, unsigned pages)
+{
+    if (shrink->pages == 0 || shrink->view->object_id != reference.object_id ||
+        shrink->view->base != (int64_t)reference.index - (int64_t)entry) {
+        shrink_end(batch, shrink);
+        shrink->view = view_find(shrink->table, entry, reference);
+    }
+    shrink->pages += pages;
+}
 
 /* Empties `count` entries that hold marks. */
 static inline void clear_run(struct pt_entry *entries, unsigned count)
@@ -18,75 +60,64 @@ static inline void clear_run(struct pt_entry *entries, unsigned count)
         pt_entry_store(entries++, pt_entry(0));
 }
 
-/* A page or a mark leaves its entry, which is empty already. */
-static inline void zap_leaf(struct flush_batch *batch, struct pt_entry entry, uint64_t place, unsigned level,
-                            uint64_t start)
-{
-    uint32_t id = entry_object(entry);
-
-    if (id != 0)
-        batch_drop_object(batch, id, level_pages(level));
-    if (pt_entry_present(entry))
-        batch_page(batch, start);
-    if (entry_counts_frame(entry)) {
-        struct frame *frame = counted_frame(entry);
-
-        rmap_remove(frame, place);
-        batch_drop_frame(batch, frame);
-    }
-}
-
-/* zap_leaf() for a page at level 1: the most frequent cases of all by themselves. */
-static inline void zap_page(struct flush_batch *batch, struct pt_entry entry, uint64_t place, uint64_t start)
-{
-    struct frame *frame = frame_at(pt_entry_paddr(entry));
-
-    if (batch->space)
-        batch_page(batch, start);
-    if (frame->use != FRAME_ANON) {
-        if (frame == zero_frame)
-            return;
-        batch_drop_object(batch, frame->page.object->id, 1);
-    } else if (frame->page.index != 0) {
-        batch_drop_object(batch, origin_object_id(frame->page.index), 1);
-    } else if (frame_is_sole(frame)) {
-        rmap_last(frame);
-        batch_free_frame(batch, frame);
-        return;
-    }
-    rmap_remove(frame, place);
-    batch_drop_frame(batch, frame);
-}
-
 unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsigned first, unsigned last)
 {
     struct pt_entry *entries = table_entries(table);
-    uint64_t place = entry_place(entries);
-    uint64_t start = table->table.start;
+    struct shrink shrink = {.table = table};
     unsigned left = table->table.live;
     unsigned zapped = 0;
 
     for (unsigned i = first, run = 1; i <= last && zapped < left; i += run) {
         struct pt_entry entry = pt_entry_load(&entries[i]);
+        struct reference reference;
 
         run = 1;
         if (entry.bits == 0)
             continue;
-        if (is_frameless_mark(entry)) {
-            run = mark_run(&entries[i], last + 1 - i, 1);
-            clear_run(&entries[i], run);
-            if (mark_has_object(entry))
-                batch_drop_object(batch, mark_object_id(entry), run);
-        } else {
-            entry = pt_entry_swap(&entries[i], pt_entry(0));
-            if (pt_entry_present(entry))
-                zap_page(batch, entry, place + i * sizeof entry, start + i * PAGE_SIZE);
-            else
-                zap_leaf(batch, entry, place + i * sizeof entry, 1, start + i * PAGE_SIZE);
+        if (entry_reference(entry, &reference)) {
+            run = is_frameless_mark(entry) ? mark_run(&entries[i], last + 1 - i, 1) : 1;
+            shrink_add(batch, &shrink, i, reference, run);
+        } else if (is_frameless_mark(entry)) {
+            run = equal_run(&entries[i], last + 1 - i);
+        }
+        clear_run(&entries[i], run);
+        if (pt_entry_present(entry) && batch->space)
+            batch_page(batch, table->table.start + i * PAGE_SIZE);
+        if (entry_counts_frame(entry)) {
+            table_count_privates(table, -1);
+            zap_frame(batch, counted_frame(entry), entry_place(&entries[i]));
         }
         zapped += run;
     }
+    shrink_end(batch, &shrink);
     return zapped;
+}
+
+/* ------------------------------------------------------------------ whole tables */
+
+/* What a leaf table holds, when nobody will look at it any more: its views count what it says of objects, so
+ * only private frames are looked for. The entries stay as they are. Returns how many were in use. */
+static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
+{
+    const struct pt_entry *entries = table_entries(table);
+    uint64_t place = entry_place(entries);
+
+    for (const struct view *view = view_first(table); view; view = view->next)
+        batch_drop_object(batch, view->object_id, view->pages);
+    views_end(table);
+    /* From the end: data lie above text, and a stack's pages at its top. */
+    for (unsigned i = table->table.high, left = table->privates; left > 0; i--) {
+        struct pt_entry entry = pt_entry_load(&entries[i]);
+
+        if (!entry_is_private(entry) || !entry_counts_frame(entry))
+            continue;
+        zap_frame(batch, counted_frame(entry), place + i * sizeof entry);
+        left--;
+    }
+    table->privates = 0;
+    if (table->table.live > 0)
+        batch_space(batch);
+    return table->table.live;
 }
 
 /* Pages that the entries of a shared table stand for: the other sharers keep them, this space loses them. */
@@ -121,13 +152,13 @@ static uint64_t drop_table(struct flush_batch *batch, struct frame *table)
         batch_space(batch);
         return pages;
     }
-    pages = table_empty(batch, table);
+    pages = table_go(batch, table);
     lock_drop(&table->table.lock);
     table_retire(batch, table);
     return pages;
 }
 
-uint64_t table_empty(struct flush_batch *batch, struct frame *table)
+uint64_t table_go(struct flush_batch *batch, struct frame *table)
 {
     struct pt_entry *entries = table_entries(table);
     unsigned level = table->table.level;
@@ -135,27 +166,31 @@ uint64_t table_empty(struct flush_batch *batch, struct frame *table)
     unsigned live = table->table.live;
     uint64_t pages = 0;
 
-    if (level == 1) {
-        pages = table_zap_leaves(batch, table, table->table.low, table->table.high);
-        live = 0;
-    }
+    if (level == 1)
+        return leaves_go(batch, table);
     for (unsigned i = table->table.low; live > 0; i++) {
         i = table_next_live(entries, i);
         pages += table_zap(batch, &entries[i], level, table->table.start + i * span);
         live--;
     }
-    table_count_out(table, table->table.live);
     return pages;
 }
 
 uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned level, uint64_t start)
 {
     struct pt_entry was = pt_entry_swap(entry, pt_entry(0));
+    uint32_t id = mark_object(was);
 
+    CHECK(level > 1);
     if (pt_entry_is_table(was, level)) {
         batch_page(batch, start); /* and the paging-structure caches */
         return drop_table(batch, entry_table(was));
     }
-    zap_leaf(batch, was, entry_place(entry), level, start);
+    if (id != 0)
+        batch_drop_object(batch, id, level_pages(level));
+    if (pt_entry_present(was))
+        batch_page(batch, start);
+    if (entry_counts_frame(was))
+        zap_frame(batch, counted_frame(was), entry_place(entry));
     return level_pages(level);
 }

@@ -115,11 +115,11 @@ static void prefetch_and_drop(void **state)
     struct space *space = new_space();
     uint64_t at = map_object(space, object, 0, 50, RW, SPACE_SHARED);
 
-    object_prefetch(object, 10, 20);
-    assert_int_equal(object_resident(object), 20);
+    object_prefetch(object, 10, 30);
+    assert_int_equal(object_resident(object), 30);
     assert_int_equal(get(space, at + 15 * PAGE_SIZE), 16);
     put(space, at + 20 * PAGE_SIZE, 1);
-    assert_true(object_drop(object, 0, 50) >= 1);
+    assert_int_equal(object_drop(object, 0, 50), 8); /* 32 to 39: the others were mapped around the first */
     assert_int_equal(get(space, at + 20 * PAGE_SIZE), 1); /* dirty and mapped pages stay */
     check_all(space);
     space_unref(space);

@@ -55,6 +55,12 @@ static inline void host_copy_page(void *to, const void *from)
     host_copy_page_with(to, from);
 }
 
+/* The copies are by aligned vectors of two or four words, each of which x86 reads whole. */
+static inline void host_copy_entries(void *to, const void *from)
+{
+    host_copy_page_with(to, from);
+}
+
 /* Once, before anything sleeps or is zeroed. */
 void host_port_init(void);
 

@@ -57,6 +57,15 @@ static inline void host_copy_page(void *to, const void *from)
     memcpy(to, from, PAGE_SIZE);
 }
 
+static inline void host_copy_entries(void *to, const void *from)
+{
+    const uint64_t *source = from;
+    uint64_t *target = to;
+
+    for (unsigned i = 0; i < PAGE_SIZE / sizeof *source; i++)
+        target[i] = __atomic_load_n(&source[i], __ATOMIC_RELAXED);
+}
+
 /* spinlock.taken: bit 0 is the lock, bits 24 and up the rank. */
 static inline void lock_init(struct spinlock *lock, enum lock_rank rank)
 {
