@@ -33,32 +33,45 @@ static void step_down(struct cursor *cursor, struct frame *child)
     cursor->level--;
 }
 
-/* The table on the way down is shared: make it the space's own. */
-static enum status own_child(struct cursor *cursor, struct pt_entry *entry, struct frame **child)
+/* From the cursor's table to the one below it, which is made the space's own; false: the way ends here, or
+ * *status says why. */
+static __attribute__((noinline)) bool descend_slowly(struct cursor *cursor, enum cursor_mode mode,
+                                                     enum status *status)
 {
-    uint64_t span_start = align_down(cursor->start, pt_level_span(cursor->level));
+    struct pt_entry *entry = cursor_entry(cursor);
+    struct pt_entry now = pt_entry_load(entry);
+    struct frame *child = entry_table(now);
 
-    return table_refine(&cursor->batch, cursor->table, entry, cursor->level, span_start, TABLE_KEEP_EMPTY,
-                        child);
+    if (!pt_entry_is_table(now, cursor->level))
+        return false;
+    if (mode == CURSOR_CHANGE && !(now.bits & PT_WRITE))
+        *status =
+            table_refine(&cursor->batch, cursor->table, entry, cursor->level,
+                         align_down(cursor->start, pt_level_span(cursor->level)), TABLE_KEEP_EMPTY, &child);
+    if (*status == ST_OK)
+        step_down(cursor, child);
+    return *status == ST_OK;
 }
 
-/* From `level` (a constant, so that this folds) to the table below it; false: the way ends here. */
-static inline __attribute__((always_inline)) bool descend(struct cursor *cursor, unsigned level,
-                                                          enum cursor_mode mode, enum status *status)
+/* The way down as it mostly is: tables that are the space's own. Stops where that ends, or at `stop`. `level`
+ * is a constant at each call, so that the shifts are; a table's entries are found from the entry above it,
+ * which is quicker than from its descriptor. */
+static inline __attribute__((always_inline)) bool descend(struct cursor *cursor,
+                                                          const struct pt_entry **entries,
+                                                          struct frame **table, unsigned level, unsigned stop)
 {
-    struct pt_entry *entry = &table_entries(cursor->table)[pt_index(vaddr(cursor->start), level)];
-    struct pt_entry now = pt_entry_load(entry);
-    struct frame *child;
+    struct pt_entry now = pt_entry_load(&(*entries)[pt_index(vaddr(cursor->start), level)]);
+    struct frame *child = entry_table(now);
 
-    if ((now.bits & (PT_PRESENT | PT_HUGE)) != PT_PRESENT)
+    if (level == stop || (now.bits & (PT_PRESENT | PT_HUGE | PT_WRITE)) != (PT_PRESENT | PT_WRITE)) {
+        cursor->table = *table;
+        cursor->level = level;
         return false;
-    child = entry_table(now);
-    if (mode == CURSOR_CHANGE && __builtin_expect(!(now.bits & PT_WRITE), 0)) {
-        *status = own_child(cursor, entry, &child);
-        if (*status != ST_OK)
-            return false;
     }
-    step_down(cursor, child);
+    lock_take(&child->table.lock);
+    lock_drop(&(*table)->table.lock);
+    *table = child;
+    *entries = host_at(pt_entry_paddr(now));
     return true;
 }
 
@@ -66,18 +79,23 @@ enum status cursor_begin(struct cursor *cursor, struct space *space, uint64_t st
                          enum cursor_mode mode)
 {
     unsigned stop = covering_level(start, end);
+    struct frame *table = space->root;
+    const struct pt_entry *entries = table_entries(table);
     enum status status = ST_OK;
 
     cursor->space = space;
     cursor->start = start;
     cursor->end = end;
-    cursor->table = space->root;
-    cursor->level = PT_LEVELS;
     batch_init(&cursor->batch, space);
-    lock_take(&cursor->table->table.lock);
-    if (stop <= 3 && descend(cursor, 4, mode, &status) && stop <= 2 && descend(cursor, 3, mode, &status) &&
-        stop == 1)
-        (void)descend(cursor, 2, mode, &status);
+    lock_take(&table->table.lock);
+    if (descend(cursor, &entries, &table, 4, stop) && descend(cursor, &entries, &table, 3, stop) &&
+        descend(cursor, &entries, &table, 2, stop)) {
+        cursor->table = table;
+        cursor->level = 1;
+        return ST_OK;
+    }
+    while (cursor->level > stop && descend_slowly(cursor, mode, &status))
+        ;
     if (status != ST_OK)
         cursor_end(cursor);
     return status;
