@@ -155,8 +155,14 @@ static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry 
     for (uint64_t left = end - first; left > 0; left--) {
         struct frame *frame = *slots++;
 
-        if (entry->bits == mark.bits && may_map(frame)) {
-            map_resident(entry, form, frame);
+        if (entry->bits == mark.bits && frame) {
+            /* Mostly it is mapped somewhere already, and so is not busy. */
+            if (!form.may_write && frame_flags(frame) & FRAME_MAPPED)
+                pt_entry_store(entry, pt_entry(form.bits | frame_paddr(frame).v));
+            else if (may_map(frame))
+                map_resident(entry, form, frame);
+            else
+                mapped--;
             mapped++;
         }
         entry++;

@@ -45,9 +45,10 @@ static enum status grow_in_place(const struct move *move)
 static void relocate(struct pt_entry *from, struct pt_entry *to)
 {
     struct pt_entry entry = pt_entry_swap(from, pt_entry(0));
+    struct frame *frame = entry_private(entry);
 
-    if (entry_counts_frame(entry)) {
-        rmap_move(counted_frame(entry), entry_place(from), entry_place(to));
+    if (frame) {
+        rmap_move(frame, entry_place(from), entry_place(to));
         entry_count_privates(from, -1);
         entry_count_privates(to, 1);
     }

@@ -333,7 +333,7 @@ static void check_views(const struct frame *table, unsigned level)
         struct reference reference;
         const struct view *view;
 
-        privates += entry_counts_frame(table_entries(table)[i]);
+        privates += entry_private(table_entries(table)[i]) != NULL;
         if (!entry_reference(table_entries(table)[i], &reference))
             continue;
         view = view_find(table, i, reference);

@@ -38,8 +38,9 @@ void table_share(struct pt_entry *entry)
 static enum status copy_entry(struct pt_entry *from, struct pt_entry *to)
 {
     struct pt_entry entry = pt_entry_load(from);
+    struct frame *frame = entry_private(entry);
 
-    if (entry_counts_frame(entry) && rmap_add(counted_frame(entry), entry_place(to)) != ST_OK)
+    if (frame && rmap_add(frame, entry_place(to)) != ST_OK)
         return ST_NO_MEMORY;
     if (entry.bits & PT_WRITE && pt_entry_present(entry)) {
         clear_write(from);
@@ -60,11 +61,10 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
 
     for (unsigned i = from->table.high; to->privates < from->privates; i--) {
         struct pt_entry entry = pt_entry_load(&source[i]);
-        struct frame *frame;
+        struct frame *frame = entry_private(entry);
 
-        if (!entry_is_private(entry) || !entry_counts_frame(entry))
+        if (!frame)
             continue;
-        frame = counted_frame(entry);
         if (frame_mapcount(frame) == 1)
             rmap_second(frame, place + i * sizeof entry);
         else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)

@@ -164,7 +164,7 @@ static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *ent
 
         if (!frame) {
             while (i-- > 0)
-                frame_free(counted_frame(entries[i]));
+                frame_free(entry_private(entries[i]));
             return ST_NO_MEMORY;
         }
         host_copy_page(frame_data(frame), (char *)frame_data(head) + i * PAGE_SIZE);
@@ -173,7 +173,7 @@ static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *ent
         entries[i] = small_entry(huge, frame);
     }
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
-        struct frame *frame = counted_frame(entries[i]);
+        struct frame *frame = entry_private(entries[i]);
 
         rmap_first(frame, entry_place(&entries[i]));
     }
@@ -250,7 +250,7 @@ static bool split_for_both(struct pt_entry *entry, struct frame *head, struct fr
 static enum status split_huge(struct flush_batch *batch, struct pt_entry *entry, unsigned level,
                               uint64_t start, struct frame **out)
 {
-    struct frame *head = counted_frame(*entry);
+    struct frame *head = entry_private(*entry);
     struct frame *table = table_create(level - 1, start, TABLE_UNDEFINED);
 
     CHECK(level == 2);

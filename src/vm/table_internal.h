@@ -41,24 +41,18 @@ static inline uint32_t mark_object(struct pt_entry entry)
     return !pt_entry_present(entry) && mark_has_object(entry) ? mark_object_id(entry) : 0;
 }
 
-/* A page, or a held mark, of private memory; the page of zeroes too. */
-static inline bool entry_is_private(struct pt_entry entry)
+/* The private frame that an entry maps or holds, whose places the reverse map knows; NULL: it is about
+ * something else. */
+static inline struct frame *entry_private(struct pt_entry entry)
 {
-    return (entry.bits & (PT_PRESENT | PAGE_OBJECT)) == PT_PRESENT ||
-           (entry.bits & (PT_PRESENT | MARK_KIND_MASK)) == (uint64_t)MARK_HELD << MARK_KIND_SHIFT;
-}
+    if ((entry.bits & (PT_PRESENT | PAGE_OBJECT)) == PT_PRESENT) {
+        struct frame *frame = frame_at(pt_entry_paddr(entry));
 
-/* A private frame, whose places the reverse map knows. */
-static inline bool entry_counts_frame(struct pt_entry entry)
-{
-    if (pt_entry_present(entry))
-        return !(entry.bits & PAGE_OBJECT) && frame_at(pt_entry_paddr(entry)) != zero_frame;
-    return mark_is_held(entry);
-}
-
-static inline struct frame *counted_frame(struct pt_entry entry)
-{
-    return frame_at(pt_entry_present(entry) ? pt_entry_paddr(entry) : held_paddr(entry));
+        return frame == zero_frame ? NULL : frame;
+    }
+    if ((entry.bits & (PT_PRESENT | MARK_KIND_MASK)) == (uint64_t)MARK_HELD << MARK_KIND_SHIFT)
+        return frame_at(held_paddr(entry));
+    return NULL;
 }
 
 /* A mark that stands for nothing but itself. */

@@ -64,12 +64,14 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
 {
     struct pt_entry *entries = table_entries(table);
     struct shrink shrink = {.table = table};
+    uint64_t place = entry_place(entries);
     unsigned left = table->table.live;
     unsigned zapped = 0;
 
     for (unsigned i = first, run = 1; i <= last && zapped < left; i += run) {
         struct pt_entry entry = pt_entry_load(&entries[i]);
         struct reference reference;
+        struct frame *frame;
 
         run = 1;
         if (entry.bits == 0)
@@ -83,9 +85,10 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
         clear_run(&entries[i], run);
         if (pt_entry_present(entry) && batch->space)
             batch_page(batch, table->table.start + i * PAGE_SIZE);
-        if (entry_counts_frame(entry)) {
+        frame = entry_private(entry);
+        if (frame) {
             table_count_privates(table, -1);
-            zap_frame(batch, counted_frame(entry), entry_place(&entries[i]));
+            zap_frame(batch, frame, place + i * sizeof entry);
         }
         zapped += run;
     }
@@ -107,12 +110,12 @@ static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
     views_end(table);
     /* From the end: data lie above text, and a stack's pages at its top. */
     for (unsigned i = table->table.high, left = table->privates; left > 0; i--) {
-        struct pt_entry entry = pt_entry_load(&entries[i]);
+        struct frame *frame = entry_private(pt_entry_load(&entries[i]));
 
-        if (!entry_is_private(entry) || !entry_counts_frame(entry))
+        if (!frame)
             continue;
-        zap_frame(batch, counted_frame(entry), place + i * sizeof entry);
         left--;
+        zap_frame(batch, frame, place + i * sizeof *entries);
     }
     table->privates = 0;
     if (table->table.live > 0)
@@ -180,6 +183,7 @@ uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned l
 {
     struct pt_entry was = pt_entry_swap(entry, pt_entry(0));
     uint32_t id = mark_object(was);
+    struct frame *frame;
 
     CHECK(level > 1);
     if (pt_entry_is_table(was, level)) {
@@ -190,7 +194,8 @@ uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned l
         batch_drop_object(batch, id, level_pages(level));
     if (pt_entry_present(was))
         batch_page(batch, start);
-    if (entry_counts_frame(was))
-        zap_frame(batch, counted_frame(was), entry_place(entry));
+    frame = entry_private(was);
+    if (frame)
+        zap_frame(batch, frame, entry_place(entry));
     return level_pages(level);
 }
