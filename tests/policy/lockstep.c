@@ -16,7 +16,8 @@ struct lockstep {
     bool *waiting; /* by page: known, room was made for it, and it could not come */
     struct naive_list cleaned;
     enum lockstep_bits bits;
-    bool removing; /* inside of policy_remove() */
+    bool removing;     /* inside of policy_remove() */
+    uint32_t incoming; /* inside of policy_victim(): for whom; else POLICY_NO_PAGE */
     const struct op *op;
     size_t index;
     uint32_t distance;
@@ -57,6 +58,7 @@ static void on_forget(void *context, struct policy *policy, uint32_t page)
 
     EXPECT(lockstep, page < policy->pages && lockstep->known[page]);
     EXPECT(lockstep, !lockstep->removing || page != lockstep->op->page);
+    EXPECT(lockstep, page != lockstep->incoming);
     lockstep->known[page] = lockstep->waiting[page] = false;
     lockstep->known_count--;
 }
@@ -110,8 +112,11 @@ static uint32_t take_victim(struct lockstep *lockstep, uint32_t incoming)
 {
     struct policy *policy = lockstep->policy;
     struct naive *naive = lockstep->naive;
-    uint32_t page = policy_victim(policy, incoming);
+    uint32_t page;
 
+    lockstep->incoming = incoming;
+    page = policy_victim(policy, incoming);
+    lockstep->incoming = POLICY_NO_PAGE;
     if (naive) {
         uint32_t expected = naive->resident ? naive->type->victim(naive, incoming) : POLICY_NO_PAGE;
 
@@ -383,6 +388,7 @@ uint64_t lockstep_run(const struct policy_type *type, const struct policy_config
         .known = must_calloc(config->pages, sizeof(bool)),
         .waiting = must_calloc(config->pages, sizeof(bool)),
         .bits = bits,
+        .incoming = POLICY_NO_PAGE,
     };
     struct policy_host host = {bits == BITS_WHEN_ASKED ? on_harvest : NULL, on_clean, on_forget, on_spares,
                                &lockstep};
