@@ -32,6 +32,8 @@ int cmd_boot(int argc, char **argv);
 void cmd_boot_help(void);
 int cmd_dump(int argc, char **argv);
 void cmd_dump_help(void);
+int cmd_policies(int argc, char **argv);
+void cmd_policies_help(void);
 int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
 int cmd_sim(int argc, char **argv);
