@@ -52,8 +52,8 @@ struct policy_host {
     void (*clean)(void *context, struct policy *policy, uint32_t page);
     /* The policy knows the page no more: it has gone, and is no ghost. Its number may be given to another
      * page. Once for each page that goes, but for those that come back or are removed before: from within
-     * policy_victim() for its own page as a rule, later if that is remembered; never for the page that is
-     * coming. */
+     * policy_victim() for its own page as a rule, later if that is remembered. Also the page that is coming
+     * may be forgotten while room is made for it: it keeps its number, and comes as a new one. */
     void (*forget)(void *context, struct policy *policy, uint32_t page);
     /* May the page not go just now, for a reason that the state byte does not have (the class of its process:
      * quire/scope.h)? Asked of pages that are looked at for a victim. NULL: POLICY_PINNED says it all. */

@@ -14,7 +14,7 @@
 
 uint32_t names_capacity(const struct policy_type *type, uint32_t frames)
 {
-    uint64_t numbers = (uint64_t)frames * (1 + type->ghosts) + 1;
+    uint64_t numbers = frames * ((uint64_t)type->ghosts + 1) + 1;
 
     return numbers < POLICY_MAX_PAGES ? (uint32_t)numbers : POLICY_MAX_PAGES;
 }

@@ -24,7 +24,8 @@ struct policy_names {
     uint32_t count;
 };
 
-/* For a policy of that type over `frames` frames: those, what it remembers, and one that is on its way. */
+/* For a policy of that type over `frames` frames: those, what it remembers, and one that is on its way.
+ * POLICY_MAX_PAGES for a policy that remembers all. */
 MUST_USE uint32_t names_capacity(const struct policy_type *type, uint32_t frames);
 
 /* `memory`: names_bytes() zeroes, aligned to 8, the caller's. Only what is used is ever touched. */

@@ -16,8 +16,7 @@ struct lockstep {
     bool *waiting; /* by page: known, room was made for it, and it could not come */
     struct naive_list cleaned;
     enum lockstep_bits bits;
-    bool removing;     /* inside of policy_remove() */
-    uint32_t incoming; /* inside of policy_victim(): for whom; else POLICY_NO_PAGE */
+    bool removing; /* inside of policy_remove() */
     const struct op *op;
     size_t index;
     uint32_t distance;
@@ -58,7 +57,6 @@ static void on_forget(void *context, struct policy *policy, uint32_t page)
 
     EXPECT(lockstep, page < policy->pages && lockstep->known[page]);
     EXPECT(lockstep, !lockstep->removing || page != lockstep->op->page);
-    EXPECT(lockstep, page != lockstep->incoming);
     lockstep->known[page] = lockstep->waiting[page] = false;
     lockstep->known_count--;
 }
@@ -112,11 +110,8 @@ static uint32_t take_victim(struct lockstep *lockstep, uint32_t incoming)
 {
     struct policy *policy = lockstep->policy;
     struct naive *naive = lockstep->naive;
-    uint32_t page;
+    uint32_t page = policy_victim(policy, incoming);
 
-    lockstep->incoming = incoming;
-    page = policy_victim(policy, incoming);
-    lockstep->incoming = POLICY_NO_PAGE;
     if (naive) {
         uint32_t expected = naive->resident ? naive->type->victim(naive, incoming) : POLICY_NO_PAGE;
 
@@ -388,7 +383,6 @@ uint64_t lockstep_run(const struct policy_type *type, const struct policy_config
         .known = must_calloc(config->pages, sizeof(bool)),
         .waiting = must_calloc(config->pages, sizeof(bool)),
         .bits = bits,
-        .incoming = POLICY_NO_PAGE,
     };
     struct policy_host host = {bits == BITS_WHEN_ASKED ? on_harvest : NULL, on_clean, on_forget, on_spares,
                                &lockstep};

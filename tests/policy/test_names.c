@@ -126,8 +126,10 @@ static void on_forget(void *context, struct policy *policy, uint32_t page)
     host->forgotten[page] = true;
 }
 
-static void give_back(struct host *host)
+/* But for the page that has just come: what was forgotten was its ghost. */
+static void give_back(struct host *host, uint32_t came)
 {
+    host->forgotten[came] = false;
     for (uint32_t number = 0; number < host->names->used; number++)
         if (host->forgotten[number]) {
             host->forgotten[number] = false;
@@ -141,17 +143,17 @@ static void every_policy_gives_numbers_back(void **state)
     enum { FRAMES = 20, NAMES = 5000, REFERENCES = 30000 };
 
     for (const struct policy_type *const *type = policy_types; *type; type++) {
-        struct host host = {make(names_capacity(*type, FRAMES)), {false}};
+        struct host host = {NULL, {false}};
         struct policy_host calls = {.forget = on_forget, .context = &host};
         struct policy_config config = {
-            .pages = host.names->capacity, .frames = FRAMES, .most_frames = FRAMES, .host = &calls};
+            .pages = names_capacity(*type, FRAMES), .frames = FRAMES, .most_frames = FRAMES, .host = &calls};
         struct random random = {5};
         struct policy *policy;
 
-        if ((*type)->needs == POLICY_FUTURE) {
-            end(host.names);
-            continue;
-        }
+        if ((*type)->needs == POLICY_FUTURE || config.pages == POLICY_MAX_PAGES)
+            continue; /* no host outside of the simulator can run it */
+        assert_true(config.pages <= sizeof(host.forgotten));
+        host.names = make(config.pages);
         policy_standard(*type, &config);
         policy = lockstep_create(*type, &config);
         for (int i = 0; i < REFERENCES; i++) {
@@ -168,7 +170,7 @@ static void every_policy_gives_numbers_back(void **state)
             if (policy->resident == FRAMES)
                 assert_int_not_equal(policy_victim(policy, page), POLICY_NO_PAGE);
             policy_insert(policy, page);
-            give_back(&host);
+            give_back(&host, page);
             if (i % 1000 == 0) {
                 policy_tick(policy);
                 assert_null(policy_check(policy));
