@@ -1,6 +1,8 @@
 /*
  * NFU, not frequently used: at every tick each page's count grows by its reference bit. The page with the
- * lowest count goes. Counts never shrink, so what was used much long ago stays: aging is the remedy.
+ * lowest count goes. Counts never shrink, so what was used much long ago stays; and what comes between two
+ * ticks has a count of 0, so it is the first to go when there are many faults in an interval. Aging is the
+ * remedy.
  *
  * A. S. Tanenbaum, Modern Operating Systems, "Simulating LRU in Software".
  *
