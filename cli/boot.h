@@ -36,6 +36,10 @@ struct boot_options {
 char *locate_kernel(const char *wanted);
 /* The QEMU to run: $QUIRE_QEMU or qemu-system-x86_64 from PATH; NULL as above. */
 char *locate_qemu(void);
+/* The same for qemu-x86_64, which runs one program, and the recorder that is put into it (quire trace
+ * record). */
+char *locate_qemu_user(void);
+char *locate_recorder(void);
 /* A program in PATH, NULL: none. The caller frees it. */
 char *locate_in_path(const char *name);
 /* The loader that a dynamically linked program asks for; NULL: it is static, or no ELF file. */

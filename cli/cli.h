@@ -38,6 +38,8 @@ int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
 int cmd_sim(int argc, char **argv);
 void cmd_sim_help(void);
+int cmd_trace(int argc, char **argv);
+void cmd_trace_help(void);
 
 /* "quire: " and the message on standard error, as one line. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

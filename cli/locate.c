@@ -19,9 +19,31 @@ static bool is_file(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-char *locate_kernel(const char *wanted)
+/* The first of these places, seen from the folder of this command, where there is a file; NULL: none. */
+static char *find_part(const char *const *places)
 {
     char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    self[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(self, '/');
+
+    if (slash) {
+        *slash = '\0';
+    }
+    for (; *places; places++) {
+        char *path = must_format("%s/%s", self, *places);
+
+        if (is_file(path)) {
+            return path;
+        }
+        free(path);
+    }
+    return NULL;
+}
+
+char *locate_kernel(const char *wanted)
+{
     const char *from_environment = getenv("QUIRE_KERNEL");
 
     if (wanted || (from_environment && *from_environment)) {
@@ -34,44 +56,55 @@ char *locate_kernel(const char *wanted)
             errno ? strerror(errno) : "not a file");
         return NULL;
     }
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    static const char *const places[] = {"kernel/quire-kernel", "../lib/quire/quire-kernel", NULL};
+    char *path = find_part(places);
 
-    self[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(self, '/');
-
-    if (slash) {
-        *slash = '\0';
+    if (!path) {
+        say("boot: the kernel image is missing: expected %s beside this command; run `make`, or name one "
+            "with "
+            "--kernel",
+            places[0]);
     }
-    static const char *const places[] = {"kernel/quire-kernel", "../lib/quire/quire-kernel"};
-
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        char *path = must_format("%s/%s", self, places[i]);
-
-        if (is_file(path)) {
-            return path;
-        }
-        free(path);
-    }
-    say("boot: the kernel image is missing: expected %s/%s; run `make`, or name one with --kernel", self,
-        places[0]);
-    return NULL;
+    return path;
 }
 
-char *locate_qemu(void)
+char *locate_recorder(void)
 {
-    const char *name = getenv("QUIRE_QEMU");
+    static const char *const places[] = {"sim/quire-recorder.so", "../lib/quire/quire-recorder.so", NULL};
+    char *path = find_part(places);
+
+    if (!path) {
+        say("trace record: the recorder is missing: expected %s beside this command; run `make`", places[0]);
+    }
+    return path;
+}
+
+/* $VARIABLE or `name`, from PATH; NULL when a message has been printed. */
+static char *find_qemu(const char *verb, const char *variable, const char *name, const char *package)
+{
+    const char *wanted = getenv(variable);
     char *path;
 
-    if (!name || !*name) {
-        name = "qemu-system-x86_64";
+    if (wanted && *wanted) {
+        name = wanted;
     }
     path = strchr(name, '/') ? must_copy(name) : locate_in_path(name);
     if (path && access(path, X_OK) == 0) {
         return path;
     }
     free(path);
-    say("boot: %s: not found: install Debian's qemu-system-x86, or name QEMU in $QUIRE_QEMU", name);
+    say("%s: %s: not found: install Debian's %s, or name QEMU in $%s", verb, name, package, variable);
     return NULL;
+}
+
+char *locate_qemu(void)
+{
+    return find_qemu("boot", "QUIRE_QEMU", "qemu-system-x86_64", "qemu-system-x86");
+}
+
+char *locate_qemu_user(void)
+{
+    return find_qemu("trace record", "QUIRE_QEMU_USER", "qemu-x86_64", "qemu-user");
 }
 
 char *locate_in_path(const char *name)

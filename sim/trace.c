@@ -116,6 +116,26 @@ static bool open_format(struct trace *trace, struct trace_error *error)
 
 /* ------------------------------------------------------------------ which format? */
 
+static const char *const format_names[] = {
+    [TRACE_GUESS] = "guess",   [TRACE_QUIRE] = "quire",   [TRACE_TEXT] = "text", [TRACE_RAW64] = "raw64",
+    [TRACE_LACKEY] = "lackey", [TRACE_ORACLE] = "oracle", [TRACE_CSV] = "csv"};
+const char trace_formats[] = "quire, text, raw64, lackey, oracle or csv";
+
+const char *trace_format_name(enum trace_format format)
+{
+    return format_names[format];
+}
+
+bool trace_format_find(const char *name, enum trace_format *format)
+{
+    for (unsigned i = TRACE_QUIRE; i <= TRACE_CSV; i++)
+        if (strcmp(name, format_names[i]) == 0) {
+            *format = (enum trace_format)i;
+            return true;
+        }
+    return false;
+}
+
 static bool begins_with(const struct trace_source *source, const void *bytes, size_t count)
 {
     return source_left(source) >= count && memcmp(source->at, bytes, count) == 0;
@@ -253,6 +273,44 @@ bool trace_hash(const struct trace *trace, unsigned char hash[32], struct trace_
     if (columns)
         bytes_put32(salt + 4, (uint32_t)xxh64(columns, strlen(columns), 0));
     return source_hash(trace->source, salt, sizeof(salt), hash, error);
+}
+
+/* What the writer hashes: the references, the names of the pages, the page size. */
+static void hash_end(struct blake2b *state, const struct trace *trace, unsigned char hash[32])
+{
+    unsigned char page_bytes[8];
+    struct trace_info info;
+
+    trace_get_info(trace, &info);
+    bytes_put64(page_bytes, info.page_bytes);
+    blake2b_add(state, trace->names.names, trace->names.count * sizeof(trace->names.names[0]));
+    blake2b_add(state, page_bytes, sizeof(page_bytes));
+    blake2b_end(state, hash);
+}
+
+bool trace_check(struct trace *trace, void (*tell)(const struct trace *trace), struct trace_error *error)
+{
+    bool hashed = trace->packed && trace->options.page_bytes == 0;
+    unsigned char said[32], found[32];
+    struct policy_block block;
+    struct blake2b state;
+
+    blake2b_init(&state);
+    do {
+        if (!trace_next(trace, &block, error))
+            return false;
+        if (hashed)
+            blake2b_add(&state, block.references, block.count * sizeof(block.references[0]));
+        if (tell)
+            tell(trace);
+    } while (block.count > 0);
+    if (!hashed)
+        return true;
+    hash_end(&state, trace, found);
+    if (!trace_hash(trace, said, error))
+        return false;
+    return memcmp(said, found, sizeof(said)) == 0 ||
+           trace_fail(error, trace->source->path, "its references are not those of its hash");
 }
 
 double trace_progress(const struct trace *trace)

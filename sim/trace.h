@@ -52,6 +52,12 @@ struct trace_info {
 
 struct trace;
 
+/* "quire", "text", "raw64", "lackey", "oracle", "csv": how --format calls them. */
+const char *trace_format_name(enum trace_format format);
+/* False: no such format; trace_formats says which there are. */
+bool trace_format_find(const char *name, enum trace_format *format);
+extern const char trace_formats[];
+
 /* `path` "-": standard input. .zst is unpacked on the way. NULL with *error. */
 struct trace *trace_open(const char *path, const struct trace_options *options, struct trace_error *error);
 void trace_close(struct trace *trace);
@@ -73,6 +79,9 @@ void trace_get_info(const struct trace *trace, struct trace_info *info);
  * own format has it at hand; of any other the file is read once for it. False for a pipe (of our own format:
  * before its end). */
 bool trace_hash(const struct trace *trace, unsigned char hash[32], struct trace_error *error);
+/* Reads what is left of the trace, which must be at its beginning. Of our own format it also compares the
+ * hash of what was read with the one that was written. `tell` (may be NULL) is called after every block. */
+bool trace_check(struct trace *trace, void (*tell)(const struct trace *trace), struct trace_error *error);
 /* 0 … 1, for a progress bar; negative when it is not known. */
 double trace_progress(const struct trace *trace);
 

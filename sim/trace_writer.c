@@ -28,7 +28,9 @@ _Static_assert(FORMAT_PAYLOAD_MOST >= ZSTD_COMPRESSBOUND(FORMAT_PLAIN_MOST), "zs
 struct trace_writer {
     int fd;
     bool own_fd;
-    char *path, *part; /* part: the name until it is complete, NULL: none */
+    char *path;
+    char *part;      /* the name until it is complete, NULL: none */
+    bool named_part; /* the file has it already */
     uint64_t page_bytes;
     struct trace_names names;
     uint32_t named;
@@ -94,35 +96,51 @@ static struct trace_writer *writer_new(const char *path, struct trace_error *err
     return writer;
 }
 
-static bool open_file(struct trace_writer *writer, const char *path, struct trace_error *error)
+/* A file that has no name yet, in the folder of `path`: whatever ends us, nothing is left. -1: not on this
+ * file system, or the folder cannot be written. */
+static int open_nameless(const char *path)
 {
-    struct stat info;
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) : -1;
+
+    free(folder);
+    return fd;
+}
+
+static bool open_part(struct trace_writer *writer, const char *path, struct trace_error *error)
+{
     mode_t mask = umask(0);
 
     umask(mask);
-    writer->own_fd = true;
-    if (strcmp(path, "-") == 0) {
-        writer->fd = STDOUT_FILENO;
-        writer->own_fd = false;
-        return true;
-    }
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-        writer->fd = open(path, O_WRONLY | O_CLOEXEC);
-    } else if (asprintf(&writer->part, "%s.XXXXXX", path) < 0) {
+    if (asprintf(&writer->part, "%s.XXXXXX", path) < 0) {
         writer->part = NULL;
         return trace_fail(error, path, "not enough memory");
-    } else {
-        writer->fd = mkostemp(writer->part, O_CLOEXEC);
     }
-    if (writer->fd < 0) {
-        trace_fail(error, path, "cannot be written: %s", strerror(errno));
-        free(writer->part);
-        writer->part = NULL;
-        return false;
-    }
-    if (writer->part)
-        fchmod(writer->fd, 0666 & ~mask);
+    writer->fd = open_nameless(path);
+    if (writer->fd >= 0)
+        return true;
+    writer->fd = mkostemp(writer->part, O_CLOEXEC);
+    if (writer->fd < 0)
+        return trace_fail(error, path, "cannot be written: %s", strerror(errno));
+    writer->named_part = true;
+    fchmod(writer->fd, 0666 & ~mask);
     return true;
+}
+
+static bool open_file(struct trace_writer *writer, const char *path, struct trace_error *error)
+{
+    struct stat info;
+
+    if (strcmp(path, "-") == 0) {
+        writer->fd = STDOUT_FILENO;
+        return true;
+    }
+    writer->own_fd = true;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+        return open_part(writer, path, error);
+    writer->fd = open(path, O_WRONLY | O_CLOEXEC);
+    return writer->fd >= 0 || trace_fail(error, path, "cannot be written: %s", strerror(errno));
 }
 
 static bool write_bytes(struct trace_writer *writer, const void *bytes, size_t count,
@@ -265,6 +283,40 @@ static bool write_trailer(struct trace_writer *writer, uint64_t unfiltered, stru
     return write_bytes(writer, trailer, sizeof(trailer), error);
 }
 
+static int close_file(struct trace_writer *writer)
+{
+    int fd = writer->fd;
+
+    writer->fd = -1;
+    return close(fd);
+}
+
+/* The file takes the place of what had its name before. False: errno. */
+static bool give_name(struct trace_writer *writer)
+{
+    char self[32];
+
+    if (!writer->part)
+        return true;
+    if (!writer->named_part) {
+        /* linkat() replaces nothing: the file gets a name of nobody else's first. */
+        int fd = mkostemp(writer->part, O_CLOEXEC);
+
+        if (fd < 0)
+            return false;
+        close(fd);
+        unlink(writer->part);
+        snprintf(self, sizeof(self), "/proc/self/fd/%d", writer->fd);
+        if (linkat(AT_FDCWD, self, AT_FDCWD, writer->part, AT_SYMLINK_FOLLOW) != 0)
+            return false;
+        writer->named_part = true;
+    }
+    if (rename(writer->part, writer->path) != 0)
+        return false;
+    writer->named_part = false;
+    return true;
+}
+
 static bool finish(struct trace_writer *writer, uint64_t unfiltered, struct trace_error *error)
 {
     if (writer->references + writer->waiting == 0)
@@ -275,15 +327,8 @@ static bool finish(struct trace_writer *writer, uint64_t unfiltered, struct trac
         return false;
     if (!writer->own_fd)
         return true;
-    int closed = close(writer->fd);
-
-    writer->fd = -1;
-    if (closed != 0)
+    if (!give_name(writer) || close_file(writer) != 0)
         return trace_fail(error, writer->path, "cannot be written: %s", strerror(errno));
-    if (writer->part && rename(writer->part, writer->path) != 0)
-        return trace_fail(error, writer->path, "cannot be written: %s", strerror(errno));
-    free(writer->part);
-    writer->part = NULL;
     return true;
 }
 
@@ -301,7 +346,7 @@ void writer_abandon(struct trace_writer *writer)
         return;
     if (writer->own_fd && writer->fd >= 0)
         close(writer->fd);
-    if (writer->part)
+    if (writer->named_part)
         unlink(writer->part);
     ZSTD_freeCCtx(writer->packer);
     pack_room_free(&writer->room);
