@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sim/bytes.h"
+#include "sim/clones.h"
 
 /* ------------------------------------------------------------------ packing */
 
@@ -176,26 +177,45 @@ static uint32_t get16(const unsigned char *at)
     return value;
 }
 
-static uint32_t next_16(const unsigned char *at, uint32_t *to, size_t count)
-{
-    uint32_t most = 0;
+/* The largest of them is returned. Steps of a fixed length become vector instructions. */
+enum { STEP = 64 };
 
-    for (size_t i = 0; i < count; i++) {
-        to[i] = get16(at + 2 * i);
-        most = to[i] > most ? to[i] : most;
+CLONES static uint32_t next_16(const unsigned char *at, uint32_t *to, size_t count)
+{
+    uint16_t most[STEP] = {0}, values[STEP];
+    uint32_t all = 0;
+    size_t i = 0;
+
+    for (; i + STEP <= count; i += STEP) {
+        memcpy(values, at + 2 * i, sizeof(values));
+        for (size_t j = 0; j < STEP; j++) {
+            to[i + j] = values[j];
+            most[j] = values[j] > most[j] ? values[j] : most[j];
+        }
     }
-    return most;
+    for (; i < count; i++) {
+        to[i] = get16(at + 2 * i);
+        all = to[i] > all ? to[i] : all;
+    }
+    for (size_t j = 0; j < STEP; j++)
+        all = most[j] > all ? most[j] : all;
+    return all;
 }
 
-static uint32_t next_32(const unsigned char *at, uint32_t *to, size_t count)
+CLONES static uint32_t next_32(const unsigned char *at, uint32_t *to, size_t count)
 {
-    uint32_t most = 0;
+    uint32_t most[STEP] = {0}, all = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        to[i] = bytes_get32(at + 4 * i);
-        most = to[i] > most ? to[i] : most;
-    }
-    return most;
+    memcpy(to, at, count * sizeof(*to));
+    for (; i + STEP <= count; i += STEP)
+        for (size_t j = 0; j < STEP; j++)
+            most[j] = to[i + j] > most[j] ? to[i + j] : most[j];
+    for (; i < count; i++)
+        all = to[i] > all ? to[i] : all;
+    for (size_t j = 0; j < STEP; j++)
+        all = most[j] > all ? most[j] : all;
+    return all;
 }
 
 bool unpack_next(struct unpack *unpack, uint32_t *to, size_t count)
