@@ -105,6 +105,9 @@ static void notices_what_is_wrong(void **state)
     names->name[2]++;
     assert_non_null(names_check(names));
     names->name[2]--;
+    names->count++;
+    assert_non_null(names_check(names));
+    names->count--;
     names_forget(names, 4);
     names->name[4] = 4;
     assert_non_null(names_check(names));
