@@ -34,6 +34,7 @@ FORMATS = {
     "sv39": "riscv64",
     "sv48": "riscv64",
     "sv57": "riscv64",
+    "aarch64": "aarch64",
 }
 
 

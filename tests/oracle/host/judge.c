@@ -41,6 +41,7 @@ static struct world_page *page_of(const struct world *world, uint64_t address)
 {
     unsigned from = 0, to = world->page_count;
 
+    address = world_place(address);
     while (from < to) {
         unsigned middle = from + (to - from) / 2;
         struct world_page *page = &world->pages[middle];
@@ -79,10 +80,18 @@ static void page_prepare(const struct world *world, uint64_t physical)
     machine_code(page + PAGE_EXEC_AT, (uint32_t)number);
 }
 
+/* A place in, right before or right behind a page. */
+static uint64_t random_inside(struct world *world, uint64_t span)
+{
+    const uint64_t places[] = {0, span - PAGE_SIZE, 0 - PAGE_SIZE, span};
+    uint64_t which = world_random(world, 5);
+
+    return which < 4 ? places[which] : world_random(world, span);
+}
+
 static uint64_t random_address(struct world *world)
 {
     const struct world_page *page;
-    uint64_t span;
 
     switch (world_random(world, 8)) {
     case 0:
@@ -97,19 +106,7 @@ static uint64_t random_address(struct world *world)
         if (world->page_count == 0)
             return world_random(world, ~(uint64_t)0);
         page = &world->pages[world_random(world, world->page_count)];
-        span = pt_level_span(page->level);
-        switch (world_random(world, 5)) { /* first, last, before, behind, inside */
-        case 0:
-            return page->start;
-        case 1:
-            return page->start + span - PAGE_SIZE;
-        case 2:
-            return page->start - PAGE_SIZE;
-        case 3:
-            return page->start + span;
-        default:
-            return page->start + world_random(world, span);
-        }
+        return world_address(world, page->start) + random_inside(world, pt_level_span(page->level));
     case 6:
         return world->windows[world_random(world, WORLD_WINDOWS)] + world_random(world, 4 * HUGE_SIZE) -
                2 * HUGE_SIZE;
@@ -122,8 +119,10 @@ static uint64_t random_address(struct world *world)
 static bool may_ask(const struct world *world, uint64_t address, enum status status,
                     const struct pt_translation *found)
 {
-    if (address < 8 * GIANT_SIZE)
+    if (!world_may_touch(address))
         return false;
+    if (PT_ROOT_HALVES == 1 && pt_canonical(vaddr(address)) && address != world_address(world, address))
+        return false; /* the other half */
     return status != ST_OK || is_for_pages(world, found->paddr.v);
 }
 
@@ -210,6 +209,8 @@ static const char *judge_done(struct world *world, const struct probe *probe,
         return "no page";
     page->touched = true;
     page->written = page->written || probe->access == PROBE_WRITE;
+    if (!machine_same_memory(world->image->scene, probe, found))
+        return "another type of memory";
     if (!(found->flags.bits & PT_FLAG_ACCESSED))
         return "not marked accessed";
     if (probe->access == PROBE_WRITE && !(found->flags.bits & PT_FLAG_DIRTY))
@@ -254,7 +255,7 @@ static bool judge_mark(void *context, const struct pt_visit *visit)
     struct pt_flags flags = pt_entry_flags(visit->entry, visit->level);
     const struct world_page *page = page_of(world, visit->start.v);
 
-    if (!pt_entry_is_page(visit->entry, visit->level) || visit->start.v < 8 * GIANT_SIZE)
+    if (!pt_entry_is_page(visit->entry, visit->level) || !world_may_touch(visit->start.v))
         return true;
     if (page && marks_fit(page, flags))
         return true;

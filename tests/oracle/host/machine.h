@@ -22,6 +22,8 @@ uint64_t machine_physical(uint64_t offset, uint64_t size);
 struct machine_mode {
     uint64_t choice; /* random bits to choose from */
 };
+/* The addresses that are looked at are those of the upper half (only where a root is for one half). */
+bool machine_is_upper(struct machine_mode mode);
 /* Fills scene->control. The root may change while the guest runs, the rest of the first call stays. */
 void machine_control(struct scene *scene, const struct pt *pt, struct machine_mode mode);
 
@@ -38,5 +40,8 @@ struct want machine_want(const struct scene *scene, const struct probe *probe, e
                          const struct pt_translation *found);
 /* Does a fault's code say the same? Bits that no table decides are left out. */
 bool machine_same_fault(const struct probe *probe, const struct want *want);
+/* An access that was done: does the MMU say the same of the memory's type, if it says anything? */
+bool machine_same_memory(const struct scene *scene, const struct probe *probe,
+                         const struct pt_translation *found);
 
 #endif

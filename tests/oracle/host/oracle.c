@@ -58,7 +58,7 @@ static int run(struct image *image, uint64_t seed, unsigned steps, unsigned prob
     unsigned step = 0;
 
     world_create(&world, image, seed);
-    machine_control(image->scene, &world.pt, (struct machine_mode){.choice = seed});
+    machine_control(image->scene, &world.pt, world.mode);
     while (step < steps && !wrong) {
         wrong = run_step(&world, step == 0 ? 5 * CHANGES : CHANGES, probes);
         step++;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 enum { MOST_LISTED = 64 };
+#define UPPER_BITS ((uint64_t)0xffff << 48)
 
 uint64_t world_random(struct world *world, uint64_t below)
 {
@@ -34,8 +35,10 @@ static void write_promise(void *context, struct vaddr start, uint64_t pages, enu
                                  : kind == PT_FLUSH_PAGES ? SCENE_FLUSH_PAGES
                                                           : SCENE_FLUSH_TABLES;
 
-    if (scene->flush_count == SCENE_FLUSHES)
-        fail("too many flushes", ST_LIMIT);
+    if (scene->flush_count == SCENE_FLUSHES) {
+        scene->flush_count = 0;
+        told = SCENE_FLUSH_ALL;
+    }
     scene->flushes[scene->flush_count++] = (struct scene_flush){start.v, pages, told};
 }
 
@@ -64,6 +67,21 @@ static void map_guest(struct world *world)
     map_identity(world, SCENE_OFFSET, TABLES_OFFSET - SCENE_OFFSET, PT_FLAG_WRITE | PT_FLAG_DIRTY | seen);
 }
 
+uint64_t world_place(uint64_t address)
+{
+    return PT_ROOT_HALVES == 1 ? address & ~UPPER_BITS : address;
+}
+
+bool world_may_touch(uint64_t address)
+{
+    return world_place(address) >= 8 * GIANT_SIZE;
+}
+
+uint64_t world_address(const struct world *world, uint64_t address)
+{
+    return world->upper ? address | UPPER_BITS : world_place(address);
+}
+
 /* A border that windows lie across: of pages of level 2 or 3, or of a table of level 4, far from the guest.
  */
 static uint64_t random_border(struct world *world)
@@ -74,6 +92,8 @@ static uint64_t random_border(struct world *world)
 
     if (border < 16 * GIANT_SIZE)
         border = 16 * GIANT_SIZE;
+    if (PT_ROOT_HALVES == 1)
+        return world_address(world, border);
     return world_random(world, 2) ? border : border - half;
 }
 
@@ -81,13 +101,15 @@ void world_create(struct world *world, struct image *image, uint64_t seed)
 {
     enum status status;
 
-    *world = (struct world){.image = image, .random = seed * 0x9e3779b97f4a7c15u + 1};
+    *world = (struct world){.image = image, .mode = {seed}, .random = seed * 0x9e3779b97f4a7c15u + 1};
+    world->upper = machine_is_upper(world->mode);
     world->flusher = (struct pt_flusher){.flush = write_promise, .context = image->scene};
     world->pages = calloc(WORLD_PAGES, sizeof *world->pages);
     status = pt_create(&world->pt, pt_reach_offset(image_reach(image)), &image->alloc);
     if (status != ST_OK)
         fail("a root", status);
     world->pt.live = true;
+    world->pt.flusher = &world->flusher;
     if (machine_identity)
         map_guest(world);
     for (unsigned i = 0; i < WORLD_WINDOWS; i++)
@@ -129,12 +151,6 @@ static uint64_t random_alignment(struct world *world)
     return alignments[world_random(world, sizeof alignments / sizeof *alignments)];
 }
 
-/* Not the guest's own memory: nothing of the lowest 8 GiB. */
-static bool is_ours(uint64_t address)
-{
-    return address >= 8 * GIANT_SIZE;
-}
-
 static uint64_t random_start(struct world *world)
 {
     uint64_t address = 0;
@@ -142,9 +158,9 @@ static uint64_t random_start(struct world *world)
     if (world->page_count > 0 && world_random(world, 10) < 6) {
         const struct world_page *page = &world->pages[world_random(world, world->page_count)];
 
-        address = page->start + world_random(world, pt_level_span(page->level));
+        address = world_address(world, page->start) + world_random(world, pt_level_span(page->level));
     }
-    if (!is_ours(address))
+    if (!world_may_touch(address))
         address = world->windows[world_random(world, WORLD_WINDOWS)] + world_random(world, 4 * HUGE_SIZE) -
                   2 * HUGE_SIZE;
     return align_down(address, random_alignment(world));
@@ -313,7 +329,7 @@ static enum status change_level(struct world *world)
     uint64_t span = pt_level_span(level), start = align_down(random_start(world), span);
     struct pt_flags set, clear;
 
-    if (!is_ours(start))
+    if (!world_may_touch(start))
         return ST_DENIED;
     random_change(world, &set, &clear);
     if (level > 1 && world_random(world, 4)) {

@@ -20,6 +20,8 @@ struct world_page {
 
 struct world {
     struct image *image;
+    struct machine_mode mode;
+    bool upper; /* addresses are of the upper half; pages are written down by where they are in the root */
     struct pt pt;
     struct pt_flusher flusher; /* writes promises down for the guest */
     uint64_t random;
@@ -36,6 +38,12 @@ struct world {
 void world_create(struct world *world, struct image *image, uint64_t seed);
 void world_destroy(struct world *world);
 uint64_t world_random(struct world *world, uint64_t below);
+/* Where a root is for one half of the addresses: the place in the root, and the address of it in the half
+ * that is looked at. Elsewhere both are the address. */
+uint64_t world_place(uint64_t address);
+uint64_t world_address(const struct world *world, uint64_t address);
+/* Not the guest's own memory: nothing of the lowest 8 GiB. */
+bool world_may_touch(uint64_t address);
 
 /* Random changes; their flush promises are in the scene. */
 void world_change(struct world *world, unsigned count);
