@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test bench install clean help deps deps-test
+.PHONY: all demo test bench install clean help deps deps-test check-model
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -18,6 +18,11 @@ test: deps-test $(BUILD)/build.ninja
 
 bench: all
 	@bench/run $(BUILD)
+
+# Every order of steps of the models in tests/model.
+check-model:
+	@tools/install-deps model
+	@tools/check-model
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
@@ -41,5 +46,6 @@ help:
 	@echo "make demo      boot, sort the words of real texts from a shared folder, print the paging report"
 	@echo "make test      run every test; the last line is 'N passed, N failed'"
 	@echo "make bench     instructions of the main operations"
+	@echo "make check-model  every order of steps of the flush protocol's models"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make clean     remove $(BUILD)"
