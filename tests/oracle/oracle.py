@@ -20,6 +20,7 @@ from harness import BUILD, Failure, case, expect, main, scratch  # pylint: disab
 from machines import FORMATS, MACHINES, Qemu  # pylint: disable=wrong-import-position
 
 SEEDS, STEPS, PROBES = 6, 20, 400
+MARKS_SECONDS = 4
 
 
 def first_difference(ours, theirs):
@@ -63,9 +64,23 @@ def run_oracle(name, seed):
         qemu.end()
 
 
+def run_marks(name):
+    """The MMU marks pages while the library changes their entries. aarch64 marks them itself with this seed (machine_control())."""
+    folder = scratch()
+    qemu = Qemu(FORMATS[name], folder)
+    try:
+        program = os.path.join(BUILD, "tests", "oracle", "marks-" + name)
+        done = subprocess.run([program, qemu.memory, "6", str(MARKS_SECONDS)], capture_output=True, text=True, check=False)
+        expect(done.returncode == 0, f"{done.stdout.strip()} {done.stderr.strip()}")
+    finally:
+        qemu.end()
+
+
 for format_name in FORMATS:
     assert FORMATS[format_name] in MACHINES
     for number in range(1, SEEDS + 1):
         case(timeout=90, name=f"{FORMATS[format_name]} {format_name} seed {number}")(lambda name=format_name, seed=number: run_oracle(name, seed))
+    if format_name in ("x86_64", "sv48", "aarch64"):
+        case(timeout=90, name=f"{FORMATS[format_name]} {format_name} marks")(lambda name=format_name: run_marks(name))
 
 main()

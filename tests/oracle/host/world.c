@@ -26,14 +26,19 @@ static _Noreturn void fail(const char *what, enum status status)
     abort();
 }
 
+enum scene_flush_kind scene_kind(enum pt_flush_kind kind)
+{
+    if (kind == PT_FLUSH_NEW)
+        return SCENE_FLUSH_NEW;
+    return kind == PT_FLUSH_PAGES ? SCENE_FLUSH_PAGES : SCENE_FLUSH_TABLES;
+}
+
 /* The guest keeps the promise at the beginning of its turn. */
 static void write_promise(void *context, struct vaddr start, uint64_t pages, enum pt_flush_kind kind)
 {
     struct scene *scene = context;
 
-    enum scene_flush_kind told = kind == PT_FLUSH_NEW     ? SCENE_FLUSH_NEW
-                                 : kind == PT_FLUSH_PAGES ? SCENE_FLUSH_PAGES
-                                                          : SCENE_FLUSH_TABLES;
+    enum scene_flush_kind told = scene_kind(kind);
 
     if (scene->flush_count == SCENE_FLUSHES) {
         scene->flush_count = 0;

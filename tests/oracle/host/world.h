@@ -45,6 +45,9 @@ uint64_t world_address(const struct world *world, uint64_t address);
 /* Not the guest's own memory: nothing of the lowest 8 GiB. */
 bool world_may_touch(uint64_t address);
 
+/* A promise's kind in the words of the guest. */
+enum scene_flush_kind scene_kind(enum pt_flush_kind kind);
+
 /* Random changes; their flush promises are in the scene. */
 void world_change(struct world *world, unsigned count);
 /* Writes down what there is (world->pages) before the guest's turn. */
