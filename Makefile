@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test bench install clean help deps deps-test check-model
+.PHONY: all demo test bench install clean help deps deps-test check-model check-proof
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -23,6 +23,11 @@ bench: all
 check-model:
 	@tools/install-deps model
 	@tools/check-model
+
+# Proofs of the arithmetic of addresses, tests/proof.
+check-proof:
+	@tools/install-deps proof
+	@tools/check-proof
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
@@ -47,5 +52,6 @@ help:
 	@echo "make test      run every test; the last line is 'N passed, N failed'"
 	@echo "make bench     instructions of the main operations"
 	@echo "make check-model  every order of steps of the flush protocol's models"
+	@echo "make check-proof  proofs of the arithmetic of addresses"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make clean     remove $(BUILD)"
