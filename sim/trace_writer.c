@@ -21,8 +21,8 @@
 #include "sim/trace_internal.h"
 #include "sim/trace_pack.h"
 
-/* Of zstd. Below 0 it leaves out the entropy coding of literals: files are a quarter larger, and are read 1.2 to 1.6
- * times as fast. */
+/* Of zstd. Below 0 it leaves out the entropy coding of literals: files are a quarter larger, and are read 1.2
+ * to 1.6 times as fast. */
 enum { LEVEL = -1 };
 
 _Static_assert(FORMAT_PAYLOAD_MOST >= ZSTD_COMPRESSBOUND(FORMAT_PLAIN_MOST), "zstd always has room");
