@@ -220,6 +220,10 @@ struct pt_map {
  * table is there already; ST_HUGE_PAGE: a page larger than those to be mapped covers it. ST_NOT_ALIGNED for
  * the size that was asked for; ST_INVALID when a physical address is beyond the format's, or a size that it
  * has not; ST_UNSUPPORTED for flags that it has not, or not together.
+ *
+ * With PT_FLAG_GROUP, pages of the small sizes of which 16 fill an aligned group, in both kinds of addresses,
+ * are told to the MMU as one translation. Such a group then counts as one larger page: what is asked of a
+ * part of it is ST_HUGE_PAGE, or (PT_SPLIT_HUGE, pt_split()) makes it 16 pages again.
  */
 MUST_USE struct pt_flush pt_map(struct pt *pt, struct pt_map *request);
 /* The same where virtual and physical addresses are equal: `start` is taken from `to`. */
@@ -274,8 +278,8 @@ MUST_USE struct pt_flush pt_protect_level(struct pt *pt, struct vaddr start, uin
                                           unsigned level, struct pt_flags set, struct pt_flags clear,
                                           unsigned options);
 
-/* The page at `address`, if it is larger, becomes pages of `size`. ST_OK if it is not larger, ST_NOT_MAPPED.
- */
+/* The page or group at `address`, if it is larger, becomes pages of `size`. ST_OK if it is not larger,
+ * ST_NOT_MAPPED. */
 MUST_USE struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size);
 
 /*

@@ -80,7 +80,8 @@ MUST_USE static inline struct pt_flush pt_cursor_unmap(struct pt_cursor *cursor,
 {
     struct pt_entry *at = pt_cursor_entry(cursor, page);
 
-    if (!at || !pt_entry_present(pt_entry_load(at)) || (page.v & PAGE_MASK) != 0)
+    if (!at || !pt_entry_present(pt_entry_load(at)) || pt_entry_is_grouped(pt_entry_load(at), 1) ||
+        (page.v & PAGE_MASK) != 0)
         return pt_cursor_unmap_slowly(cursor, page);
     pt_entry_store(at, pt_entry(0));
     pt_cursor_add_live(cursor, -1);

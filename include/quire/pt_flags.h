@@ -31,6 +31,9 @@ enum pt_flag {
     PT_FLAG_SOFT_1 = 1 << 10,
     PT_FLAG_SOFT_2 = 1 << 11,
     PT_FLAG_NO_READ = 1 << 12, /* a page can be read but with this: only executed */
+    /* Neighbours that may be one translation (RISC-V: Svnapot, 64 KiB; AArch64: the contiguous bit, 16
+     * pages). Asked for in pt_map(), where 16 of them fit; seen in the flags of pages that are such. */
+    PT_FLAG_GROUP = 1 << 13,
     PT_FLAG_SOFT_3 = 1 << 16,
     PT_FLAG_SOFT_4 = 1 << 17,
     PT_FLAG_SOFT_5 = 1 << 18,

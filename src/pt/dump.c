@@ -142,8 +142,13 @@ static bool continues(const struct dump *dump, const struct pt_visit *visit)
         pt_entry_is_table(visit->entry, visit->level) ||
         visit->start.v != dump->first.start.v + dump->count * span)
         return false;
-    if (pt_entry_present(visit->entry) && pt_entry_present(dump->last))
-        return visit->entry.bits == dump->last.bits + pt_entry_step(visit->level);
+    if (pt_entry_present(visit->entry) && pt_entry_present(dump->last)) {
+        uint64_t next = pt_entry_page_at(dump->last, visit->level, visit->index - 1).v + span;
+
+        return pt_entry_page_at(visit->entry, visit->level, visit->index).v == next &&
+               pt_entry_flags(visit->entry, visit->level).bits ==
+                   pt_entry_flags(dump->last, visit->level).bits;
+    }
     return visit->entry.bits == dump->last.bits;
 }
 

@@ -15,8 +15,9 @@
  *   PT_PHYSICAL_BITS              the width of a physical address
  *   PT_ROOT_HALVES                2: the upper half of the root is for the addresses at the end;
  *                                 1: each half of the addresses has a root, and a register of its own
- *   PT_GROUP_ENTRIES              so many neighbours may be one translation; pt_entry_span() says of what
- *                                 size the translation is that an entry is part of
+ *   PT_GROUP_ENTRIES, _LEVELS     so many neighbours may be one translation, up to this level;
+ *   pt_entry_is_grouped, _grouped, _ungrouped
+ *   pt_entry_span                 how much of the address an entry leaves to the offset
  *   PT_HAS_RECURSIVE              an entry of a table can be taken for one of a page by the MMU
  *   PT_FLUSH_OF_MAP               what is promised when an empty entry gets a page
  *   PT_BREAK_BEFORE_MAKE          some changes take the entry out and flush before they write it

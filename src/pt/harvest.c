@@ -56,22 +56,18 @@ static void note_cleared(struct reaper *reaper, uint64_t start, uint64_t last)
     reaper->cleared_last = last;
 }
 
-/* One page of `level`, which lies in the range wholly. False: the visitor has seen enough. */
-static bool reap_page(struct reaper *reaper, struct pt_entry *at, unsigned level, uint64_t start)
+/* The marks of `count` pages that are one translation: the MMU may put them into any of the entries. */
+static uint32_t marks_of(const struct pt_entry *at, unsigned count, unsigned level)
 {
-    struct pt_harvest *harvest = reaper->harvest;
-    struct pt_entry entry = pt_entry_load(at);
-    uint64_t pages = pt_level_span(level) >> PAGE_SHIFT;
-    uint64_t first = (start - harvest->start.v) >> PAGE_SHIFT;
-    uint32_t marks;
+    uint32_t marks = 0;
 
-    if (!pt_entry_present(entry) || !(pt_entry_flags(entry, level).bits & HARVESTED))
-        return true;
-    if (pt_entry_flags(entry, level).bits & harvest->clear.bits) {
-        entry = take_marks(reaper, at, level);
-        note_cleared(reaper, start, start + pt_level_span(level) - 1);
-    }
-    marks = pt_entry_flags(entry, level).bits;
+    for (unsigned i = 0; i < count; i++)
+        marks |= pt_entry_flags(pt_entry_load(&at[i]), level).bits & HARVESTED;
+    return marks;
+}
+
+static void note_pages(struct pt_harvest *harvest, uint32_t marks, uint64_t first, uint64_t pages)
+{
     if (marks & PT_FLAG_ACCESSED) {
         harvest->accessed_pages += pages;
         set_bits(harvest->accessed, first, pages);
@@ -80,12 +76,42 @@ static bool reap_page(struct reaper *reaper, struct pt_entry *at, unsigned level
         harvest->dirty_pages += pages;
         set_bits(harvest->dirty, first, pages);
     }
+}
+
+/* A page of `level`, which lies in the range wholly, or a group of `count` of them. False: the visitor has
+ * seen enough. */
+static bool reap_page(struct reaper *reaper, struct pt_entry *at, unsigned count, unsigned level,
+                      uint64_t start)
+{
+    struct pt_harvest *harvest = reaper->harvest;
+    struct pt_entry entry = pt_entry_load(at);
+    uint64_t bytes = count * pt_level_span(level);
+    uint32_t marks;
+
+    if (!pt_entry_present(entry) || (marks = marks_of(at, count, level)) == 0)
+        return true;
+    if (marks & harvest->clear.bits) {
+        for (unsigned i = 0; i < count; i++) {
+            entry = take_marks(reaper, &at[i], level);
+            marks |= pt_entry_flags(entry, level).bits & HARVESTED;
+        }
+        note_cleared(reaper, start, start + bytes - 1);
+    }
+    note_pages(harvest, marks, (start - harvest->start.v) >> PAGE_SHIFT, bytes >> PAGE_SHIFT);
     if (!harvest->visitor)
         return true;
+    entry = pt_entry_changed(entry, pt_change_at(pt_change(pt_flags(marks), pt_flags(0)), level));
+
     struct pt_visit visit = {
         .start = vaddr(start), .entry = entry, .level = level, .index = pt_index(vaddr(start), level)};
 
     return harvest->visitor(harvest->context, &visit);
+}
+
+/* How many entries are one translation with this one. */
+static unsigned group_size(struct pt_entry entry, unsigned level)
+{
+    return pt_entry_is_grouped(entry, level) ? PT_GROUP_ENTRIES : 1;
 }
 
 /* What one table holds of the range from `at` on; gives where the next one begins. False: enough. */
@@ -96,17 +122,18 @@ static bool reap_table(struct reaper *reaper, enum pt_way way, uint64_t at, uint
 
     if (path_walk(way, reaper->pt, vaddr(at), 1, &path) != ST_OK)
         __builtin_trap(); /* only the recursive entry, at which preparing has failed */
-    *next = path_next(vaddr(at), path.level);
-    if (path.level > 1) {
-        more = reap_page(reaper, &path.table[path.index], path.level, at);
-    } else {
-        uint64_t left = ((reaper->last - at) >> PAGE_SHIFT) + 1;
-        unsigned room = PT_ENTRIES - path.index, count = left < room ? (unsigned)left : room;
 
-        for (unsigned i = 0; i < count && more; i++) {
-            *next = at + (uint64_t)(i + 1) * PAGE_SIZE;
-            more = reap_page(reaper, &path.table[path.index + i], 1, at + i * PAGE_SIZE);
-        }
+    uint64_t span = pt_level_span(path.level), left = (reaper->last - at) / span + 1;
+    unsigned room = PT_ENTRIES - path.index, count = left < room ? (unsigned)left : room;
+
+    if (path.level > 1)
+        count = group_size(path.entry, path.level);
+    *next = path.level > 1 ? path_next(vaddr(at), path.level) + (count - 1) * span : at;
+    for (unsigned i = 0, pages; i < count && more; i += pages) {
+        pages = group_size(pt_entry_load(&path.table[path.index + i]), path.level);
+        more = reap_page(reaper, &path.table[path.index + i], pages, path.level, at + i * span);
+        if (path.level == 1)
+            *next = at + (i + pages) * span;
     }
     table_close(way, reaper->pt, path.table);
     return more;
@@ -130,7 +157,6 @@ static enum status prepare(struct reaper *reaper)
     unsigned options = (harvest->options & PT_SPLIT_HUGE) | PT_SKIP_HOLES;
     struct pt *pt = reaper->pt;
     uint64_t frames_needed;
-    struct stash stash;
     enum status status = range_check(harvest->start, harvest->length_bytes, PAGE_SIZE, &reaper->last);
 
     if (status == ST_OK && (harvest->clear.bits & ~(uint32_t)HARVESTED) != 0)
@@ -139,14 +165,9 @@ static enum status prepare(struct reaper *reaper)
         status = reach_check(pt);
     if (status == ST_OK)
         status = range_prepare(pt, harvest->start, reaper->last, options, NULL, &frames_needed);
-    if (status != ST_OK || frames_needed == 0)
-        return status;
-    status = stash_fill(&stash, pt, frames_needed);
-    if (status != ST_OK)
-        return status;
-    split_at(pt, harvest->start, options, &stash);
-    split_at(pt, vaddr(reaper->last + 1), options, &stash);
-    return ST_OK;
+    if (status == ST_OK)
+        status = range_cut(pt, harvest->start, reaper->last, options, frames_needed);
+    return status;
 }
 
 struct pt_flush pt_harvest(struct pt *pt, struct pt_harvest *harvest)

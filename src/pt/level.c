@@ -81,6 +81,8 @@ static enum status protect_level(struct pt *pt, struct level_change *change, uin
     status = range_check(vaddr(change->start), length_bytes, pt_level_span(change->level), &change->last);
     if (status == ST_OK)
         status = reach_check(pt);
+    if (status == ST_OK && group_is_cut(pt, vaddr(change->start), change->last))
+        status = ST_HUGE_PAGE;
     if (status == ST_OK)
         status = each_entry(change, pt);
     if (status != ST_OK)

@@ -20,6 +20,7 @@ struct job {
     unsigned leaf; /* the largest level of a page */
     bool exact;    /* all pages are of that level */
     bool tables_only;
+    bool group; /* make neighbours one translation */
     struct pt_map *request;
     uint64_t frames_needed;
 };
@@ -73,6 +74,20 @@ static void report_conflict(const struct job *job, uint64_t at, unsigned level, 
     job->request->at = vaddr(align_down(at, pt_level_span(level)));
     job->request->found = found;
     job->request->found_level = level;
+}
+
+/* Writes the leaves of the chunk from `run` on, whose first entry is number `index`. */
+PT_INLINE void fill_leaves(const struct job *job, struct pt_entry *run, unsigned index,
+                           const struct chunk *chunk)
+{
+    struct pt_entry first = leaf_at(job, chunk->at.v, chunk->level);
+    uint64_t step = leaf_step(job, chunk->level);
+
+    if (PT_GROUP_ENTRIES > 1 && job->group && chunk->level <= PT_GROUP_LEVELS &&
+        is_aligned(job->to_minus_start, PT_GROUP_ENTRIES * pt_level_span(chunk->level)))
+        run_fill_groups(run, index, chunk->count, first, step);
+    else
+        run_fill(run, chunk->count, first, step);
 }
 
 /* Walk to the chunk at `at`. Tables that are there push the leaves to a lower level, unless the level is
@@ -189,7 +204,8 @@ PT_INLINE struct pt_entry build_leaf_table(enum pt_way way, struct pt *pt, const
         __builtin_memset(table, 0, first * sizeof *table);
         __builtin_memset(table + first + count, 0, (PT_ENTRIES - first - count) * sizeof *table);
     }
-    run_fill(table + first, count, leaf_at(job, chunk->at.v, chunk->level), leaf_step(job, chunk->level));
+    if (count > 0)
+        fill_leaves(job, table + first, first, chunk);
     frame_close(way, pt, table);
     return pt_entry_with_live(pt_entry_table(frame), (int)count);
 }
@@ -225,7 +241,7 @@ PT_INLINE void commit_chunk(enum pt_way way, struct pt *pt, const struct job *jo
     } else if (!job->tables_only) {
         if (!job->exact && chunk->level > 1) /* tables end the run, as when preparing */
             chunk->count = first_used(at, chunk->count);
-        run_fill(at, chunk->count, leaf_at(job, chunk->at.v, chunk->level), leaf_step(job, chunk->level));
+        fill_leaves(job, at, path->index, chunk);
         path_add_live(way, pt, path, chunk->at, (int)chunk->count);
     }
     table_close(way, pt, path->table);
@@ -308,6 +324,7 @@ static enum status map_range(struct pt *pt, struct pt_map *request)
 {
     struct job job = {
         .start = request->start.v, .request = request, .exact = request->size != PT_SIZE_LARGEST};
+    struct pt_flags flags = pt_flags(request->flags.bits & ~(uint32_t)PT_FLAG_GROUP);
     unsigned align_level = job.exact ? (unsigned)request->size : 1;
     enum status status;
 
@@ -321,7 +338,8 @@ static enum status map_range(struct pt *pt, struct pt_map *request)
             return ST_NOT_ALIGNED;
         if (!memory_exists(request->to, request->length_bytes))
             return ST_INVALID;
-        if (!pt_flags_fit(request->flags))
+        job.group = (request->flags.bits & PT_FLAG_GROUP) != 0;
+        if (!pt_flags_fit(flags) || (job.group && PT_GROUP_ENTRIES == 1))
             return ST_UNSUPPORTED;
         job.to_minus_start = request->to.v - job.start;
     }

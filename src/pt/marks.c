@@ -78,23 +78,6 @@ static void mark_range(const struct marking *marking, uint64_t start)
     }
 }
 
-/* Takes the frames that a split at both ends needs, and splits. */
-static enum status cut_out(struct pt *pt, uint64_t start, uint64_t last, unsigned options,
-                           uint64_t frames_needed)
-{
-    struct stash stash;
-    enum status status;
-
-    if (frames_needed == 0)
-        return ST_OK;
-    status = stash_fill(&stash, pt, frames_needed);
-    if (status != ST_OK)
-        return status;
-    split_at(pt, vaddr(start), options, &stash);
-    split_at(pt, vaddr(last + 1), options, &stash);
-    return ST_OK;
-}
-
 struct pt_flush pt_put_mark(struct pt *pt, struct vaddr start, uint64_t length_bytes, struct pt_mark mark,
                             unsigned options, pt_replaced *replaced, void *context)
 {
@@ -111,7 +94,7 @@ struct pt_flush pt_put_mark(struct pt *pt, struct vaddr start, uint64_t length_b
     if (status == ST_OK)
         status = range_prepare(pt, start, marking.last, options, NULL, &frames_needed);
     if (status == ST_OK)
-        status = cut_out(pt, start.v, marking.last, options, frames_needed);
+        status = range_cut(pt, start, marking.last, options, frames_needed);
     if (status != ST_OK)
         return flush_failed(status);
     mark_range(&marking, start.v);
@@ -147,7 +130,7 @@ static enum status fill_mark(struct pt *pt, struct vaddr page, struct pt_mark ma
     if (found)
         *found = there.entry;
     if (status == ST_OK)
-        status = cut_out(pt, page.v, last, PT_CLEAR_MARKS, split_tables(page.v, last, there.level));
+        status = range_cut(pt, page, last, PT_CLEAR_MARKS, split_tables(page.v, last, there.level));
     if (status != ST_OK)
         return status;
     if (path_walk(way, pt, page, 1, &path) != ST_OK)

@@ -25,6 +25,8 @@ static uint64_t comparable(struct pt_entry entry, unsigned i, unsigned level)
 {
     struct pt_change marked = pt_change(pt_flags(PT_FLAG_ACCESSED | PT_FLAG_DIRTY), pt_flags(0));
 
+    if (pt_entry_is_grouped(entry, level - 1))
+        entry = pt_entry_ungrouped(entry, i);
     return pt_entry_changed(entry, pt_change_at(marked, level - 1)).bits - i * pt_entry_step(level - 1);
 }
 
@@ -85,17 +87,20 @@ static enum status can_merge(enum pt_way way, const struct pt *pt, const struct 
 
 static struct pt_entry merged_entry(const struct pt *pt, const struct parts *parts, unsigned level)
 {
+    struct pt_entry first = parts->first;
     uint32_t marks = parts->marks;
     struct pt_change set;
 
-    if (!pt_entry_present(parts->first))
-        return parts->first;
+    if (!pt_entry_present(first))
+        return first;
     if (pt->live)
         marks |= PT_FLAG_ACCESSED;
-    if (pt->live && pt_entry_flags(parts->first, level - 1).bits & PT_FLAG_WRITE)
+    if (pt->live && pt_entry_flags(first, level - 1).bits & PT_FLAG_WRITE)
         marks |= PT_FLAG_DIRTY;
     set = pt_change_at(pt_change(pt_flags(marks), pt_flags(0)), level - 1);
-    return pt_entry_whole(pt_entry_changed(parts->first, set), level);
+    if (pt_entry_is_grouped(first, level - 1))
+        first = pt_entry_ungrouped(first, 0);
+    return pt_entry_whole(pt_entry_changed(first, set), level);
 }
 
 struct merger {

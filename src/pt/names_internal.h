@@ -12,6 +12,8 @@
 PT_RENAME_INTERNAL(batch_cover)
 PT_RENAME_INTERNAL(batch_drain)
 PT_RENAME_INTERNAL(break_and_change)
+PT_RENAME_INTERNAL(group_is_cut)
+PT_RENAME_INTERNAL(range_cut)
 PT_RENAME_INTERNAL(range_prepare)
 PT_RENAME_INTERNAL(reach_can_park)
 PT_RENAME_INTERNAL(reach_check_slowly)
@@ -21,12 +23,13 @@ PT_RENAME_INTERNAL(reach_recursive_open)
 PT_RENAME_INTERNAL(reach_slot_close)
 PT_RENAME_INTERNAL(reach_slot_open)
 PT_RENAME_INTERNAL(reach_unpark)
-PT_RENAME_INTERNAL(split_at)
 PT_RENAME_INTERNAL(split_tables)
 PT_RENAME_INTERNAL(stash_drop)
 PT_RENAME_INTERNAL(stash_fill)
 PT_RENAME_INTERNAL(stash_pop)
 PT_RENAME_INTERNAL(tables_below)
+PT_RENAME_INTERNAL(ungroup_edges)
+PT_RENAME_INTERNAL(ungroup_page)
 /* clang-format on */
 
 #endif

@@ -63,7 +63,6 @@ static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct
                                                            uint64_t length_bytes, struct pt_change change,
                                                            unsigned options)
 {
-    struct stash stash;
     uint64_t last, frames_needed;
     enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
 
@@ -74,15 +73,10 @@ static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct
         status = reach_check(pt);
     if (status == ST_OK)
         status = range_prepare(pt, start, last, options, &change, &frames_needed);
+    if (status == ST_OK)
+        status = range_cut(pt, start, last, options, frames_needed);
     if (status != ST_OK)
         return status;
-    if (frames_needed > 0) {
-        status = stash_fill(&stash, pt, frames_needed);
-        if (status != ST_OK)
-            return status;
-        split_at(pt, start, options, &stash);
-        split_at(pt, vaddr(last + 1), options, &stash);
-    }
     PT_BY_WAY(pt, protect_work, pt, start, last, change, options);
     return ST_OK;
 }

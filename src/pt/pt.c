@@ -80,6 +80,21 @@ static const char *entry_fault(const struct examination *exam, struct pt_entry e
     return NULL;
 }
 
+/* The entry agrees with the first one of its group, if it is of one: flags but for marks, and addresses. */
+static bool group_is_whole(const struct pt_entry *table, unsigned index, unsigned level)
+{
+    const uint32_t same = ~(uint32_t)(PT_FLAG_ACCESSED | PT_FLAG_DIRTY);
+    unsigned first = index - index % PT_GROUP_ENTRIES;
+    struct pt_entry entry = pt_entry_load(&table[index]), head = pt_entry_load(&table[first]);
+
+    if (!pt_entry_is_grouped(entry, level) && !pt_entry_is_grouped(head, level))
+        return true;
+    return pt_entry_is_grouped(entry, level) && pt_entry_is_grouped(head, level) &&
+           ((pt_entry_flags(entry, level).bits ^ pt_entry_flags(head, level).bits) & same) == 0 &&
+           pt_entry_page_at(entry, level, index).v ==
+               pt_entry_page_at(head, level, first).v + (index - first) * pt_level_span(level);
+}
+
 static bool check_table(struct examination *exam, struct paddr frame, uint64_t base, unsigned level, int live)
 {
     const struct pt *pt = exam->pt;
@@ -94,6 +109,9 @@ static bool check_table(struct examination *exam, struct paddr frame, uint64_t b
         struct pt_entry entry = pt_entry_load(&table[i]);
         uint64_t at = base + ((uint64_t)i << pt_level_shift(level));
         const char *what = entry_fault(exam, entry, level);
+
+        if (!what && PT_GROUP_ENTRIES > 1 && !group_is_whole(table, i, level))
+            what = "a group of pages that do not belong together";
 
         if (PT_ROOT_HALVES == 2 && level == PT_LEVELS && i >= PT_ENTRIES / 2)
             at -= pt_level_span(PT_LEVELS) * PT_ENTRIES;

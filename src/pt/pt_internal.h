@@ -175,6 +175,15 @@ PT_INLINE enum status range_check(struct vaddr start, uint64_t length_bytes, uin
     return ST_OK;
 }
 
+/* Does a group of level 1 reach over an end of the run, whose first entry has number `index`? */
+PT_INLINE bool run_cuts_group(const struct pt_entry *run, unsigned index, unsigned count)
+{
+    return PT_GROUP_ENTRIES > 1 &&
+           ((index % PT_GROUP_ENTRIES != 0 && pt_entry_is_grouped(pt_entry_load(run), 1)) ||
+            ((index + count) % PT_GROUP_ENTRIES != 0 &&
+             pt_entry_is_grouped(pt_entry_load(&run[count - 1]), 1)));
+}
+
 /*
  * The quick way, for what is most frequent: a range inside one level-1 table that is there, reached by an
  * offset. Gives its run of `*count` entries; NULL when it is not so simple, or wrong: the call then begins at
@@ -192,6 +201,8 @@ PT_INLINE struct pt_entry *quick_run(const struct pt *pt, struct vaddr start, ui
     if (path_walk(PT_WAY_OFFSET, pt, start, 1, &path) != ST_OK || path.level != 1)
         return NULL;
     *count = (unsigned)(length_bytes >> PAGE_SHIFT);
+    if (run_cuts_group(&path.table[path.index], path.index, *count))
+        return NULL;
     *parent = &table_open(PT_WAY_OFFSET, pt, path.frames[2], start, 2)[pt_index(start, 2)];
     return &path.table[path.index];
 }
@@ -290,9 +301,16 @@ void break_and_change(const struct pt *pt, struct pt_entry *run, unsigned count,
 
 /* The frames that cutting the range [start, last] out of the huge page of `level` needs. */
 uint64_t split_tables(uint64_t start, uint64_t last, unsigned level);
-/* No page (nor, with PT_CLEAR_MARKS, mark) reaches over `cut` after this: the one that does is split as often
- * as it takes. */
-void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *stash);
+/* Splits at both ends of the range, so that no page or group (nor, with PT_CLEAR_MARKS, mark) reaches over
+ * them. It needs as many frames as range_prepare() said. ST_NO_MEMORY, ST_NO_SPACE. */
+MUST_USE enum status range_cut(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
+                               uint64_t frames_needed);
+/* The pages of a group that reaches over an edge of the range become single ones. */
+void ungroup_edges(struct pt *pt, struct vaddr start, uint64_t last);
+/* The page at `address`, if it is of a group, becomes a single one, and so do the others. */
+void ungroup_page(struct pt *pt, struct vaddr address);
+/* Does a group reach over an edge of the range? */
+bool group_is_cut(struct pt *pt, struct vaddr start, uint64_t last);
 
 /* What unmap and protect do first: is every page there that should be, can it take the change (NULL: it is
  * taken out), and how many frames do splits take? */

@@ -86,6 +86,20 @@ PT_INLINE void run_fill(struct pt_entry *entries, unsigned count, struct pt_entr
         pt_entry_store(entries, pt_entry(bits));
 }
 
+/* The same, and what fills aligned groups is one translation each. The first entry has number `index`. */
+PT_INLINE void run_fill_groups(struct pt_entry *entries, unsigned index, unsigned count,
+                               struct pt_entry first, uint64_t step)
+{
+    unsigned start = (PT_GROUP_ENTRIES - index % PT_GROUP_ENTRIES) % PT_GROUP_ENTRIES;
+    unsigned end = count < start ? start : count - (count - start) % PT_GROUP_ENTRIES;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry entry = pt_entry(first.bits + i * step);
+
+        pt_entry_store(&entries[i], i >= start && i < end ? pt_entry_grouped(entry) : entry);
+    }
+}
+
 PT_INLINE void run_clear(struct pt_entry *entries, unsigned count)
 {
     run_fill(entries, count, pt_entry(0), 0);

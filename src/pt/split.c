@@ -78,7 +78,9 @@ static void split_once(enum pt_way way, struct pt *pt, struct pt_path *path, str
     reach_forget_tables(&pt->reach, address, path->level - 1, path->level);
 }
 
-void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *stash)
+/* No page (nor, with PT_CLEAR_MARKS, mark) reaches over `cut` after this: the one that does is split as often
+ * as it takes. */
+static void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *stash)
 {
     enum pt_way way = pt->reach.way;
     struct pt_path path;
@@ -92,6 +94,25 @@ void split_at(struct pt *pt, struct vaddr cut, unsigned options, struct stash *s
             split_once(way, pt, &path, cut, stash);
         table_close(way, pt, path.table);
     }
+}
+
+enum status range_cut(struct pt *pt, struct vaddr start, uint64_t last, unsigned options,
+                      uint64_t frames_needed)
+{
+    struct stash stash;
+    enum status status;
+
+    if (frames_needed > 0) {
+        status = stash_fill(&stash, pt, frames_needed);
+        if (status != ST_OK)
+            return status;
+    }
+    ungroup_edges(pt, start, last);
+    if (frames_needed > 0) {
+        split_at(pt, start, options, &stash);
+        split_at(pt, vaddr(last + 1), options, &stash);
+    }
+    return ST_OK;
 }
 
 /* ------------------------------------------------------------------ before unmap and protect */
@@ -211,22 +232,30 @@ enum status range_prepare(struct pt *pt, struct vaddr start, uint64_t last, unsi
 {
     if (options & PT_SKIP_HOLES && holds_recursive_entry(pt, start, last)) /* else every entry is walked to */
         return ST_INVALID;
+    if (group_is_cut(pt, start, last)) {
+        if (!(options & PT_SPLIT_HUGE))
+            return ST_HUGE_PAGE;
+        if (!may_break(pt))
+            return ST_UNSUPPORTED;
+    }
     return PT_BY_WAY(pt, prepare_work, pt, start, last, options, change, frames_needed);
 }
 
 /* ------------------------------------------------------------------ splitting by itself */
 
-/* The level of the page at `address`, which may be split. */
-static enum status page_level(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned *level)
+/* The level of the page at `address`, which may be split, and what it is split with. */
+static enum status page_level(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned *level,
+                              uint64_t *span)
 {
     struct pt_path path;
+    struct pt_entry entry;
     enum status status = path_walk(way, pt, address, 1, &path);
 
     if (status != ST_OK)
         return status;
-    struct pt_entry entry = pt_entry_load(&path.table[path.index]);
-
+    entry = pt_entry_load(&path.table[path.index]);
     *level = path.level;
+    *span = pt_level_span(path.level) * (pt_entry_is_grouped(entry, path.level) ? PT_GROUP_ENTRIES : 1);
     if (!pt_entry_valid(entry, path.level))
         status = ST_INVALID;
     else if (!pt_entry_present(entry))
@@ -235,10 +264,25 @@ static enum status page_level(enum pt_way way, const struct pt *pt, struct vaddr
     return status;
 }
 
-struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size)
+/* Frames for the tables below `level` are there. */
+static void split_down(struct pt *pt, struct vaddr address, unsigned level, unsigned lowest,
+                       struct stash *stash)
 {
     enum pt_way way = pt->reach.way;
+    struct pt_path path;
+
+    for (; level > lowest; level--) {
+        if (path_walk(way, pt, address, lowest, &path) != ST_OK)
+            __builtin_trap(); /* it could be walked a moment ago */
+        split_once(way, pt, &path, address, stash);
+        table_close(way, pt, path.table);
+    }
+}
+
+struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size)
+{
     unsigned lowest = (unsigned)size, level = 0;
+    uint64_t span;
     struct stash stash;
     enum status status;
 
@@ -248,22 +292,15 @@ struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size)
         return flush_failed(ST_NOT_CANONICAL);
     status = reach_check(pt);
     if (status == ST_OK)
-        status = page_level(way, pt, address, &level);
-    if (status == ST_OK && level > lowest && !may_break(pt))
-        status = ST_UNSUPPORTED;
-    if (status != ST_OK || level <= lowest)
+        status = page_level(pt->reach.way, pt, address, &level, &span);
+    if (status != ST_OK || level < lowest || span <= pt_level_span(lowest))
         return flush_failed(status);
+    if (!may_break(pt))
+        return flush_failed(ST_UNSUPPORTED);
     status = stash_fill(&stash, pt, level - lowest);
     if (status != ST_OK)
         return flush_failed(status);
-    for (unsigned now = level; now > lowest; now--) {
-        struct pt_path path;
-
-        if (path_walk(way, pt, address, lowest, &path) != ST_OK)
-            __builtin_trap(); /* it could be walked a moment ago */
-        split_once(way, pt, &path, address, &stash);
-        table_close(way, pt, path.table);
-    }
-    return flush_promise(vaddr(align_down(address.v, pt_level_span(level))), pt_level_span(level),
-                         PT_FLUSH_PAGES);
+    ungroup_page(pt, address);
+    split_down(pt, address, level, lowest, &stash);
+    return flush_promise(vaddr(align_down(address.v, span)), span, PT_FLUSH_PAGES);
 }

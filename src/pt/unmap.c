@@ -157,7 +157,6 @@ static __attribute__((noinline)) enum status unmap_range(struct pt *pt, struct v
                                                          uint64_t length_bytes, unsigned options,
                                                          struct pt_batch *batch)
 {
-    struct stash stash;
     uint64_t last, frames_needed;
     enum status status = range_check(start, length_bytes, PAGE_SIZE, &last);
 
@@ -165,15 +164,10 @@ static __attribute__((noinline)) enum status unmap_range(struct pt *pt, struct v
         status = reach_check(pt);
     if (status == ST_OK)
         status = range_prepare(pt, start, last, options, NULL, &frames_needed);
+    if (status == ST_OK)
+        status = range_cut(pt, start, last, options, frames_needed);
     if (status != ST_OK)
         return status;
-    if (frames_needed > 0) {
-        status = stash_fill(&stash, pt, frames_needed);
-        if (status != ST_OK)
-            return status;
-        split_at(pt, start, options, &stash);
-        split_at(pt, vaddr(last + 1), options, &stash);
-    }
     if (batch)
         batch_cover(batch, start.v, length_bytes, PT_FLUSH_TABLES);
     PT_BY_WAY(pt, unmap_work, pt, start, last, options, batch);

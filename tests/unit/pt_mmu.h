@@ -12,12 +12,15 @@ enum mmu_kind { MMU_FAULT, MMU_TABLE, MMU_PAGE };
 struct mmu_entry {
     enum mmu_kind kind;
     uint64_t physical; /* of the table, or where the page (or group of pages) begins */
-    uint64_t bytes;    /* of the page, or group */
+    uint64_t bytes;    /* from there on, to which the offset is added */
+    uint64_t group;    /* of what may be one translation: the page, or a group of pages */
     uint32_t flags;    /* of the page, as enum pt_flag */
 };
 
 /* Aborts on an entry that the manual does not allow. */
 struct mmu_entry mmu_read(uint64_t entry, unsigned level);
+/* Are there groups of pages? */
+extern const bool mmu_has_groups;
 /* Can a page have just these flags? */
 bool mmu_can(uint32_t flags);
 

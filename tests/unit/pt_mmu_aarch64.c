@@ -58,9 +58,12 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
     }
     read.kind = MMU_PAGE;
     read.bytes = bytes;
+    read.group = bit(entry, 52) ? 16 * bytes : bytes;
     read.flags = flags_of(entry);
     return read;
 }
+
+const bool mmu_has_groups = true;
 
 bool mmu_can(uint32_t flags)
 {

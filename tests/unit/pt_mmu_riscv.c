@@ -57,11 +57,14 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
         read.bytes = 16 * 4096;
         read.physical = number >> 4 << 16;
     }
+    read.group = read.bytes;
     if (read.physical % read.bytes != 0)
         reserved(entry, level);
     read.flags = flags_of(entry);
     return read;
 }
+
+const bool mmu_has_groups = true;
 
 bool mmu_can(uint32_t flags)
 {

@@ -45,11 +45,13 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
         fprintf(stderr, "a reserved bit is set: %#lx at level %u\n", entry, level);
         abort();
     }
-    read.bytes = bytes;
+    read.bytes = read.group = bytes;
     read.physical -= read.physical % bytes;
     read.flags = flags_of(entry, level);
     return read;
 }
+
+const bool mmu_has_groups = false;
 
 bool mmu_can(uint32_t flags)
 {

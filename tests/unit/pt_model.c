@@ -38,7 +38,7 @@ struct model {
     unsigned held_count;
     /* How a live MMU that wants breaks before makes knows the pages that have not been broken yet. */
     struct known {
-        uint64_t page, physical;
+        uint64_t page, physical, group;
         uint32_t flags;
         unsigned level;
     } known[64];
@@ -125,16 +125,6 @@ static uint64_t address_of(const struct span *span, uint64_t i)
     return span->start.v + i * PAGE_SIZE;
 }
 
-/* Of the entry that a walk to the address ends at; 0: the address is in no window's table yet. */
-static unsigned level_at(const struct model *model, uint64_t address)
-{
-    uint64_t physical, entry;
-    unsigned level;
-
-    machine_walk(model->machine, model->pt.root.v, address, &physical, &entry, &level);
-    return level;
-}
-
 /* ------------------------------------------------------------------ what CPUs hold */
 
 /* What is held for a page that is not mapped, by CPUs that keep invalid entries. */
@@ -148,6 +138,7 @@ static bool walk(const struct model *model, uint64_t address, struct known *out)
     if (!machine_walk(model->machine, model->pt.root.v, address, &out->physical, &entry, &out->level))
         return false;
     out->flags = mmu_read(entry, out->level).flags;
+    out->group = mmu_read(entry, out->level).group;
     return true;
 }
 
@@ -205,7 +196,7 @@ static void check_held(const struct model *model)
         AGREE(model,
               !walk(model, known->page, &now) ||
                   (now.physical == known->physical && now.level == known->level &&
-                   ((now.flags ^ known->flags) & breaking) == 0),
+                   now.group == known->group && ((now.flags ^ known->flags) & breaking) == 0),
               known->page);
     }
 }
@@ -264,7 +255,9 @@ static void check_cell(const struct model *model, unsigned window, uint64_t i)
 
     AGREE(model, status == (mapped ? ST_OK : ST_NOT_MAPPED), address);
     AGREE(model, translation.level == level && translation.entry.bits == entry, address);
-    AGREE(model, !mapped || (translation.paddr.v == physical && translation.flags.bits == cell->flags),
+    AGREE(model,
+          !mapped || (translation.paddr.v == physical &&
+                      (translation.flags.bits & ~(uint32_t)PT_FLAG_GROUP) == cell->flags),
           address);
 }
 
@@ -420,13 +413,38 @@ static enum status attempt(struct model *model, struct step *step)
 static bool edge_is_partial(struct model *model, const struct step *step, uint64_t i, bool tail)
 {
     uint64_t address = address_of(&step->span, i);
-    unsigned level = level_at(model, address);
     const struct cell *cell = cell_at(model, &step->span, i);
-    uint64_t base = align_down(address, pt_level_span(level)), end = base + pt_level_span(level);
+    uint64_t physical, entry, bytes, base, end;
+    unsigned level;
+
+    if (machine_walk(model->machine, model->pt.root.v, address, &physical, &entry, &level))
+        bytes = mmu_read(entry, level).group;
+    else
+        bytes = (uint64_t)1 << (12 + 9 * (level - 1));
+    base = align_down(address, bytes);
+    end = base + bytes;
 
     if (cell->kind == CELL_EMPTY || (cell->kind == CELL_MARK && !(step->options & PT_CLEAR_MARKS)))
         return false;
     return tail ? end > step->span.start.v + step->span.count * PAGE_SIZE : base < step->span.start.v;
+}
+
+/* Where a live group is cut that an MMU may be marking anywhere, its pages are marked ahead. */
+static void follow_marks(struct model *model, const struct span *span)
+{
+    const uint32_t marks = PT_FLAG_ACCESSED | PT_FLAG_DIRTY;
+    uint64_t first = align_down(span->first, 16), end = align_up(span->first + span->count, 16);
+
+    if (!model->pt.live || PT_BREAK_BEFORE_MAKE || !mmu_has_groups)
+        return;
+    for (uint64_t i = first; i < end; i = i == first + 15 && end - i > 16 ? end - 16 : i + 1) {
+        struct cell *cell = &model->cells[span->window][i];
+        struct known now;
+
+        if (cell->kind == CELL_PAGE && walk(model, windows[span->window].start + i * PAGE_SIZE, &now) &&
+            ((now.flags ^ cell->flags) & ~marks) == 0)
+            cell->flags |= now.flags;
+    }
 }
 
 /* What stands in the way of the step, found before it is tried. */
@@ -445,7 +463,8 @@ static struct obstacles foresee(struct model *model, const struct step *step)
     };
 
     if (step->kind == STEP_MAP)
-        found.unsupported = !mmu_can(step->map.flags.bits);
+        found.unsupported = !mmu_can(step->map.flags.bits & ~(uint32_t)PT_FLAG_GROUP) ||
+                            (step->map.flags.bits & PT_FLAG_GROUP && !mmu_has_groups);
     for (uint64_t i = 0; i < span->count; i++) {
         const struct cell *cell = cell_at(model, span, i);
 
@@ -514,7 +533,8 @@ static void apply(struct model *model, const struct step *step)
 
         switch (step->kind) {
         case STEP_MAP:
-            *cell = (struct cell){step->map.to.v + i * PAGE_SIZE, step->map.flags.bits, CELL_PAGE};
+            *cell = (struct cell){step->map.to.v + i * PAGE_SIZE,
+                                  step->map.flags.bits & ~(uint32_t)PT_FLAG_GROUP, CELL_PAGE};
             break;
         case STEP_MARK:
             *cell = (struct cell){step->map.mark.value, 0, CELL_MARK};
@@ -572,6 +592,8 @@ static void choose_step(struct model *model, struct step *step)
                                 .length_bytes = step->span.count * PAGE_SIZE,
                                 .flags = step->set,
                                 .size = more & 16 ? PT_SIZE_LARGEST : step->size};
+    if (step->span.first % 3 != 0 && (mmu_has_groups || step->span.first % 16 == 1))
+        step->map.flags.bits |= PT_FLAG_GROUP;
     if (step->kind == STEP_MARK)
         step->map.mark.value = 1 + number(model);
     if (step->kind == STEP_PROTECT)
@@ -582,7 +604,8 @@ static void choose_step(struct model *model, struct step *step)
     snprintf(model->step_text, sizeof model->step_text,
              "%s %#" PRIx64 " + %" PRIu64 " pages, to %#" PRIx64
              " flags %#x (clear %#x) size %d options %u%s",
-             names[step->kind], step->span.start.v, step->span.count, to, step->set.bits, step->clear.bits,
+             names[step->kind], step->span.start.v, step->span.count, to,
+             step->kind == STEP_MAP ? step->map.flags.bits : step->set.bits, step->clear.bits,
              (int)step->map.size, step->options, model->pt.live ? ", live" : "");
 }
 
@@ -613,8 +636,10 @@ static void run_step(struct model *model)
 
     if (!expected(&step, &found, status))
         differ(model, status_name(status), step.map.at.v);
-    if (status == ST_OK)
+    if (status == ST_OK) {
         apply(model, &step);
+        follow_marks(model, &step.span);
+    }
     check_held(model);
     check_all(model, &step.span);
 }

@@ -34,8 +34,8 @@
 enum { PT_LEVELS = 4 };
 enum { PT_PAGE_LEVELS = 3 };
 enum { PT_PHYSICAL_BITS = 48, PT_ROOT_HALVES = 1 };
-/* The contiguous bit: each of 16 neighbours keeps its own address. */
-enum { PT_GROUP_ENTRIES = 16 };
+/* The contiguous bit: each of 16 neighbours keeps its own address. (It is one for pages of level 3, too.) */
+enum { PT_GROUP_ENTRIES = 16, PT_GROUP_LEVELS = 2 };
 /* Entries that are not valid are in no translation cache (D8.13.1), but the walk must see the new one. */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NEW
 enum { PT_HAS_RECURSIVE = 0 }; /* see pt_reach_recursive() */
@@ -131,6 +131,22 @@ static inline bool pt_entry_is_table(struct pt_entry entry, unsigned level)
     return level > 1 && (entry.bits & (PT_PRESENT | PT_PAGE)) == (PT_PRESENT | PT_PAGE);
 }
 
+static inline bool pt_entry_is_grouped(struct pt_entry entry, unsigned level)
+{
+    return pt_entry_is_page(entry, level) && (entry.bits & PT_CONTIGUOUS) != 0;
+}
+
+static inline struct pt_entry pt_entry_grouped(struct pt_entry page)
+{
+    return pt_entry(page.bits | PT_CONTIGUOUS);
+}
+
+static inline struct pt_entry pt_entry_ungrouped(struct pt_entry page, unsigned index)
+{
+    (void)index;
+    return pt_entry(page.bits & ~PT_CONTIGUOUS);
+}
+
 /* What one entry translates. */
 static inline uint64_t pt_entry_span(struct pt_entry page, unsigned level)
 {
@@ -197,7 +213,8 @@ static inline struct pt_flags pt_entry_flags(struct pt_entry page, unsigned leve
     (void)level;
     return pt_flags((uint32_t)moved | (written || bits & PT_DIRTY ? PT_FLAG_DIRTY : 0) |
                     (written || bits & PT_WRITE ? PT_FLAG_WRITE : 0) |
-                    (bits & PT_NOT_GLOBAL ? 0 : PT_FLAG_GLOBAL) | (bits & no_exec ? 0 : PT_FLAG_EXEC));
+                    (bits & PT_NOT_GLOBAL ? 0 : PT_FLAG_GLOBAL) | (bits & no_exec ? 0 : PT_FLAG_EXEC) |
+                    (bits & PT_CONTIGUOUS ? PT_FLAG_GROUP : 0));
 }
 
 /* What an entry that points to a table allows the pages below it. */
@@ -213,12 +230,12 @@ static inline struct pt_flags pt_table_flags(struct pt_entry table)
 /* The huge page of `level` becomes PT_ENTRIES pages of the level below: the first of them; and back. */
 static inline struct pt_entry pt_entry_first_part(struct pt_entry huge, unsigned level)
 {
-    return pt_entry(level == 2 ? huge.bits | PT_PAGE : huge.bits);
+    return pt_entry((level == 2 ? huge.bits | PT_PAGE : huge.bits) & ~PT_CONTIGUOUS);
 }
 
 static inline struct pt_entry pt_entry_whole(struct pt_entry part, unsigned level)
 {
-    return pt_entry(level == 2 ? part.bits & ~PT_PAGE : part.bits);
+    return pt_entry((level == 2 ? part.bits & ~PT_PAGE : part.bits) & ~PT_CONTIGUOUS);
 }
 
 /* ------------------------------------------------------------------ rights of a walk */

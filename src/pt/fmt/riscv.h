@@ -49,7 +49,7 @@ enum { PT_MEMORY_SHIFT = 61 };
 #define PT_RIGHTS_BITS (PT_READ | PT_WRITE | PT_EXEC)
 
 /* Svnapot: 16 neighbours of level 1 that are one translation; the low four bits of the number are 8 then. */
-enum { PT_GROUP_ENTRIES = 16 };
+enum { PT_GROUP_ENTRIES = 16, PT_GROUP_LEVELS = 1 };
 #define PT_GROUP_SPAN (PT_GROUP_ENTRIES * PAGE_SIZE)
 #define PT_GROUP_NUMBER ((uint64_t)8 << 10)
 #define PT_GROUP_NUMBER_MASK ((uint64_t)15 << 10)
@@ -130,10 +130,22 @@ static inline bool pt_entry_is_table(struct pt_entry entry, unsigned level)
     return level > 1 && (entry.bits & (PT_PRESENT | PT_RIGHTS_BITS)) == PT_PRESENT;
 }
 
-/* A page of `level` of which a group is made is one of level 1. */
-static inline bool pt_entry_is_grouped(struct pt_entry page, unsigned level)
+static inline bool pt_entry_is_grouped(struct pt_entry entry, unsigned level)
 {
-    return level == 1 && (page.bits & PT_NAPOT) != 0;
+    return level == 1 && (entry.bits & (PT_PRESENT | PT_NAPOT)) == (PT_PRESENT | PT_NAPOT);
+}
+
+/* All pages of a group have the same entry. */
+static inline struct pt_entry pt_entry_grouped(struct pt_entry page)
+{
+    return pt_entry((page.bits & ~PT_GROUP_NUMBER_MASK) | PT_GROUP_NUMBER | PT_NAPOT);
+}
+
+/* What entry number `index` of the table is by itself. */
+static inline struct pt_entry pt_entry_ungrouped(struct pt_entry page, unsigned index)
+{
+    return pt_entry((page.bits & ~(PT_GROUP_NUMBER_MASK | PT_NAPOT)) | (uint64_t)(index % PT_GROUP_ENTRIES)
+                                                                           << 10);
 }
 
 /* What one translation covers. */
@@ -218,7 +230,7 @@ static inline struct pt_flags pt_entry_flags(struct pt_entry page, unsigned leve
                                (type == 0   ? 0
                                 : type == 1 ? PT_MEMORY_UNCACHED
                                             : PT_MEMORY_DEVICE)) |
-                    (bits & PT_READ ? 0 : PT_FLAG_NO_READ));
+                    (bits & PT_READ ? 0 : PT_FLAG_NO_READ) | (bits & PT_NAPOT ? PT_FLAG_GROUP : 0));
 }
 
 /* A table withholds nothing. */

@@ -19,7 +19,7 @@
 enum { PT_LEVELS = PT_X86_64_LEVELS };
 enum { PT_PAGE_LEVELS = 3 }; /* entries of level 4 and 5 map no page */
 enum { PT_PHYSICAL_BITS = 52, PT_ROOT_HALVES = 2 };
-enum { PT_GROUP_ENTRIES = 1 }; /* no groups of neighbours that are one translation */
+enum { PT_GROUP_ENTRIES = 1, PT_GROUP_LEVELS = 0 }; /* no groups of neighbours that are one translation */
 /* An entry that was empty is in no translation cache (SDM 4.10.2.3). */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NONE
 enum { PT_HAS_RECURSIVE = 1 }; /* an entry for a table serves as one for a page */
@@ -119,6 +119,24 @@ static inline bool pt_entry_valid(struct pt_entry entry, unsigned level)
         return true;
     return level <= PT_PAGE_LEVELS &&
            (entry.bits & PT_FRAME_MASK & (pt_level_span(level) - 1) & ~PT_HUGE_ATTRIBUTE) == 0;
+}
+
+static inline bool pt_entry_is_grouped(struct pt_entry entry, unsigned level)
+{
+    (void)entry;
+    (void)level;
+    return false;
+}
+
+static inline struct pt_entry pt_entry_grouped(struct pt_entry page)
+{
+    return page;
+}
+
+static inline struct pt_entry pt_entry_ungrouped(struct pt_entry page, unsigned index)
+{
+    (void)index;
+    return page;
 }
 
 /* What one translation covers. */
