@@ -4,7 +4,7 @@
  * translation units. The compiler and the debugger go on saying pt_map. (GCC and Clang; a pragma must come
  * before the first declaration of the name.)
  *
- * What is static inline needs no entry. tools/nm-check finds a name that is missing here.
+ * What is static inline needs no entry. tests/e2e/packaging.py finds a name that is missing here.
  */
 #ifndef QUIRE_PT_NAMES_H
 #define QUIRE_PT_NAMES_H

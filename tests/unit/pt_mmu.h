@@ -19,6 +19,8 @@ struct mmu_entry {
 
 /* Aborts on an entry that the manual does not allow. */
 struct mmu_entry mmu_read(uint64_t entry, unsigned level);
+/* May a CPU go on faulting at an entry that was empty when it last looked, until it is told? */
+extern const bool mmu_keeps_empty;
 /* Are there groups of pages? */
 extern const bool mmu_has_groups;
 /* Can a page have just these flags? */

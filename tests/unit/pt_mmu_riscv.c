@@ -64,6 +64,7 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
     return read;
 }
 
+const bool mmu_keeps_empty = true;
 const bool mmu_has_groups = true;
 
 bool mmu_can(uint32_t flags)

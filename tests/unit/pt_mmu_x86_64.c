@@ -51,6 +51,7 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
     return read;
 }
 
+const bool mmu_keeps_empty = false;
 const bool mmu_has_groups = false;
 
 bool mmu_can(uint32_t flags)

@@ -142,21 +142,28 @@ static bool walk(const struct model *model, uint64_t address, struct known *out)
     return true;
 }
 
+static void hold_page(struct model *model, uint64_t address)
+{
+    struct known *known = &model->known[model->known_count];
+    struct held *held = &model->held[model->held_count];
+    bool mapped = walk(model, address, known);
+
+    held->page = address;
+    held->physical = mapped ? known->physical : NO_PAGE;
+    model->held_count += mapped || mmu_keeps_empty;
+    model->known_count += mapped;
+}
+
+/* Of the range, and its neighbours. */
 static void hold_some(struct model *model, const struct span *span)
 {
     uint64_t step = span->count / 32 + 1;
 
     model->held_count = model->known_count = 0;
-    for (uint64_t i = 0; i < span->count; i += step) {
-        struct known *known = &model->known[model->known_count];
-        struct held *held = &model->held[model->held_count];
-        bool mapped = walk(model, address_of(span, i), known);
-
-        held->page = address_of(span, i);
-        held->physical = mapped ? known->physical : NO_PAGE;
-        model->held_count += mapped || PT_FLUSH_OF_MAP != PT_FLUSH_NONE;
-        model->known_count += mapped;
-    }
+    for (uint64_t i = 0; i < span->count; i += step)
+        hold_page(model, address_of(span, i));
+    hold_page(model, address_of(span, 0) - PAGE_SIZE);
+    hold_page(model, address_of(span, span->count));
     model->tables_held = true;
     memcpy(model->was_linked, model->machine->state, sizeof model->was_linked);
 }
