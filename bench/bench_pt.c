@@ -73,14 +73,9 @@ static void must(enum status status)
 
 ROW row_map_1(void)
 {
-    for (uint64_t i = 0; i < PAGES; i++) {
-        struct pt_map request = {.start = vaddr(START + i * PAGE_SIZE),
-                                 .to = paddr(i * PAGE_SIZE),
-                                 .length_bytes = PAGE_SIZE,
-                                 .flags = pt_flags(PT_FLAG_WRITE),
-                                 .size = PT_SIZE_4K};
-        must(pt_flush_ignore(pt_map(&pt, &request)));
-    }
+    for (uint64_t i = 0; i < PAGES; i++)
+        must(pt_flush_ignore(
+            pt_map_page(&pt, vaddr(START + i * PAGE_SIZE), paddr(i * PAGE_SIZE), pt_flags(PT_FLAG_WRITE))));
 }
 
 static void map_by(uint64_t pages)
@@ -137,8 +132,8 @@ ROW row_translate_random(void)
 ROW row_protect_1(void)
 {
     for (uint64_t i = 0; i < PAGES; i++)
-        must(pt_flush_ignore(pt_protect(&pt, vaddr(START + i * PAGE_SIZE), PAGE_SIZE, pt_flags(PT_FLAG_USER),
-                                        pt_flags(PT_FLAG_WRITE), PT_STRICT)));
+        must(pt_flush_ignore(pt_protect_page(&pt, vaddr(START + i * PAGE_SIZE), pt_flags(PT_FLAG_USER),
+                                             pt_flags(PT_FLAG_WRITE))));
 }
 
 ROW row_protect_all(void)
@@ -150,7 +145,7 @@ ROW row_protect_all(void)
 ROW row_unmap_1(void)
 {
     for (uint64_t i = 0; i < PAGES; i++)
-        must(pt_flush_ignore(pt_unmap(&pt, vaddr(START + i * PAGE_SIZE), PAGE_SIZE, PT_STRICT)));
+        must(pt_flush_ignore(pt_unmap_page(&pt, vaddr(START + i * PAGE_SIZE))));
 }
 
 ROW row_unmap_all(void)
@@ -275,11 +270,12 @@ ROW plain_map(void)
 ROW plain_translate(void)
 {
     struct reference tables = reference();
-    uint64_t sum = 0, physical, flags;
+    struct reference_translation found;
+    uint64_t sum = 0;
 
     for (uint64_t i = 0; i < PAGES; i++) {
-        plain_must(reference_translate(&tables, START + i * PAGE_SIZE, &physical, &flags));
-        sum += physical;
+        plain_must(reference_translate(&tables, START + i * PAGE_SIZE, &found));
+        sum += found.physical;
     }
     sink = sum;
 }
@@ -287,11 +283,12 @@ ROW plain_translate(void)
 ROW plain_translate_random(void)
 {
     struct reference tables = reference();
-    uint64_t sum = 0, physical, flags;
+    struct reference_translation found;
+    uint64_t sum = 0;
 
     for (uint64_t i = 0; i < PAGES; i++) {
-        plain_must(reference_translate(&tables, START + order[i] * PAGE_SIZE, &physical, &flags));
-        sum += physical;
+        plain_must(reference_translate(&tables, START + order[i] * PAGE_SIZE, &found));
+        sum += found.physical;
     }
     sink = sum;
 }
@@ -301,7 +298,7 @@ ROW plain_protect(void)
     struct reference tables = reference();
 
     for (uint64_t i = 0; i < PAGES; i++)
-        plain_must(reference_protect(&tables, START + i * PAGE_SIZE, PT_PRESENT | PT_USER));
+        plain_must(reference_protect(&tables, START + i * PAGE_SIZE, PT_USER, PT_WRITE));
 }
 
 ROW plain_unmap(void)

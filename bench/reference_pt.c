@@ -5,6 +5,7 @@
 #include "reference_pt.h"
 
 enum { PRESENT = 1, WRITE = 2, USER = 4, HUGE = 0x80 };
+#define NO_EXEC ((uint64_t)1 << 63)
 #define FRAME ((uint64_t)0x000ffffffffff000)
 
 static uint64_t *table_at(const struct reference *tables, uint64_t frame)
@@ -17,12 +18,24 @@ static unsigned index_of(uint64_t address, unsigned level)
     return (unsigned)(address >> (12 + 9 * (level - 1))) & 511;
 }
 
+static bool is_canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
+
+static bool is_page(uint64_t address)
+{
+    return is_canonical(address) && (address & 4095) == 0;
+}
+
 /* The entry of level 1 for the address, through tables that are there. */
 static inline enum reference_status find_leaf(const struct reference *tables, uint64_t address,
                                               uint64_t **leaf)
 {
     uint64_t *table = table_at(tables, tables->root);
 
+    if (!is_page(address))
+        return REFERENCE_BAD_ADDRESS;
 #pragma GCC unroll 3
     for (unsigned level = 4; level > 1; level--) {
         uint64_t entry = table[index_of(address, level)];
@@ -34,7 +47,17 @@ static inline enum reference_status find_leaf(const struct reference *tables, ui
         table = table_at(tables, entry & FRAME);
     }
     *leaf = &table[index_of(address, 1)];
-    return REFERENCE_OK;
+    return **leaf & PRESENT ? REFERENCE_OK : REFERENCE_NOT_MAPPED;
+}
+
+static __attribute__((noinline)) bool make_table(const struct reference *tables, uint64_t *entry)
+{
+    uint64_t made;
+
+    if (!tables->take(0, &made))
+        return false;
+    *entry = made | PRESENT | WRITE | USER;
+    return true;
 }
 
 enum reference_status reference_map(const struct reference *tables, uint64_t page, uint64_t frame,
@@ -42,16 +65,15 @@ enum reference_status reference_map(const struct reference *tables, uint64_t pag
 {
     uint64_t *table = table_at(tables, tables->root);
 
+    if (!is_page(page) || (frame & ~FRAME) != 0)
+        return REFERENCE_BAD_ADDRESS;
 #pragma GCC unroll 3
     for (unsigned level = 4; level > 1; level--) {
         uint64_t *entry = &table[index_of(page, level)];
 
         if (!(*entry & PRESENT)) {
-            uint64_t made;
-
-            if (!tables->take(0, &made))
+            if (!make_table(tables, entry))
                 return REFERENCE_NO_MEMORY;
-            *entry = made | PRESENT | WRITE | USER;
         } else if (*entry & HUGE) {
             return REFERENCE_HUGE;
         }
@@ -64,31 +86,42 @@ enum reference_status reference_map(const struct reference *tables, uint64_t pag
 }
 
 enum reference_status reference_translate(const struct reference *tables, uint64_t address,
-                                          uint64_t *physical, uint64_t *flags)
+                                          struct reference_translation *out)
 {
-    uint64_t *leaf;
-    enum reference_status status = find_leaf(tables, address, &leaf);
+    uint64_t *table = table_at(tables, tables->root);
+    uint64_t all = ~(uint64_t)0, any = 0;
 
-    if (status != REFERENCE_OK)
-        return status;
-    if (!(*leaf & PRESENT))
-        return REFERENCE_NOT_MAPPED;
-    *physical = (*leaf & FRAME) | (address & 4095);
-    *flags = *leaf & ~FRAME;
-    return REFERENCE_OK;
+    if (!is_canonical(address))
+        return REFERENCE_BAD_ADDRESS;
+#pragma GCC unroll 4
+    for (unsigned level = 4; level > 0; level--) {
+        uint64_t entry = table[index_of(address, level)];
+        uint64_t inside = ((uint64_t)1 << (12 + 9 * (level - 1))) - 1;
+
+        if (!(entry & PRESENT))
+            return REFERENCE_NOT_MAPPED;
+        all &= entry;
+        any |= entry;
+        if (level == 1 || entry & HUGE) {
+            out->physical = (entry & FRAME & ~inside) | (address & inside);
+            out->flags = (entry & ~(FRAME | WRITE | USER)) | (all & (WRITE | USER)) | (any & NO_EXEC);
+            out->level = level;
+            return REFERENCE_OK;
+        }
+        table = table_at(tables, entry & FRAME);
+    }
+    return REFERENCE_NOT_MAPPED;
 }
 
-enum reference_status reference_protect(const struct reference *tables, uint64_t page, uint64_t flags)
+enum reference_status reference_protect(const struct reference *tables, uint64_t page, uint64_t set,
+                                        uint64_t clear)
 {
     uint64_t *leaf;
     enum reference_status status = find_leaf(tables, page, &leaf);
 
-    if (status != REFERENCE_OK)
-        return status;
-    if (!(*leaf & PRESENT))
-        return REFERENCE_NOT_MAPPED;
-    *leaf = (*leaf & FRAME) | flags;
-    return REFERENCE_OK;
+    if (status == REFERENCE_OK)
+        *leaf = (*leaf & ~clear) | set;
+    return status;
 }
 
 enum reference_status reference_unmap(const struct reference *tables, uint64_t page, uint64_t *frame)
@@ -98,8 +131,6 @@ enum reference_status reference_unmap(const struct reference *tables, uint64_t p
 
     if (status != REFERENCE_OK)
         return status;
-    if (!(*leaf & PRESENT))
-        return REFERENCE_NOT_MAPPED;
     *frame = *leaf & FRAME;
     *leaf = 0;
     return REFERENCE_OK;

@@ -112,12 +112,29 @@ enum pt_flush_kind {
  * becomes of the promise: pt_flush_now(), pt_batch_add() or pt_flush_ignore().
  */
 struct pt_flush {
-    uint64_t start;      /* private, like the others */
-    uint64_t pages : 48; /* of 4 KiB */
-    uint64_t kind : 8;
-    uint64_t status : 8;
+    uint64_t start; /* private, like the other; with the status at bit 0, whole pages */
+    uint64_t what;  /* pages of 4 KiB, kind << PT_FLUSH_KIND_SHIFT */
 };
 _Static_assert(sizeof(struct pt_flush) == 16, "travels in two registers");
+enum { PT_FLUSH_KIND_SHIFT = 56 };
+_Static_assert(ST_COUNT <= PAGE_SIZE, "a status fits beside the start of a page");
+
+/* What a call that has succeeded promises; `start` is a page's. */
+static inline struct pt_flush pt_flush_promise(struct vaddr start, uint64_t pages, enum pt_flush_kind kind)
+{
+    return (struct pt_flush){start.v, pages | (uint64_t)kind << PT_FLUSH_KIND_SHIFT};
+}
+
+/* And one that has failed. */
+static inline struct pt_flush pt_flush_failed(enum status status)
+{
+    return (struct pt_flush){(uint64_t)status, 0};
+}
+
+static inline enum status pt_flush_status(struct pt_flush promise)
+{
+    return (enum status)(promise.start & PAGE_MASK);
+}
 
 struct pt_flusher {
     /* Returns when no CPU holds the translations any more. */
@@ -131,7 +148,7 @@ MUST_USE enum status pt_flush_now(struct pt_flush promise, const struct pt_flush
 /* Say that nobody can hold old translations (the tables are not in use), or that they do no harm. */
 MUST_USE static inline enum status pt_flush_ignore(struct pt_flush promise)
 {
-    return (enum status)promise.status;
+    return pt_flush_status(promise);
 }
 
 /* More pages than this are flushed at one go: that costs less than flushing each, and filling the caches
@@ -254,6 +271,17 @@ enum pt_option {
     PT_CLEAR_MARKS = 4 /* unmap: marks go too, and are no holes */
 };
 
+/*
+ * One page of 4 KiB, as the calls for ranges do it: with less to say, and quicker. A call from the root that
+ * knows nothing of the call before; pt_cursor.h remembers.
+ */
+MUST_USE static inline struct pt_flush pt_map_page(struct pt *pt, struct vaddr page, struct paddr to,
+                                                   struct pt_flags flags);
+/* PT_STRICT. */
+MUST_USE struct pt_flush pt_unmap_page(struct pt *pt, struct vaddr page);
+MUST_USE static inline struct pt_flush pt_protect_page(struct pt *pt, struct vaddr page, struct pt_flags set,
+                                                       struct pt_flags clear);
+
 /* Takes pages out. Their frames stay their owner's, tables that become empty stay in place (pt_clean()). */
 MUST_USE struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options);
 /* The same; pages go through the batch to give_page(), tables that become empty to give(). The promise is the
@@ -277,6 +305,27 @@ MUST_USE struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t 
 MUST_USE struct pt_flush pt_protect_level(struct pt *pt, struct vaddr start, uint64_t length_bytes,
                                           unsigned level, struct pt_flags set, struct pt_flags clear,
                                           unsigned options);
+
+/* pt_map_page() and pt_protect_page(), with what becomes a constant at most callers made ready there. */
+MUST_USE struct pt_flush pt_map_page_slowly(struct pt *pt, struct vaddr page, struct paddr to,
+                                            struct pt_flags flags);
+MUST_USE struct pt_flush pt_put_page(struct pt *pt, struct vaddr page, struct pt_entry entry, struct paddr to,
+                                     struct pt_flags flags);
+MUST_USE struct pt_flush pt_change_page(struct pt *pt, struct vaddr page, struct pt_change change,
+                                        struct pt_flags set, struct pt_flags clear);
+MUST_USE static inline struct pt_flush pt_map_page(struct pt *pt, struct vaddr page, struct paddr to,
+                                                   struct pt_flags flags)
+{
+    return pt_flags_fit(flags) ? pt_put_page(pt, page, pt_entry_page(to, flags, 1), to, flags)
+                               : pt_map_page_slowly(pt, page, to, flags);
+}
+
+MUST_USE static inline struct pt_flush pt_protect_page(struct pt *pt, struct vaddr page, struct pt_flags set,
+                                                       struct pt_flags clear)
+{
+    return pt_change_fits(set, clear) ? pt_change_page(pt, page, pt_change(set, clear), set, clear)
+                                      : pt_flush_failed(ST_UNSUPPORTED);
+}
 
 /* The page or group at `address`, if it is larger, becomes pages of `size`. ST_OK if it is not larger,
  * ST_NOT_MAPPED. */

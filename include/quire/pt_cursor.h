@@ -50,17 +50,8 @@ static inline struct pt_entry *pt_cursor_entry(const struct pt_cursor *cursor, s
 
 static inline void pt_cursor_add_live(struct pt_cursor *cursor, int delta)
 {
-    struct pt_entry parent = pt_entry_load(cursor->parent);
-    int live = pt_entry_live(parent);
-
-    if (live != PT_LIVE_UNKNOWN)
-        pt_entry_store(cursor->parent, pt_entry_with_live(parent, live + delta));
-}
-
-/* The promise about one page. */
-static inline struct pt_flush pt_cursor_promise(struct vaddr page, enum pt_flush_kind kind)
-{
-    return (struct pt_flush){.start = page.v, .pages = 1, .kind = (uint64_t)kind & 0xff, .status = ST_OK};
+    if (PT_LIVE_IS_COUNTED)
+        pt_entry_store(cursor->parent, pt_entry_add_live(pt_entry_load(cursor->parent), delta));
 }
 
 MUST_USE static inline struct pt_flush pt_cursor_map(struct pt_cursor *cursor, struct vaddr page,
@@ -73,7 +64,7 @@ MUST_USE static inline struct pt_flush pt_cursor_map(struct pt_cursor *cursor, s
         return pt_cursor_map_slowly(cursor, page, to, flags);
     pt_entry_store(at, pt_entry_page(to, flags, 1));
     pt_cursor_add_live(cursor, 1);
-    return pt_cursor_promise(page, PT_FLUSH_OF_MAP);
+    return pt_flush_promise(page, 1, PT_FLUSH_OF_MAP);
 }
 
 MUST_USE static inline struct pt_flush pt_cursor_unmap(struct pt_cursor *cursor, struct vaddr page)
@@ -85,7 +76,7 @@ MUST_USE static inline struct pt_flush pt_cursor_unmap(struct pt_cursor *cursor,
         return pt_cursor_unmap_slowly(cursor, page);
     pt_entry_store(at, pt_entry(0));
     pt_cursor_add_live(cursor, -1);
-    return pt_cursor_promise(page, PT_FLUSH_PAGES);
+    return pt_flush_promise(page, 1, PT_FLUSH_PAGES);
 }
 
 MUST_USE static inline enum status pt_cursor_translate(struct pt_cursor *cursor, struct vaddr address,

@@ -21,12 +21,23 @@ static void give_none(void *context, struct paddr frame)
 
 const struct pt_alloc pt_alloc_none = {.take = take_none, .give = give_none};
 
+static enum pt_flush_kind flush_kind(struct pt_flush promise)
+{
+    return (enum pt_flush_kind)(promise.what >> PT_FLUSH_KIND_SHIFT);
+}
+
+static uint64_t flush_pages(struct pt_flush promise)
+{
+    return promise.what & (((uint64_t)1 << PT_FLUSH_KIND_SHIFT) - 1);
+}
+
 enum status pt_flush_now(struct pt_flush promise, const struct pt_flusher *flusher)
 {
-    if (promise.kind != PT_FLUSH_NONE)
-        flusher->flush(flusher->context, vaddr(promise.start), promise.pages,
-                       (enum pt_flush_kind)promise.kind);
-    return (enum status)promise.status;
+    enum pt_flush_kind kind = flush_kind(promise);
+
+    if (kind != PT_FLUSH_NONE)
+        flusher->flush(flusher->context, vaddr(promise.start), flush_pages(promise), kind);
+    return pt_flush_status(promise);
 }
 
 void pt_batch_init(struct pt_batch *batch, const struct pt_alloc *alloc, const struct pt_flusher *flusher,
@@ -77,10 +88,11 @@ void batch_cover(struct pt_batch *batch, uint64_t start, uint64_t bytes, enum pt
 
 enum status pt_batch_add(struct pt_batch *batch, struct pt_flush promise)
 {
-    if (promise.kind != PT_FLUSH_NONE)
-        batch_cover(batch, promise.start, (uint64_t)promise.pages << PAGE_SHIFT,
-                    (enum pt_flush_kind)promise.kind);
-    return (enum status)promise.status;
+    enum pt_flush_kind kind = flush_kind(promise);
+
+    if (kind != PT_FLUSH_NONE)
+        batch_cover(batch, promise.start, flush_pages(promise) << PAGE_SHIFT, kind);
+    return pt_flush_status(promise);
 }
 
 static void flush_ranges(const struct pt_batch *batch)

@@ -28,7 +28,8 @@
  *   pt_entry_table, _page, _step  making one; what the entry of the next page is larger by
  *   pt_entry_paddr, _page_paddr, _flags, pt_table_flags       reading one
  *   pt_entry_first_part, _whole   the first of the smaller pages that a huge page is split into; and back
- *   pt_entry_live, _with_live     how many entries of the table are not empty, if the format has room for it
+ *   pt_entry_live, _with_live, _add_live, PT_LIVE_IS_COUNTED
+ *                                 how many entries of the table are not empty, if the format has room for it
  *                                 in the entry that points to the table
  *   pt_change, pt_change_at       changing the flags of pages of level 1, of any level;
  *   pt_entry_changed, _may_change PT_CHANGE_IS_MASKS: it is one AND and one OR

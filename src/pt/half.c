@@ -50,7 +50,7 @@ enum status pt_clone_half(struct pt *pt, struct pt *from, enum pt_half half)
         status = stash_fill(&stash, from, 1);
     if (status != ST_OK)
         return status;
-    frame = stash_pop(&stash);
+    frame = stash_pop(way, &stash);
     if (from->keep_level > PT_LEVELS - 1)
         from->keep_level = PT_LEVELS - 1;
     root = table_open(way, from, from->root, vaddr(0), PT_LEVELS);

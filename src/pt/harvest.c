@@ -176,7 +176,7 @@ struct pt_flush pt_harvest(struct pt *pt, struct pt_harvest *harvest)
     enum status status = prepare(&reaper);
 
     if (status != ST_OK)
-        return flush_failed(status);
+        return pt_flush_failed(status);
     harvest->accessed_pages = harvest->dirty_pages = 0;
     reap(&reaper);
     if (!reaper.cleared)

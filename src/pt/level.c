@@ -106,5 +106,5 @@ struct pt_flush pt_protect_level(struct pt *pt, struct vaddr start, uint64_t len
     change.table_can = pt_table_masks(set, clear, &change.table) &&
                        !(pt->reach.way == PT_WAY_RECURSIVE && (set.bits | clear.bits) & PT_FLAG_WRITE);
     status = protect_level(pt, &change, length_bytes);
-    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_TABLES) : flush_failed(status);
+    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_TABLES) : pt_flush_failed(status);
 }

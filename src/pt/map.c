@@ -76,6 +76,13 @@ static void report_conflict(const struct job *job, uint64_t at, unsigned level, 
     job->request->found_level = level;
 }
 
+/* Out of line, where a run is long and registers are short. */
+static __attribute__((noinline)) void fill(struct pt_entry *run, unsigned count, struct pt_entry first,
+                                           uint64_t step)
+{
+    run_fill(run, count, first, step);
+}
+
 /* Writes the leaves of the chunk from `run` on, whose first entry is number `index`. */
 PT_INLINE void fill_leaves(const struct job *job, struct pt_entry *run, unsigned index,
                            const struct chunk *chunk)
@@ -87,7 +94,7 @@ PT_INLINE void fill_leaves(const struct job *job, struct pt_entry *run, unsigned
         is_aligned(job->to_minus_start, PT_GROUP_ENTRIES * pt_level_span(chunk->level)))
         run_fill_groups(run, index, chunk->count, first, step);
     else
-        run_fill(run, chunk->count, first, step);
+        fill(run, chunk->count, first, step);
 }
 
 /* Walk to the chunk at `at`. Tables that are there push the leaves to a lower level, unless the level is
@@ -195,7 +202,7 @@ PT_INLINE enum status prepare_chunk(enum pt_way way, const struct pt *pt, struct
 PT_INLINE struct pt_entry build_leaf_table(enum pt_way way, struct pt *pt, const struct job *job,
                                            const struct chunk *chunk, struct stash *stash)
 {
-    struct paddr frame = stash_pop(stash);
+    struct paddr frame = stash_pop(way, stash);
     struct pt_entry *table = frame_open(way, pt, frame);
     unsigned first = pt_index(chunk->at, chunk->level);
     unsigned count = job->tables_only ? 0 : chunk->count;
@@ -214,7 +221,7 @@ PT_INLINE struct pt_entry build_leaf_table(enum pt_way way, struct pt *pt, const
 static struct pt_entry build_table(enum pt_way way, struct pt *pt, struct vaddr at, unsigned level,
                                    struct pt_entry child, struct stash *stash)
 {
-    struct paddr frame = stash_pop(stash);
+    struct paddr frame = stash_pop(way, stash);
     struct pt_entry *table = frame_open(way, pt, frame);
 
     if (!pt->alloc->zeroed)
@@ -237,7 +244,8 @@ PT_INLINE void commit_chunk(enum pt_way way, struct pt *pt, const struct job *jo
             child = build_table(way, pt, chunk->at, level, child, stash);
         pt_entry_store(at, child);
         path_add_live(way, pt, path, chunk->at, 1);
-        reach_forget_tables(&pt->reach, chunk->at, chunk->level, path->level);
+        if (way == PT_WAY_RECURSIVE)
+            reach_forget_tables(&pt->reach, chunk->at, chunk->level, path->level);
     } else if (!job->tables_only) {
         if (!job->exact && chunk->level > 1) /* tables end the run, as when preparing */
             chunk->count = first_used(at, chunk->count);
@@ -271,13 +279,13 @@ PT_INLINE enum status map_work(enum pt_way way, struct pt *pt, struct job *job)
     status = stash_fill(&stash, pt, job->frames_needed);
     if (status != ST_OK)
         return status;
-    for (uint64_t at = job->start; at - 1 != job->last;) {
+    for (uint64_t at = job->start;;) {
         if (chunk_find(way, pt, job, at, &chunk) != ST_OK)
             __builtin_trap(); /* it could be walked when preparing */
         commit_chunk(way, pt, job, &chunk, &stash);
         at = job->tables_only ? path_next(chunk.at, chunk.level + 1)
                               : at + ((uint64_t)chunk.count << pt_level_shift(chunk.level));
-        if (at - 1 > job->last)
+        if (at - 1 >= job->last)
             break;
     }
     return ST_OK;
@@ -303,20 +311,46 @@ PT_INLINE bool memory_exists(struct paddr to, uint64_t length_bytes)
     return ((to.v | (to.v + length_bytes - 1)) & ~(PT_PHYSICAL_MASK | PAGE_MASK)) == 0;
 }
 
-/* The range fits into the empty run of a level-1 table that is there. */
+/* The level-1 table that is missing at quick->parent, with `count` pages in it. False: no frame. */
+static __attribute__((noinline)) bool map_new_table(struct pt *pt, struct vaddr start, unsigned count,
+                                                    struct pt_entry first, const struct quick *quick)
+{
+    unsigned index = pt_index(start, 1);
+    struct pt_entry *table;
+    struct paddr frame;
+
+    if (!pt->alloc->take(pt->alloc->context, &frame))
+        return false;
+    table = frame_open(PT_WAY_OFFSET, pt, frame);
+    if (!pt->alloc->zeroed) {
+        run_clear(table, index);
+        run_clear(table + index + count, PT_ENTRIES - index - count);
+    }
+    fill(table + index, count, first, pt_entry_step(1));
+    pt_entry_store(quick->parent, pt_entry_with_live(pt_entry_table(frame), (int)count));
+    quick_add_live(quick->above, pt_entry_load(quick->above), 1);
+    return true;
+}
+
+/* The range fits into the empty run of one level-1 table, which is there, or is all that is missing. */
 PT_INLINE bool map_quickly(struct pt *pt, const struct pt_map *request)
 {
-    struct pt_entry *parent, *run;
-    unsigned count;
+    unsigned count = quick_count(request->start, request->length_bytes);
+    struct pt_entry *run, first;
+    struct quick quick;
 
-    if (request->size > PT_SIZE_4K || request->mark.value != 0 || !is_aligned(request->to.v, PAGE_SIZE) ||
-        !memory_exists(request->to, request->length_bytes) || !pt_flags_fit(request->flags))
+    if (count == 0 || request->size > PT_SIZE_4K || request->mark.value != 0 ||
+        !is_aligned(request->to.v, PAGE_SIZE) || !memory_exists(request->to, request->length_bytes) ||
+        !pt_flags_fit(request->flags) || !quick_walk(pt, request->start, &quick))
         return false;
-    run = quick_run(pt, request->start, request->length_bytes, &count, &parent);
-    if (run == NULL || run_or(run, count) != 0)
+    first = pt_entry_page(request->to, request->flags, 1);
+    if (!quick_leaf(pt, request->start, &quick, &run))
+        return request->size == PT_SIZE_4K && pt_entry_empty(pt_entry_load(quick.parent)) &&
+               map_new_table(pt, request->start, count, first, &quick);
+    if (run_or(run, count) != 0)
         return false;
-    run_fill(run, count, pt_entry_page(request->to, request->flags, 1), pt_entry_step(1));
-    quick_add_live(parent, (int)count);
+    run_fill(run, count, first, pt_entry_step(1));
+    quick_add_live(quick.parent, quick.entry, (int)count);
     return true;
 }
 
@@ -354,7 +388,7 @@ struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
     if (__builtin_expect(!map_quickly(pt, request), 0))
         status = map_range(pt, request);
     return status == ST_OK ? flush_promise(request->start, request->length_bytes, PT_FLUSH_OF_MAP)
-                           : flush_failed(status);
+                           : pt_flush_failed(status);
 }
 
 enum status pt_make_tables(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned level)

@@ -143,7 +143,7 @@ struct pt_flush pt_map_list(struct pt *pt, struct pt_map_list *request)
 
     return status == ST_OK
                ? flush_promise(request->start, request->count << pt_level_shift(level), PT_FLUSH_OF_MAP)
-               : flush_failed(status);
+               : pt_flush_failed(status);
 }
 
 struct pt_flush pt_map_identity(struct pt *pt, struct pt_map *request)

@@ -96,7 +96,7 @@ struct pt_flush pt_put_mark(struct pt *pt, struct vaddr start, uint64_t length_b
     if (status == ST_OK)
         status = range_cut(pt, start, marking.last, options, frames_needed);
     if (status != ST_OK)
-        return flush_failed(status);
+        return pt_flush_failed(status);
     mark_range(&marking, start.v);
     return flush_promise(start, length_bytes, PT_FLUSH_PAGES);
 }
@@ -153,5 +153,5 @@ struct pt_flush pt_fill_mark(struct pt *pt, struct vaddr page, struct pt_mark ma
         status = ST_UNSUPPORTED;
     if (status == ST_OK)
         status = fill_mark(pt, page, mark, pt_entry_page(to, flags, 1), found);
-    return status == ST_OK ? flush_promise(page, PAGE_SIZE, PT_FLUSH_OF_MAP) : flush_failed(status);
+    return status == ST_OK ? flush_promise(page, PAGE_SIZE, PT_FLUSH_OF_MAP) : pt_flush_failed(status);
 }

@@ -85,10 +85,12 @@ static __attribute__((noinline)) enum status protect_range(struct pt *pt, struct
 PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t length_bytes,
                                struct pt_change change)
 {
-    unsigned count;
-    struct pt_entry *parent, *run = quick_run(pt, start, length_bytes, &count, &parent);
+    unsigned count = quick_count(start, length_bytes);
+    struct quick quick;
+    struct pt_entry *run;
 
-    if (run == NULL || (pt->live && run_may_get_dirty(run, count)) || change_must_break(pt, change))
+    if (!quick_run(pt, start, count, &quick, &run) || (pt->live && run_may_get_dirty(run, count)) ||
+        change_must_break(pt, change))
         return false;
 
     struct pt_entry all = pt_entry(run_and(run, count));
@@ -106,8 +108,8 @@ struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t length_by
     enum status status = ST_OK;
 
     if (!pt_change_fits(set, clear))
-        return flush_failed(ST_UNSUPPORTED);
+        return pt_flush_failed(ST_UNSUPPORTED);
     if (__builtin_expect(!protect_quickly(pt, start, length_bytes, change), 0))
         status = protect_range(pt, start, length_bytes, change, options);
-    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : flush_failed(status);
+    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : pt_flush_failed(status);
 }

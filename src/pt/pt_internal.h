@@ -136,21 +136,16 @@ PT_INLINE int path_add_live(enum pt_way way, const struct pt *pt, const struct p
                             struct vaddr address, int delta)
 {
     unsigned above = path->level + 1;
-    int live;
+    struct pt_entry *parent, *at, entry;
 
-    if (above > PT_LEVELS)
+    if (!PT_LIVE_IS_COUNTED || above > PT_LEVELS)
         return PT_LIVE_UNKNOWN;
-    struct pt_entry *parent = table_open(way, pt, path->frames[above], address, above);
-    struct pt_entry *at = &parent[pt_index(address, above)];
-    struct pt_entry entry = pt_entry_load(at);
-
-    live = pt_entry_live(entry);
-    if (live != PT_LIVE_UNKNOWN) {
-        live += delta;
-        pt_entry_store(at, pt_entry_with_live(entry, live));
-    }
+    parent = table_open(way, pt, path->frames[above], address, above);
+    at = &parent[pt_index(address, above)];
+    entry = pt_entry_add_live(pt_entry_load(at), delta);
+    pt_entry_store(at, entry);
     table_close(way, pt, parent);
-    return live;
+    return pt_entry_live(entry);
 }
 
 /* The first address that the entry at `path` does not stand for; 0 at the end of memory. */
@@ -185,49 +180,85 @@ PT_INLINE bool run_cuts_group(const struct pt_entry *run, unsigned index, unsign
 }
 
 /*
- * The quick way, for what is most frequent: a range inside one level-1 table that is there, reached by an
- * offset. Gives its run of `*count` entries; NULL when it is not so simple, or wrong: the call then begins at
- * the beginning.
- * `*parent` is the entry that points to the table.
+ * The quick way, for what is most frequent: tables that are reached by an offset, and a level-1 table that is
+ * there. Where it ends, or something is wrong, the call begins at the beginning.
  */
-PT_INLINE struct pt_entry *quick_run(const struct pt *pt, struct vaddr start, uint64_t length_bytes,
-                                     unsigned *count, struct pt_entry **parent)
-{
-    struct pt_path path;
 
-    if (pt->reach.way != PT_WAY_OFFSET || !is_aligned(start.v | length_bytes, PAGE_SIZE) ||
-        !pt_canonical(start) || length_bytes - 1 >= pt_level_span(2) - (start.v & (pt_level_span(2) - 1)))
-        return NULL;
-    if (path_walk(PT_WAY_OFFSET, pt, start, 1, &path) != ST_OK || path.level != 1)
-        return NULL;
-    *count = (unsigned)(length_bytes >> PAGE_SHIFT);
-    if (run_cuts_group(&path.table[path.index], path.index, *count))
-        return NULL;
-    *parent = &table_open(PT_WAY_OFFSET, pt, path.frames[2], start, 2)[pt_index(start, 2)];
-    return &path.table[path.index];
+/* The entry for the address in the table of `level` that is at `frame`. */
+PT_INLINE struct pt_entry *quick_entry(const struct pt *pt, struct paddr frame, struct vaddr address,
+                                       unsigned level)
+{
+    return &((struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset))[pt_index(address, level)];
 }
 
-/* The table that `parent` points to got `delta` more entries that are not empty. */
-PT_INLINE void quick_add_live(struct pt_entry *parent, int delta)
-{
-    struct pt_entry entry = pt_entry_load(parent);
-    int live = pt_entry_live(entry);
+/* Where a walk is. */
+struct quick {
+    struct pt_entry *above;  /* of level 3: counts the table that `parent` is in */
+    struct pt_entry *parent; /* of level 2 */
+    struct pt_entry entry;   /* what the last one read holds */
+};
 
-    if (live != PT_LIVE_UNKNOWN)
-        pt_entry_store(parent, pt_entry_with_live(entry, live + delta));
+/* From quick->entry, of `level`, to the entry below it, which is read if it is not the last. */
+PT_INLINE bool quick_step(const struct pt *pt, struct vaddr address, unsigned level, struct quick *quick,
+                          struct pt_entry **at)
+{
+    if (!pt_entry_is_table(quick->entry, level))
+        return false;
+    *at = quick_entry(pt, pt_entry_paddr(quick->entry), address, level - 1);
+    if (level > 2)
+        quick->entry = pt_entry_load(*at);
+    return true;
 }
 
-PT_INLINE struct pt_flush flush_failed(enum status status)
+/* Down to quick->parent. False when the walk ends above. Not through an entry of the root that points to the
+ * root. */
+PT_INLINE bool quick_walk(const struct pt *pt, struct vaddr address, struct quick *quick)
 {
-    return (struct pt_flush){.kind = PT_FLUSH_NONE, .status = (uint64_t)status & 0xff};
+    quick->above = quick_entry(pt, pt->root, address, PT_LEVELS);
+    if (pt->reach.way != PT_WAY_OFFSET || !pt_canonical(address))
+        return false;
+    quick->entry = pt_entry_load(quick->above);
+    return pt_entry_paddr(quick->entry).v != pt->root.v &&
+           (PT_LEVELS < 5 || quick_step(pt, address, 5, quick, &quick->above)) &&
+           (PT_LEVELS < 4 || quick_step(pt, address, 4, quick, &quick->above)) &&
+           quick_step(pt, address, 3, quick, &quick->parent);
+}
+
+/* The entry of level 1 below quick->parent. False when that is no table. */
+PT_INLINE bool quick_leaf(const struct pt *pt, struct vaddr address, struct quick *quick,
+                          struct pt_entry **leaf)
+{
+    return quick_step(pt, address, 2, quick, leaf);
+}
+
+/* Whole pages inside one level-1 table's span: how many; 0 when it is not so. */
+PT_INLINE unsigned quick_count(struct vaddr start, uint64_t length_bytes)
+{
+    if (!is_aligned(start.v | length_bytes, PAGE_SIZE) ||
+        length_bytes - 1 >= pt_level_span(2) - (start.v & (pt_level_span(2) - 1)))
+        return 0;
+    return (unsigned)(length_bytes >> PAGE_SHIFT);
+}
+
+/* The run of level 1 for `count` pages inside one table that is there. */
+PT_INLINE bool quick_run(const struct pt *pt, struct vaddr start, unsigned count, struct quick *quick,
+                         struct pt_entry **run)
+{
+    return count != 0 && quick_walk(pt, start, quick) && quick_leaf(pt, start, quick, run) &&
+           !run_cuts_group(*run, pt_index(start, 1), count);
+}
+
+/* The table that the entry points to, which was `entry` a moment ago, got `delta` more entries that are not
+ * empty. */
+PT_INLINE void quick_add_live(struct pt_entry *at, struct pt_entry entry, int delta)
+{
+    if (PT_LIVE_IS_COUNTED)
+        pt_entry_store(at, pt_entry_add_live(entry, delta));
 }
 
 PT_INLINE struct pt_flush flush_promise(struct vaddr start, uint64_t length_bytes, enum pt_flush_kind kind)
 {
-    return (struct pt_flush){.start = start.v,
-                             .pages = (length_bytes >> PAGE_SHIFT) & (((uint64_t)1 << 48) - 1),
-                             .kind = (uint64_t)kind & 0xff,
-                             .status = ST_OK};
+    return pt_flush_promise(start, length_bytes >> PAGE_SHIFT, kind);
 }
 
 /*
@@ -275,21 +306,38 @@ PT_INLINE struct pt_entry broken_entry(const struct pt_entry *at)
 
 /* ------------------------------------------------------------------ stash.c */
 
-/* The frames that a change will need, taken before its first entry is written. What does not fit here is
- * written into the frames themselves: each can hold the numbers of 511 others. */
+/* The frames that a change will need, taken before its first entry is written. Those that do not fit here are
+ * a chain: the first word of each is the one before it. */
 enum { STASH_INLINE = 24 };
 struct stash {
     const struct pt *pt;
-    struct paddr page; /* the newest frame that holds numbers of others; 0: none */
-    uint64_t in_page;
-    unsigned count; /* in frames[] */
+    struct paddr chain; /* the newest that did not fit */
+    uint64_t count;     /* of all of them */
     struct paddr frames[STASH_INLINE];
 };
 
 MUST_USE enum status stash_fill(struct stash *stash, const struct pt *pt, uint64_t count);
-/* One of them; there must be one. */
-struct paddr stash_pop(struct stash *stash);
 void stash_drop(struct stash *stash);
+
+/* The newest frame of the chain. */
+PT_INLINE struct paddr stash_unchain(enum pt_way way, struct stash *stash)
+{
+    struct paddr frame = stash->chain;
+    struct pt_entry *word = frame_open(way, stash->pt, frame);
+
+    stash->chain = paddr(word->bits);
+    word->bits = 0; /* it may have been zeroes */
+    frame_close(way, stash->pt, word);
+    return frame;
+}
+
+/* One of them; there must be one. */
+PT_INLINE struct paddr stash_pop(enum pt_way way, struct stash *stash)
+{
+    uint64_t left = --stash->count;
+
+    return left >= STASH_INLINE ? stash_unchain(way, stash) : stash->frames[left];
+}
 
 /* ------------------------------------------------------------------ break.c */
 

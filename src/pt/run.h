@@ -63,16 +63,17 @@ PT_INLINE uint64_t run_and(const struct pt_entry *entries, unsigned count)
 /* entries[i] = first + i * step. */
 PT_INLINE void run_fill(struct pt_entry *entries, unsigned count, struct pt_entry first, uint64_t step)
 {
-    struct pt_entry *end = entries + count;
+    struct pt_entry *end = entries + count, *last_step = entries + (count & ~(RUN_STEP - 1u));
     uint64_t bits = first.bits;
 
     if (count >= RUN_STEP) {
-        run_vec v[RUN_VECS];
-        run_vec stride = {step * RUN_STEP, step * RUN_STEP};
+        run_vec v[RUN_VECS] = {{bits, bits + step}};
+        run_vec pair = {2 * step, 2 * step}, stride = pair * RUN_VECS;
 
-        for (unsigned k = 0; k < RUN_VECS; k++)
-            v[k] = (run_vec){bits + 2 * k * step, bits + (2 * k + 1) * step};
-        for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
+#pragma GCC unroll 8
+        for (unsigned k = 1; k < RUN_VECS; k++)
+            v[k] = v[k - 1] + pair;
+        for (; entries != last_step; entries += RUN_STEP) {
             run_vec *out = (run_vec *)(void *)entries;
 #pragma GCC unroll 8
             for (unsigned k = 0; k < RUN_VECS; k++) {
@@ -82,7 +83,7 @@ PT_INLINE void run_fill(struct pt_entry *entries, unsigned count, struct pt_entr
         }
         bits = v[0][0];
     }
-    for (; entries < end; entries++, bits += step)
+    for (; entries != end; entries++, bits += step)
         pt_entry_store(entries, pt_entry(bits));
 }
 

@@ -63,7 +63,7 @@ static void replace_page(const struct pt *pt, struct pt_path *path, struct vaddr
 static void split_once(enum pt_way way, struct pt *pt, struct pt_path *path, struct vaddr address,
                        struct stash *stash)
 {
-    struct paddr frame = stash_pop(stash);
+    struct paddr frame = stash_pop(way, stash);
     struct pt_entry *parts = frame_open(way, pt, frame);
     bool page = pt_entry_present(path->entry);
     struct pt_entry first = page ? pt_entry_first_part(path->entry, path->level) : path->entry;
@@ -287,19 +287,19 @@ struct pt_flush pt_split(struct pt *pt, struct vaddr address, enum pt_size size)
     enum status status;
 
     if (lowest < 1 || lowest > PT_PAGE_LEVELS)
-        return flush_failed(ST_INVALID);
+        return pt_flush_failed(ST_INVALID);
     if (!pt_canonical(address))
-        return flush_failed(ST_NOT_CANONICAL);
+        return pt_flush_failed(ST_NOT_CANONICAL);
     status = reach_check(pt);
     if (status == ST_OK)
         status = page_level(pt->reach.way, pt, address, &level, &span);
     if (status != ST_OK || level < lowest || span <= pt_level_span(lowest))
-        return flush_failed(status);
+        return pt_flush_failed(status);
     if (!may_break(pt))
-        return flush_failed(ST_UNSUPPORTED);
+        return pt_flush_failed(ST_UNSUPPORTED);
     status = stash_fill(&stash, pt, level - lowest);
     if (status != ST_OK)
-        return flush_failed(status);
+        return pt_flush_failed(status);
     ungroup_page(pt, address);
     split_down(pt, address, level, lowest, &stash);
     return flush_promise(vaddr(align_down(address.v, span)), span, PT_FLUSH_PAGES);

@@ -177,13 +177,14 @@ static __attribute__((noinline)) enum status unmap_range(struct pt *pt, struct v
 /* Every page of the range is in one level-1 table. */
 PT_INLINE bool unmap_quickly(struct pt *pt, struct vaddr start, uint64_t length_bytes)
 {
-    unsigned count;
-    struct pt_entry *parent, *run = quick_run(pt, start, length_bytes, &count, &parent);
+    unsigned count = quick_count(start, length_bytes);
+    struct quick quick;
+    struct pt_entry *run;
 
-    if (run == NULL || !pt_entry_present(pt_entry(run_and(run, count))))
+    if (!quick_run(pt, start, count, &quick, &run) || !pt_entry_present(pt_entry(run_and(run, count))))
         return false;
     run_clear(run, count);
-    quick_add_live(parent, -(int)count);
+    quick_add_live(quick.parent, quick.entry, -(int)count);
     return true;
 }
 
@@ -193,7 +194,7 @@ struct pt_flush pt_unmap(struct pt *pt, struct vaddr start, uint64_t length_byte
 
     if (__builtin_expect(!unmap_quickly(pt, start, length_bytes), 0))
         status = unmap_range(pt, start, length_bytes, options, NULL);
-    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : flush_failed(status);
+    return status == ST_OK ? flush_promise(start, length_bytes, PT_FLUSH_PAGES) : pt_flush_failed(status);
 }
 
 enum status pt_unmap_give(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned options,

@@ -342,4 +342,14 @@ static inline struct pt_entry pt_entry_with_live(struct pt_entry table, int live
     return pt_entry((table.bits & ~(PT_LIVE_LOW | PT_LIVE_HIGH)) | (count & 0xff) << 2 | count >> 8 << 57);
 }
 
+enum { PT_LIVE_IS_COUNTED = 1 };
+
+/* `delta` more are not empty. */
+static inline struct pt_entry pt_entry_add_live(struct pt_entry table, int delta)
+{
+    int live = pt_entry_live(table);
+
+    return live == PT_LIVE_UNKNOWN ? table : pt_entry_with_live(table, live + delta);
+}
+
 #endif

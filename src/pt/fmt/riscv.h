@@ -339,6 +339,14 @@ static inline int pt_entry_live(struct pt_entry table)
     return PT_LIVE_UNKNOWN;
 }
 
+enum { PT_LIVE_IS_COUNTED = 0 };
+
+static inline struct pt_entry pt_entry_add_live(struct pt_entry table, int delta)
+{
+    (void)delta;
+    return table;
+}
+
 static inline struct pt_entry pt_entry_with_live(struct pt_entry table, int live)
 {
     (void)live;

@@ -73,6 +73,7 @@ _Static_assert((uint64_t)PT_FLAG_SOFT_3 << PT_HIGH_SHIFT == PT_SOFT_3 &&
                    (uint64_t)PT_FLAG_SOFT_9 << PT_HIGH_SHIFT == PT_SOFT_9 &&
                    (uint64_t)PT_FLAG_KEY << PT_HIGH_SHIFT == (uint64_t)15 << 59,
                "a high flag has it so much further up");
+_Static_assert(PT_FLAG_EXEC == 1, "is made of bit 63 by a shift");
 
 #define PT_FLAGS_PAGE ((uint32_t)(PT_FLAGS_LOW | PT_FLAGS_HIGH) | PT_FLAG_EXEC)
 #define PT_FLAGS_TABLE                                                                                       \
@@ -197,7 +198,7 @@ static inline struct pt_flags pt_entry_flags(struct pt_entry page, unsigned leve
     if (level > 1)
         bits = (bits & ~PT_HUGE) | (bits & PT_HUGE_ATTRIBUTE) >> 5;
     return pt_flags((uint32_t)(bits & PT_FLAGS_LOW) | (uint32_t)(bits >> PT_HIGH_SHIFT & PT_FLAGS_HIGH) |
-                    (bits & PT_NO_EXEC ? 0 : PT_FLAG_EXEC));
+                    (uint32_t)(~bits >> 63));
 }
 
 /* What an entry that points to a table says, and allows the pages below it. */
@@ -329,6 +330,15 @@ static inline bool pt_entry_may_get_dirty(struct pt_entry entry)
 static inline int pt_entry_live(struct pt_entry table)
 {
     return (int)((table.bits & PT_LIVE_MASK) >> PT_LIVE_SHIFT) - 1;
+}
+
+enum { PT_LIVE_IS_COUNTED = 1 };
+
+/* `delta` more are not empty. */
+static inline struct pt_entry pt_entry_add_live(struct pt_entry table, int delta)
+{
+    return pt_entry(table.bits & PT_LIVE_MASK ? table.bits + ((uint64_t)(int64_t)delta << PT_LIVE_SHIFT)
+                                              : table.bits);
 }
 
 static inline struct pt_entry pt_entry_with_live(struct pt_entry table, int live)
