@@ -53,7 +53,7 @@ int exec_open(const struct exec_request *request, const char *path, struct vnode
         vnode_unref(node);
         return error;
     }
-    vnode_name_object(node, resolved);
+    vnode_name_object(node, resolved ? resolved : path);
     *out = node;
     return 0;
 }
