@@ -11,6 +11,7 @@
 
 struct boot_options {
     uint64_t memory_bytes;
+    const char *root;   /* a folder of the host, NULL: none */
     const char *share;  /* a folder of the host, NULL: none */
     int64_t timeout_ms; /* 0: none */
     bool json;          /* the report as JSON */

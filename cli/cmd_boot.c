@@ -17,7 +17,7 @@
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
 #define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
-enum { OPTIONS = 18 };
+enum { OPTIONS = 19 };
 
 static void describe(struct boot_options *options, struct option_spec *specs);
 static int check(const struct boot_options *options);
@@ -34,7 +34,8 @@ void cmd_boot_help(void)
            "Boots the kernel under QEMU and runs PROGRAM in it, with standard input, output and\n"
            "error passed through. PROGRAM is an applet of busybox, bash, a path below /share, or a\n"
            "static program of this host (a path, or a name in PATH), which is copied to /bin of the\n"
-           "machine. Without PROGRAM: an interactive shell; Ctrl-] three times ends the machine.\n"
+           "machine; with --root, a program of that folder, static or dynamic. Without PROGRAM: an\n"
+           "interactive shell; Ctrl-] three times ends the machine.\n"
            "\n");
     options_print(specs);
     printf("\n"
@@ -71,6 +72,8 @@ static void describe(struct boot_options *options, struct option_spec *specs)
 {
     const struct option_spec table[OPTIONS] = {
         {"--memory", OPTION_SIZE, &options->memory_bytes, "SIZE", "memory of the machine (64M)"},
+        {"--root", OPTION_TEXT, &options->root, "DIR",
+         "folder of this host as the root: read there, changed in memory only"},
         {"--share", OPTION_TEXT, &options->share, "DIR", "folder of this host at /share, to read and write"},
         {"--timeout", OPTION_SECONDS, &options->timeout_ms, "SECONDS", "end the machine after this time"},
         {"--report", OPTION_TEXT, &options->report, "FILE",
@@ -106,22 +109,35 @@ static int check_environment(const struct strings *environment)
     return 0;
 }
 
-static int check(const struct boot_options *options)
+static int check_folder(const char *option, const char *path)
 {
     struct stat info;
 
+    if (path && stat(path, &info) < 0) {
+        say("boot: %s: %s: expected a folder: %s", option, path, strerror(errno));
+        return EXIT_USAGE;
+    }
+    if (path && !S_ISDIR(info.st_mode)) {
+        say("boot: %s: %s: expected a folder, this is a file", option, path);
+        return EXIT_USAGE;
+    }
+    return 0;
+}
+
+static int check(const struct boot_options *options)
+{
     if (options->memory_bytes < MEMORY_LEAST || options->memory_bytes > MEMORY_MOST) {
         say("boot: --memory: expected %lluM to %lluG, got %lluK", (unsigned long long)(MEMORY_LEAST >> 20),
             (unsigned long long)(MEMORY_MOST >> 30), (unsigned long long)(options->memory_bytes >> 10));
         return EXIT_USAGE;
     }
-    if (options->share && stat(options->share, &info) < 0) {
-        say("boot: --share: %s: expected a folder: %s", options->share, strerror(errno));
-        return EXIT_USAGE;
+    int status = check_folder("--share", options->share);
+
+    if (!status) {
+        status = check_folder("--root", options->root);
     }
-    if (options->share && !S_ISDIR(info.st_mode)) {
-        say("boot: --share: %s: expected a folder, this is a file", options->share);
-        return EXIT_USAGE;
+    if (status) {
+        return status;
     }
     if (options->demo && strcmp(options->demo, "paging") != 0) {
         say("boot: --demo: %s: no such demonstration; expected paging", options->demo);

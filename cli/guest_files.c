@@ -6,6 +6,8 @@
  *   /sbin /usr/bin /usr/sbin -> /bin       so every usual path finds them
  *   /etc/passwd /etc/group /etc/hosts /root /tmp /dev /proc /share
  *
+ * With --root there is only /.quire/init: the rest is the host's.
+ *
  * /.quire/init is a list of NUL-terminated strings: the number of arguments, the number of variables, the
  * arguments (the first is the program's path in the guest), the variables.
  */
@@ -119,6 +121,42 @@ static bool is_in_guest(struct guest *guest, const char *name)
     return false;
 }
 
+/* Is the path there in the folder that becomes the root? Its links are for the guest to follow. */
+static bool is_in_root(const struct guest *guest, const char *path)
+{
+    char *host = must_format("%s/%s", guest->options->root, path);
+    struct stat info;
+    bool there = lstat(host, &info) == 0 && !S_ISDIR(info.st_mode);
+
+    free(host);
+    return there;
+}
+
+/* With --root every program is one of the root's; without a name it is a shell. */
+static int find_in_root(struct guest *guest, const char *name)
+{
+    static const char *const folders[] = {"/usr/local/bin",  "/usr/bin",  "/bin",
+                                          "/usr/local/sbin", "/usr/sbin", "/sbin"};
+    const char *wanted = name ? name : "sh";
+
+    if (strchr(wanted, '/')) {
+        guest->program_guest = must_copy(wanted);
+        if (strncmp(wanted, "/share/", 7) == 0 || is_in_root(guest, wanted)) {
+            return 0;
+        }
+    }
+    for (size_t i = 0; !strchr(wanted, '/') && i < sizeof(folders) / sizeof(folders[0]); i++) {
+        guest->program_guest = must_format("%s/%s", folders[i], wanted);
+        if (is_in_root(guest, guest->program_guest)) {
+            return 0;
+        }
+        free(guest->program_guest);
+        guest->program_guest = NULL;
+    }
+    say("boot: %s: no such program: expected one in %s", wanted, guest->options->root);
+    return EXIT_NOT_FOUND;
+}
+
 static int find_program(struct guest *guest)
 {
     const char *name = guest->options->program[0];
@@ -126,6 +164,9 @@ static int find_program(struct guest *guest)
 
     if (guest->options->demo) {
         return 0;
+    }
+    if (guest->options->root) {
+        return find_in_root(guest, name);
     }
     if (!name) {
         name = "busybox";
@@ -150,8 +191,8 @@ static int find_program(struct guest *guest)
     char *interpreter = locate_interpreter(guest->program_host);
 
     if (interpreter) {
-        say("boot: %s: cannot be run: expected a static program, this one needs %s", guest->program_host,
-            interpreter);
+        say("boot: %s: cannot be run: expected a static program, or --root /: this one needs %s",
+            guest->program_host, interpreter);
         free(interpreter);
         return EXIT_NOT_RUNNABLE;
     }
@@ -193,8 +234,10 @@ static void put_environment(struct strings *list, const struct boot_options *opt
 
 static void write_init(struct initramfs *archive, const struct guest *guest)
 {
-    static char *const shell[] = {"busybox", "sh", NULL};
-    char *const *program = guest->options->program[0] ? guest->options->program : shell;
+    static char *const applet[] = {"busybox", "sh", NULL};
+    static char *const shell[] = {"sh", NULL};
+    char *const *standard = guest->options->root ? shell : applet;
+    char *const *program = guest->options->program[0] ? guest->options->program : standard;
     struct strings environment = {0};
     struct queue text = {0};
     char counts[32];
@@ -297,11 +340,13 @@ static int write_archive(const struct guest *guest, uint64_t *bytes)
         say("boot: cannot make the initial files: %s", strerror(errno));
         return -1 - EXIT_MACHINE;
     }
-    write_tree(archive);
+    if (!guest->options->root) {
+        write_tree(archive);
+    }
     if (guest->program_guest) {
         write_init(archive, guest);
     }
-    bool written = write_programs(archive, guest);
+    bool written = guest->options->root || write_programs(archive, guest);
     int fd = initramfs_finish(archive, bytes);
 
     if (written && fd >= 0) {

@@ -167,6 +167,19 @@ static char *double_commas(const char *text)
     return out;
 }
 
+/* A folder of the host, for virtio-9p. */
+static void add_folder(struct strings *line, const char *tag, const char *folder, const char *more)
+{
+    char *path = double_commas(folder);
+
+    add(line, "-fsdev");
+    strings_add(line,
+                must_format("local,id=%s,path=%s,security_model=none,multidevs=remap%s", tag, path, more));
+    add(line, "-device");
+    strings_add(line, must_format("virtio-9p-pci,fsdev=%s,mount_tag=%s", tag, tag));
+    free(path);
+}
+
 static void device_arguments(struct strings *line, const struct boot_options *options,
                              const struct channels *channels)
 {
@@ -182,14 +195,11 @@ static void device_arguments(struct strings *line, const struct boot_options *op
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
         add(line, fixed[i]);
     }
+    if (options->root) {
+        add_folder(line, "root", options->root, ",readonly=on");
+    }
     if (options->share) {
-        char *path = double_commas(options->share);
-
-        add(line, "-fsdev");
-        strings_add(line, must_format("local,id=share,path=%s,security_model=none,multidevs=remap", path));
-        add(line, "-device");
-        add(line, "virtio-9p-pci,fsdev=share,mount_tag=share");
-        free(path);
+        add_folder(line, "share", options->share, "");
     }
     if (options->demo) { /* SeaBIOS runs the VGA's BIOS, which sets the text mode */
         add(line, "-vga");
@@ -220,12 +230,12 @@ static char *kernel_command_line(const struct boot_options *options)
     }
     char *window = size.ws_row && size.ws_col ? must_format(" rows=%u columns=%u", size.ws_row, size.ws_col)
                                               : must_copy("");
-    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
-                             stream_kind(2), window, options->share ? " share=1" : "",
-                             options->no_aslr ? " noaslr" : "", options->icount ? " icount=1" : "",
-                             options->demo ? " demo=" : "", options->demo ? options->demo : "",
-                             options->screenshot ? " pause=1" : "", options->append ? " " : "",
-                             options->append ? options->append : "");
+    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
+                             stream_kind(2), window, options->root ? " root=1" : "",
+                             options->share ? " share=1" : "", options->no_aslr ? " noaslr" : "",
+                             options->icount ? " icount=1" : "", options->demo ? " demo=" : "",
+                             options->demo ? options->demo : "", options->screenshot ? " pause=1" : "",
+                             options->append ? " " : "", options->append ? options->append : "");
 
     free(window);
     return line;

@@ -1,7 +1,7 @@
 /*
  * The file systems at the start, and the first process's standard streams.
  *
- *     /         tmpfs, unpacked from the initramfs
+ *     /         tmpfs, unpacked from the initramfs; with root=1 over a folder of the host, which is only read
  *     /proc     procfs
  *     /dev      devfs; /dev/shm: tmpfs
  *     /tmp      tmpfs
@@ -159,17 +159,35 @@ static int mount_share(void)
     return 0;
 }
 
+/* `memory`, which is consumed, is the root, or the upper side of it. */
+static int mount_root(struct vnode *memory)
+{
+    struct vnode *lower, *root;
+    int error;
+
+    if (boot_option_number("root", 0) == 0)
+        return vfs_mount(memory, "/", "tmpfs", "tmpfs");
+    error = p9fs_create("root", &lower);
+    if (error != 0) {
+        host_log("root: the host's folder cannot be reached: error %d", -error);
+        vnode_unref(memory);
+        return error;
+    }
+    error = overlay_over(memory, lower, &root);
+    return error != 0 ? error : vfs_mount(root, "/", "overlay", "root");
+}
+
 int vfs_init(const struct boot_info *info)
 {
-    struct vnode *root;
+    struct vnode *memory;
     int error = path_buffers_init();
 
     if (error == 0)
-        error = tmpfs_create(&root);
-    if (error == 0)
-        error = vfs_mount(root, "/", "tmpfs", "tmpfs");
+        error = tmpfs_create(&memory);
     if (error == 0 && info->initramfs_end.v > info->initramfs_start.v)
-        error = initramfs_unpack(root, info->initramfs_start, info->initramfs_end);
+        error = initramfs_unpack(memory, info->initramfs_start, info->initramfs_end);
+    if (error == 0)
+        error = mount_root(memory);
     if (error == 0)
         error = mount_new(procfs_create, "/proc", "proc");
     if (error == 0)

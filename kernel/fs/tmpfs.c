@@ -580,7 +580,7 @@ static int tmpfs_statfs(struct vnode *vnode, struct statfs64_info *out)
     out->free = out->blocks > counts.by_use[FRAME_SHARED] ? out->blocks - counts.by_use[FRAME_SHARED] : 0;
     if (out->free > counts.by_use[FRAME_FREE])
         out->free = counts.by_use[FRAME_FREE];
-    out->files = next_ino + out->free;
+    out->files = (next_ino & UINT32_MAX) + out->free;
     out->files_free = out->free;
     out->name_max = NAME_BYTES - 1;
     return 0;
@@ -622,6 +622,11 @@ void tmpfs_set_times(struct vnode *vnode, int64_t mtime_ns)
     struct tmpfs_node *node = node_of(vnode);
 
     node->atime_ns = node->mtime_ns = node->ctime_ns = mtime_ns;
+}
+
+void tmpfs_number_from(uint64_t ino)
+{
+    next_ino = ino;
 }
 
 void tmpfs_set_owner(struct vnode *vnode, uint32_t uid, uint32_t gid)

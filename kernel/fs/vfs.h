@@ -236,8 +236,9 @@ int files_install(struct files *files, struct file *file, int lowest,
 
 /* ---------------------------------------------------------------- file systems and devices */
 
-/* Builds / (from the initramfs), /proc, /dev, /tmp, /dev/shm, and /share when the command line says share=1.
- * 0 or -errno. Once, after vm_init(); by a task, because it may sleep. */
+/* Builds / (from the initramfs; with root=1 over a folder of the host), /proc, /dev, /tmp, /dev/shm, and
+ * /share when the command line says share=1. 0 or -errno. Once, after vm_init(); by a task, because it may
+ * sleep. */
 int vfs_init(const struct boot_info *info);
 /* Opens descriptors 0, 1 and 2 of the first process as `stdio=` says; the terminal, if one of them is it,
  * becomes its controlling terminal. */
@@ -245,6 +246,8 @@ int stdio_open(struct process *process);
 int tmpfs_create(struct vnode **root);
 /* Unpacks a newc cpio archive into `root`; page-aligned file data is used in place. */
 int initramfs_unpack(struct vnode *root, struct paddr start, struct paddr end);
+/* One root for a tmpfs over a file system that is only read; takes over both references. Once. */
+int overlay_over(struct vnode *upper, struct vnode *lower, struct vnode **root);
 int procfs_create(struct vnode **root);
 int devfs_create(struct vnode **root);
 int p9fs_create(const char *tag, struct vnode **root); /* kernel/dev/p9fs.c; -ENODEV: no such share */

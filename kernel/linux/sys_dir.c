@@ -603,21 +603,3 @@ long sys_readlink(uint64_t path, uint64_t buffer, int size)
 {
     return sys_readlinkat(AT_FDCWD, path, buffer, size);
 }
-
-/* ---------------------------------------------------------------- not offered */
-
-/* What is mounted is decided at the start. */
-long sys_mount(uint64_t source, uint64_t target, uint64_t type, uint64_t flags, uint64_t data)
-{
-    return -EPERM;
-}
-
-long sys_umount2(uint64_t target, int flags)
-{
-    return -EPERM;
-}
-
-long sys_getxattr(uint64_t path, uint64_t name, uint64_t value, size_t size)
-{
-    return -EOPNOTSUPP;
-}

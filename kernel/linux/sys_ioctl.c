@@ -59,18 +59,3 @@ long sys_ioctl(int fd, unsigned request, uint64_t argument)
     file_unref(file);
     return result;
 }
-
-long sys_socket(int family, int type, int protocol)
-{
-    return -EAFNOSUPPORT;
-}
-
-long sys_inotify_init(void)
-{
-    return -ENOSYS;
-}
-
-long sys_inotify_init1(int flags)
-{
-    return -ENOSYS;
-}

@@ -11,6 +11,7 @@
 /* Every number has an entry, so that entry.S only compares with the limit. */
 #pragma GCC diagnostic ignored "-Woverride-init"
 #define CALL(name) [__NR_##name] = (syscall_entry *)sys_##name
+#define SHARED(name, function) [__NR_##name] = (syscall_entry *)sys_##function
 
 syscall_entry *const syscall_table[SYSCALL_LIMIT] = {
     [0 ... SYSCALL_LIMIT - 1] = (syscall_entry *)syscall_unknown,
@@ -151,7 +152,6 @@ syscall_entry *const syscall_table[SYSCALL_LIMIT] = {
     CALL(setdomainname),
     CALL(gettid),
     CALL(readahead),
-    CALL(getxattr),
     CALL(tkill),
     CALL(time),
     CALL(futex),
@@ -226,6 +226,35 @@ syscall_entry *const syscall_table[SYSCALL_LIMIT] = {
     CALL(close_range),
     CALL(openat2),
     CALL(faccessat2),
+    CALL(socketpair),
+    SHARED(connect, on_socket),
+    SHARED(accept, on_socket),
+    SHARED(accept4, on_socket),
+    SHARED(sendto, on_socket),
+    SHARED(recvfrom, on_socket),
+    SHARED(sendmsg, on_socket),
+    SHARED(recvmsg, on_socket),
+    SHARED(sendmmsg, on_socket),
+    SHARED(recvmmsg, on_socket),
+    SHARED(shutdown, on_socket),
+    SHARED(bind, on_socket),
+    SHARED(listen, on_socket),
+    SHARED(getsockname, on_socket),
+    SHARED(getpeername, on_socket),
+    SHARED(setsockopt, on_socket),
+    SHARED(getsockopt, on_socket),
+    SHARED(getxattr, xattr_of_path),
+    SHARED(lgetxattr, xattr_of_link),
+    SHARED(fgetxattr, xattr_of_file),
+    SHARED(setxattr, xattr_of_path),
+    SHARED(lsetxattr, xattr_of_link),
+    SHARED(fsetxattr, xattr_of_file),
+    SHARED(listxattr, xattr_of_path),
+    SHARED(llistxattr, xattr_of_link),
+    SHARED(flistxattr, xattr_of_file),
+    SHARED(removexattr, xattr_of_path),
+    SHARED(lremovexattr, xattr_of_link),
+    SHARED(fremovexattr, xattr_of_file),
 };
 
 static uint32_t unknown_calls[SYSCALL_LIMIT + 1]; /* the last: numbers beyond the table */

@@ -99,9 +99,6 @@ long sys_symlink(uint64_t target, uint64_t path);
 long sys_symlinkat(uint64_t target, int dir, uint64_t path);
 long sys_readlink(uint64_t path, uint64_t buffer, int size);
 long sys_readlinkat(int dir, uint64_t path, uint64_t buffer, int size);
-long sys_mount(uint64_t source, uint64_t target, uint64_t type, uint64_t flags, uint64_t data);
-long sys_umount2(uint64_t target, int flags);
-long sys_getxattr(uint64_t path, uint64_t name, uint64_t value, size_t size); /* and l-, f-, set-, list-... */
 
 /* sys_poll.c */
 long sys_poll(uint64_t fds, unsigned count, int timeout_ms);
@@ -117,9 +114,16 @@ long sys_epoll_pwait(int epoll, uint64_t events, int count, int timeout_ms, uint
 /* sys_ioctl.c */
 long sys_ioctl(int fd, unsigned request, uint64_t argument);
 
-/* Not there: say so with the right error (sys_ioctl.c). */
-long sys_socket(int family, int type, int protocol); /* -EAFNOSUPPORT */
-long sys_inotify_init(void);                         /* -ENOSYS */
+/* sys_absent.c: what is not there, with the right error */
+long sys_mount(uint64_t source, uint64_t target, uint64_t type, uint64_t flags, uint64_t data);
+long sys_umount2(uint64_t target, int flags);
+long sys_inotify_init(void);
 long sys_inotify_init1(int flags);
+long sys_socket(int family, int type, int protocol);
+long sys_socketpair(int family, int type, int protocol, uint64_t pair);
+long sys_on_socket(int fd); /* every call on a socket */
+long sys_xattr_of_path(uint64_t path);
+long sys_xattr_of_link(uint64_t path);
+long sys_xattr_of_file(int fd);
 
 #endif
