@@ -23,6 +23,13 @@ static void sim_specs(struct sim_request *request, struct option_spec specs[SPEC
         {"--seed", OPTION_NUMBER, &request->seed, "N", "of what is random; default 1"},
         {"--costs", OPTION_TEXT, &request->costs_text, "LIST",
          "of the modelled time; default reference=100ns,read=100us,write=100us"},
+        {"--curve", OPTION_FLAG, &request->curve, NULL,
+         "the miss ratio at every size: exact for lru and opt, by sampling for others"},
+        {"--sample", OPTION_TEXT, &request->sample, "PART",
+         "the smallest part of the pages that is sampled: 1/8; default: about 4096 pages"},
+        {"--seeds", OPTION_NUMBER, &request->seeds, "N",
+         "samples, from which the error is estimated; default 5"},
+        {"--svg", OPTION_TEXT, &request->svg, "FILE", "write the picture there"},
         {"--jobs", OPTION_NUMBER, &request->threads, "N", "threads; default: one a processor"},
         {"--db", OPTION_TEXT, &request->database, "FILE",
          "where results are kept, or none; default ~/.cache/quire/results.sqlite"},
@@ -51,18 +58,19 @@ void cmd_sim_help(void)
     options_print(specs);
     printf("\n"
            "  quire sim cc1.qtrace --policy all --memory 1M,4M,16M\n"
+           "  quire sim cc1.qtrace --curve --policy lru,opt,clock --svg curve.svg\n"
            "  echo 1 2 3 4 1 2 5 1 2 3 4 5 | quire sim - --policy fifo --frames 3,4\n");
 }
 
 int cmd_sim(int argc, char **argv)
 {
-    struct sim_request request = {.seed = 1, .columns = 80};
+    struct sim_request request = {.seed = 1, .seeds = 5};
     struct option_spec specs[SPECS];
     int status = EXIT_USAGE;
 
     sim_specs(&request, specs);
     if (options_parse_mixed("sim", specs, argc, argv, &request.words) && sim_request_check(&request))
-        status = sim_table(&request);
+        status = request.curve ? sim_curve(&request) : sim_table(&request);
     sim_request_free(&request);
     return status;
 }

@@ -1,5 +1,5 @@
 /*
- * What the modes of `quire sim` share in writing: numbers, JSON, CSV, errors.
+ * What the modes of `quire sim` share in writing: numbers, JSON, CSV, pictures.
  */
 #include <errno.h>
 #include <math.h>
@@ -7,12 +7,6 @@
 #include <string.h>
 
 #include "cli/sim.h"
-
-int sim_fail(const struct trace_error *error)
-{
-    say("sim: %s", error->text);
-    return EXIT_USAGE;
-}
 
 int sim_finish_output(void)
 {
@@ -38,6 +32,27 @@ int sim_print_json(json_t *root)
 json_t *sim_json_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *sim_json_count(double value)
+{
+    return value == floor(value) && fabs(value) < 9e15 ? json_integer((json_int_t)value)
+                                                       : sim_json_number(value);
+}
+
+bool sim_write_svg(const char *path, const struct picture *picture)
+{
+    FILE *file = fopen(path, "w");
+    bool done = file != NULL;
+
+    if (file) {
+        picture_svg(picture, file);
+        done = !ferror(file);
+        done = fclose(file) == 0 && done;
+    }
+    if (!done)
+        say("sim: --svg: %s: %s", path, strerror(errno));
+    return done;
 }
 
 void sim_csv_text(const char *text)

@@ -1,15 +1,19 @@
 /*
- * Checks what `quire sim` was asked for, and works it out: policies with their options, sizes, traces.
+ * Checks what `quire sim` was asked for, and works it out: policies with their options, sizes, costs.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cli/sim.h"
+#include "sim/curves.h"
+#include "sim/sample.h"
 #include "sim/team.h"
 
-enum { STANDARD_PAGE = 4096, LEAST_PAGE = 1 << 10, MOST_PAGE = 1 << 30 };
+enum { LEAST_PAGE = 1 << 10, MOST_PAGE = 1 << 30, STANDARD_COLUMNS = 80 };
 
 /* The name with every option, in the order of the policy's table: "clock:load=set". */
 static char *full_name(const struct sim_policy *policy)
@@ -226,41 +230,26 @@ double sim_seconds(const struct sim_costs *costs, const struct policy_tally *tal
            1e9;
 }
 
-static bool is_read_once(const char *path)
+/* "1/8" or "0.125": rounded down to a power of two. */
+static bool check_sample(struct sim_request *request)
 {
-    struct stat status;
+    const char *text = request->sample;
+    double part, below = 1;
+    char *end;
 
-    return strcmp(path, "-") == 0 || (stat(path, &status) == 0 && !S_ISREG(status.st_mode) &&
-                                      !S_ISBLK(status.st_mode) && !S_ISDIR(status.st_mode));
-}
-
-/* Opens each trace, for the size of its pages and so that what is wrong is known at once. */
-static bool check_traces(struct sim_request *request)
-{
-    request->traces = must_alloc((request->words.count + 1) * sizeof(*request->traces));
-    for (size_t i = 0; i < request->words.count; i++) {
-        struct sim_trace *trace = &request->traces[request->trace_count++];
-        struct trace_error error;
-        struct trace_info info;
-        struct trace *reader;
-
-        *trace = (struct sim_trace){.path = request->words.items[i],
-                                    .page_bytes = request->page_size ? request->page_size : STANDARD_PAGE};
-        trace->read_once = is_read_once(trace->path);
-        if (trace->read_once)
-            continue;
-        reader = trace_open(trace->path, &request->options, &error);
-        if (!reader) {
-            sim_fail(&error);
-            return false;
-        }
-        trace_get_info(reader, &info);
-        trace->page_bytes = info.page_bytes ? info.page_bytes : trace->page_bytes;
-        trace_close(reader);
+    request->sample_shift = CURVES_SHIFT_BY_PAGES;
+    if (!text)
+        return true;
+    part = strtod(text, &end);
+    if (end > text && *end == '/')
+        below = strtod(end + 1, &end);
+    part /= below;
+    if (*end != '\0' || !(part >= 1.0 / (1 << SAMPLE_SHIFTS)) || part > 1) {
+        say("sim: --sample: expected a part such as 1/8, at least 1/%d, got '%s'", 1 << SAMPLE_SHIFTS, text);
+        return false;
     }
-    if (request->trace_count == 0)
-        say("sim: expected the name of a trace, or - for standard input");
-    return request->trace_count > 0;
+    request->sample_shift = (unsigned)ceil(-log2(part));
+    return true;
 }
 
 static bool check_modes(struct sim_request *request)
@@ -275,17 +264,33 @@ static bool check_modes(struct sim_request *request)
     }
     if (request->threads == 0)
         request->threads = team_processors();
-    if (request->size_count == 0) {
+    if (request->seeds < 2 || request->seeds > CURVES_MOST_SEEDS) {
+        say("sim: --seeds: expected a number from 2 to %d, got %llu", CURVES_MOST_SEEDS,
+            (unsigned long long)request->seeds);
+        return false;
+    }
+    if (request->size_count == 0 && !request->curve && !request->working_set) {
         say("sim: expected --memory or --frames with sizes of memory");
         return false;
     }
     return true;
 }
 
+/* Of the terminal, for pictures and tables. */
+static void find_columns(struct sim_request *request)
+{
+    struct winsize size;
+
+    request->columns = STANDARD_COLUMNS;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= STANDARD_COLUMNS)
+        request->columns = size.ws_col;
+}
+
 bool sim_request_check(struct sim_request *request)
 {
+    find_columns(request);
     return check_policies(request) && check_sizes(request) && check_page_size(request) &&
-           check_costs(request) && check_modes(request) && check_traces(request);
+           check_costs(request) && check_modes(request) && check_sample(request) && sim_traces_open(request);
 }
 
 void sim_request_free(struct sim_request *request)
@@ -294,9 +299,9 @@ void sim_request_free(struct sim_request *request)
         free(request->policies[i].text);
         free(request->policies[i].full);
     }
+    sim_traces_close(request);
     free(request->policies);
     free(request->sizes);
-    free(request->traces);
     strings_free(&request->words);
     strings_free(&request->policy_words);
     strings_free(&request->memory_words);

@@ -66,7 +66,7 @@ static bool open_results(const struct sim_request *request, struct results **res
     *results = NULL;
     if (request->database) {
         if (strcmp(request->database, "none") != 0 && !(*results = results_open(request->database, &error)))
-            return sim_fail(&error) == 0;
+            return sim_fail(request, &error) == 0;
         return true;
     }
     path = results_standard_path();
@@ -98,7 +98,7 @@ static json_t *json_run(const struct sim_request *request, const struct sweep_ru
 
     return json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:o}", "trace",
-        request->traces[run->trace].path, "policy", policy->text, "frames", (json_int_t)run->run.frames,
+        request->traces[run->trace].name, "policy", policy->text, "frames", (json_int_t)run->run.frames,
         "memory", (json_int_t)((uint64_t)run->run.frames * run->page_bytes), "page_size",
         (json_int_t)run->page_bytes, "references", (json_int_t)tally->references, "writes",
         (json_int_t)run->value.writes, "pages", (json_int_t)run->value.pages, "faults",
@@ -128,7 +128,7 @@ static int print_csv(const struct table *table)
         const struct sweep_run *run = &table->runs[i];
         const struct policy_tally *tally = &run->value.tally;
 
-        sim_csv_text(request->traces[run->trace].path);
+        sim_csv_text(request->traces[run->trace].name);
         putchar(',');
         sim_csv_text(request->policies[i % request->policy_count].text);
         printf(",%u,%llu,%llu,%llu,%llu,%u,%llu,%.12g,%llu,%llu,%.12g\n", run->run.frames,
@@ -146,7 +146,7 @@ static void print_trace_line(const struct table *table, size_t trace)
     char references[32], writes[32], pages[32], page[32], all[32];
 
     printf("%s%s: %s references (%s writes) to %s pages of %s, %s\n", trace ? "\n" : "",
-           table->request->traces[trace].path, sim_count(references, run->value.tally.references),
+           table->request->traces[trace].name, sim_count(references, run->value.tally.references),
            sim_count(writes, run->value.writes), sim_count(pages, run->value.pages),
            sim_bytes(page, run->page_bytes), sim_bytes(all, run->value.pages * run->page_bytes));
 }
@@ -198,7 +198,7 @@ static bool check_page_sizes(const struct table *table)
         if (request->memory_words.count > 0 && table->runs[i].page_bytes != assumed) {
             say("sim: %s: its pages have %llu bytes, not %llu; say --page-size, or --frames instead of "
                 "--memory",
-                request->traces[table->runs[i].trace].path, (unsigned long long)table->runs[i].page_bytes,
+                request->traces[table->runs[i].trace].name, (unsigned long long)table->runs[i].page_bytes,
                 (unsigned long long)assumed);
             return false;
         }
@@ -228,7 +228,7 @@ static int table_do(struct table *table)
     done = sweep_do(&table->sweep, &error);
     progress_end(&table->progress);
     if (!done)
-        return sim_fail(&error);
+        return sim_fail(request, &error);
     if (!check_page_sizes(table))
         return EXIT_USAGE;
     say_kept(table);
@@ -243,7 +243,7 @@ int sim_table(const struct sim_request *request)
 
     table.traces = must_alloc((request->trace_count + 1) * sizeof(*table.traces));
     for (size_t i = 0; i < request->trace_count; i++)
-        table.traces[i] = (struct sweep_trace){request->traces[i].path, request->traces[i].path,
+        table.traces[i] = (struct sweep_trace){request->traces[i].path, request->traces[i].name,
                                                request->traces[i].read_once};
     table.runs = must_alloc((count + 1) * sizeof(*table.runs));
     table.sweep = (struct sweep){.traces = table.traces,

@@ -268,7 +268,12 @@ size_t curves_grid(uint32_t pages, uint32_t *sizes, size_t most)
 {
     size_t count = 0;
 
-    for (int step = GRID_OCTAVES * GRID_A_DOUBLING; step >= 0 && count < most; step--) {
+    if (pages <= most)
+        while (count < pages) {
+            sizes[count] = (uint32_t)count + 1;
+            count++;
+        }
+    for (int step = GRID_OCTAVES * GRID_A_DOUBLING; pages > most && step >= 0 && count < most; step--) {
         double part = pow(2, -(double)step / GRID_A_DOUBLING);
         uint32_t size = (uint32_t)(pages * part + 0.5);
 

@@ -86,7 +86,7 @@ static struct results_key run_key(const struct plan *plan, const struct sweep_ru
     return key;
 }
 
-/* Sorts the runs out: those that are kept, and in order[] those that are to be done. */
+/* Which of the trace's runs are kept? */
 static bool find_kept(struct plan *plan, size_t trace, struct trace_error *error)
 {
     struct sweep *sweep = plan->sweep;
@@ -102,10 +102,22 @@ static bool find_kept(struct plan *plan, size_t trace, struct trace_error *error
             return false;
         run->done = run->kept;
         run->page_bytes = plan->known[trace].info.page_bytes;
-        if (!run->done)
-            plan->order[plan->order_count++] = i;
     }
     return true;
+}
+
+/* The trace's runs that are to be done go into order[]: first those that need the future, so that few batches
+ * have the work of finding it, then what else takes long. */
+static void order_runs(struct plan *plan, size_t trace)
+{
+    static const enum policy_needs needs[] = {POLICY_FUTURE, POLICY_EVERY_REFERENCE, POLICY_BITS};
+    const struct sweep *sweep = plan->sweep;
+
+    for (size_t kind = 0; kind < sizeof(needs) / sizeof(needs[0]); kind++)
+        for (size_t i = 0; i < sweep->run_count; i++)
+            if (sweep->runs[i].trace == trace && !sweep->runs[i].done &&
+                sweep->runs[i].run.type->needs == needs[kind])
+                plan->order[plan->order_count++] = i;
 }
 
 static double run_cost(const struct sweep_run *run)
@@ -349,6 +361,8 @@ bool sweep_do(struct sweep *sweep, struct trace_error *error)
     }
     for (size_t trace = 0; done && trace < sweep->trace_count; trace++)
         done = trace_look(&plan, trace, error) && find_kept(&plan, trace, error);
+    for (size_t trace = 0; done && trace < sweep->trace_count; trace++)
+        order_runs(&plan, trace);
     if (done) {
         make_batches(&plan);
         done = team_run(sweep->threads, plan.batch_count, batch_do, &plan, error);
