@@ -29,6 +29,12 @@ static void sim_specs(struct sim_request *request, struct option_spec specs[SPEC
          "the smallest part of the pages that is sampled: 1/8; default: about 4096 pages"},
         {"--seeds", OPTION_NUMBER, &request->seeds, "N",
          "samples, from which the error is estimated; default 5"},
+        {"--working-set", OPTION_FLAG, &request->working_set, NULL,
+         "W(t, tau), its mean, and the memory that keeps faults under --fault-rate"},
+        {"--tau", OPTION_COMMAS, &request->tau_words, "LIST",
+         "windows in references, at most 8; default 1000,10000,100000,1000000"},
+        {"--fault-rate", OPTION_TEXT, &request->fault_rate, "RATE",
+         "faults a reference, as 0.001 or 0.1%; default 0.001"},
         {"--svg", OPTION_TEXT, &request->svg, "FILE", "write the picture there"},
         {"--jobs", OPTION_NUMBER, &request->threads, "N", "threads; default: one a processor"},
         {"--db", OPTION_TEXT, &request->database, "FILE",
@@ -70,7 +76,9 @@ int cmd_sim(int argc, char **argv)
 
     sim_specs(&request, specs);
     if (options_parse_mixed("sim", specs, argc, argv, &request.words) && sim_request_check(&request))
-        status = request.curve ? sim_curve(&request) : sim_table(&request);
+        status = request.working_set ? sim_working_set(&request)
+                 : request.curve     ? sim_curve(&request)
+                                     : sim_table(&request);
     sim_request_free(&request);
     return status;
 }

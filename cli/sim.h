@@ -14,6 +14,7 @@
 #include "cli/picture.h"
 #include "quire/policy.h"
 #include "sim/trace.h"
+#include "sim/working_set.h"
 
 struct sim_policy {
     char *text; /* as the user wrote it */
@@ -57,6 +58,9 @@ struct sim_request {
     struct sim_size *sizes;
     size_t size_count;
     struct sim_costs costs;
+    uint64_t taus[WORKING_SET_TAUS];
+    size_t tau_count;
+    double most_faults;    /* a reference, which memory is to be found for */
     unsigned sample_shift; /* the smallest sample is 2^-sample_shift, or CURVES_SHIFT_BY_PAGES */
 };
 
@@ -76,6 +80,7 @@ double sim_seconds(const struct sim_costs *costs, const struct policy_tally *tal
 /* Modes. Each returns the exit status. */
 int sim_table(const struct sim_request *request);
 int sim_curve(const struct sim_request *request);
+int sim_working_set(const struct sim_request *request);
 
 /* What the modes share. Prints the error; EXIT_USAGE. */
 int sim_fail(const struct sim_request *request, const struct trace_error *error);

@@ -258,6 +258,18 @@ static bool check_modes(struct sim_request *request)
         say("sim: --csv: expected one of --json and --csv");
         return false;
     }
+    if (request->curve && request->working_set) {
+        say("sim: --working-set: expected one of --curve and --working-set");
+        return false;
+    }
+    if (request->svg && !request->curve && !request->working_set) {
+        say("sim: --svg: expected --curve or --working-set, of which there is a picture");
+        return false;
+    }
+    if (request->svg && request->words.count > 1) {
+        say("sim: --svg: expected one trace for a picture, got %zu", request->words.count);
+        return false;
+    }
     if (request->threads > TEAM_THREADS) {
         say("sim: --jobs: expected at most %d, got %llu", TEAM_THREADS, (unsigned long long)request->threads);
         return false;
@@ -276,6 +288,44 @@ static bool check_modes(struct sim_request *request)
     return true;
 }
 
+static bool check_taus(struct sim_request *request)
+{
+    static const uint64_t standard[] = {1000, 10000, 100000, 1000000};
+
+    for (; request->tau_count < request->tau_words.count; request->tau_count++) {
+        const char *text = request->tau_words.items[request->tau_count];
+
+        if (request->tau_count == WORKING_SET_TAUS ||
+            !parse_number(text, &request->taus[request->tau_count]) ||
+            request->taus[request->tau_count] == 0) {
+            say("sim: --tau: expected up to %d numbers of references, got '%s'", WORKING_SET_TAUS, text);
+            return false;
+        }
+    }
+    if (request->tau_count == 0) {
+        request->tau_count = sizeof(standard) / sizeof(standard[0]);
+        memcpy(request->taus, standard, sizeof(standard));
+    }
+    return true;
+}
+
+/* "0.001" or "0.1%". */
+static bool check_fault_rate(struct sim_request *request)
+{
+    const char *text = request->fault_rate ? request->fault_rate : "0.001";
+    char *end;
+
+    request->most_faults = strtod(text, &end);
+    if (end > text && strcmp(end, "%") == 0) {
+        request->most_faults /= 100;
+        end++;
+    }
+    if (*end == '\0' && request->most_faults > 0 && request->most_faults <= 1)
+        return true;
+    say("sim: --fault-rate: expected faults a reference, such as 0.001 or 0.1%%, got '%s'", text);
+    return false;
+}
+
 /* Of the terminal, for pictures and tables. */
 static void find_columns(struct sim_request *request)
 {
@@ -290,7 +340,8 @@ bool sim_request_check(struct sim_request *request)
 {
     find_columns(request);
     return check_policies(request) && check_sizes(request) && check_page_size(request) &&
-           check_costs(request) && check_modes(request) && check_sample(request) && sim_traces_open(request);
+           check_costs(request) && check_modes(request) && check_sample(request) && check_taus(request) &&
+           check_fault_rate(request) && sim_traces_open(request);
 }
 
 void sim_request_free(struct sim_request *request)
