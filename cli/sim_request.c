@@ -126,8 +126,12 @@ static bool check_policies(struct sim_request *request)
     return good && (words->count > 0 || check_policy(request, "lru"));
 }
 
+/* Each size once. */
 static void add_size(struct sim_request *request, struct sim_size size)
 {
+    for (size_t i = 0; i < request->size_count; i++)
+        if (request->sizes[i].bytes == size.bytes && request->sizes[i].frames == size.frames)
+            return;
     request->sizes = must_realloc(request->sizes, (request->size_count + 1) * sizeof(*request->sizes));
     request->sizes[request->size_count++] = size;
 }
@@ -178,6 +182,20 @@ static bool check_page_size(struct sim_request *request)
     }
     request->options.page_bytes = size;
     return true;
+}
+
+static bool check_format(struct sim_request *request)
+{
+    static const char *const names[] = {
+        [TRACE_QUIRE] = "quire",   [TRACE_TEXT] = "text",     [TRACE_RAW64] = "raw64",
+        [TRACE_LACKEY] = "lackey", [TRACE_ORACLE] = "oracle", [TRACE_CSV] = "csv"};
+
+    for (unsigned i = TRACE_QUIRE; request->format && i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(request->format, names[i]) == 0)
+            request->options.format = (enum trace_format)i;
+    if (request->format && request->options.format == TRACE_GUESS)
+        say("sim: --format: expected quire, text, raw64, lackey, oracle or csv, got '%s'", request->format);
+    return !request->format || request->options.format != TRACE_GUESS;
 }
 
 static bool parse_cost(const char *text, size_t length, double *nanoseconds)
@@ -340,8 +358,8 @@ bool sim_request_check(struct sim_request *request)
 {
     find_columns(request);
     return check_policies(request) && check_sizes(request) && check_page_size(request) &&
-           check_costs(request) && check_modes(request) && check_sample(request) && check_taus(request) &&
-           check_fault_rate(request) && sim_traces_open(request);
+           check_format(request) && check_costs(request) && check_modes(request) && check_sample(request) &&
+           check_taus(request) && check_fault_rate(request) && sim_traces_open(request);
 }
 
 void sim_request_free(struct sim_request *request)

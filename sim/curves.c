@@ -10,25 +10,27 @@
 #include "sim/curves.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sim/curve.h"
+#include "sim/feed.h"
 #include "sim/sample.h"
 #include "sim/stack.h"
-#include "sim/team.h"
 
 enum { GRID = 48, GRID_OCTAVES = 9, GRID_A_DOUBLING = 4, SAMPLED_PAGES = 4096 };
 
-/* What the jobs take, for the progress. */
-enum { WEIGHT_LRU = 1, WEIGHT_OPT = 8, WEIGHT_SAMPLE = 4 };
+/* What of the progress is the first pass. */
+#define FIRST_PART 0.05
 
-/* A job: OPT (`sampled` is NULL), or a policy with one of the seeds. */
-struct job {
-    struct curves_line *sampled;
+/* A lane: OPT (`line` is NULL), or a policy with one of the seeds. */
+struct lane {
+    struct curves_line *line;
     unsigned seed;
-    double weight, part;
+    struct stack_opt *opt;
+    struct sampler *sampler;
+    uint32_t *sizes; /* indices of those that the sampler has */
+    size_t size_count;
 };
 
 struct survey {
@@ -38,10 +40,11 @@ struct survey {
     const uint32_t *sizes;
     size_t size_count;
     unsigned most_shift;
-    struct job *jobs;
-    size_t job_count;
+    struct lane *lanes;
+    size_t lane_count;
     struct policy_tally *tallies; /* by line, seed, size */
-    pthread_mutex_t lock;
+    uint32_t *depths;             /* of a block: of the one lane that has a stack */
+    struct stack_lru *stack;
 };
 
 static bool is_lru(const struct curves_line *line)
@@ -54,119 +57,74 @@ static bool is_opt(const struct curves_line *line)
     return line->run.type->needs == POLICY_FUTURE;
 }
 
-static void tell_progress(struct survey *survey, struct job *job, double part)
+static bool lru_block(void *context, const struct policy_block *block, uint32_t pages,
+                      struct trace_error *error)
 {
-    double done = 0, all = 0;
+    struct survey *survey = context;
 
-    if (!survey->curves->progress || part < 0)
-        return;
-    pthread_mutex_lock(&survey->lock);
-    job->part = part;
-    for (size_t i = 0; i < survey->job_count; i++) {
-        done += survey->jobs[i].part * survey->jobs[i].weight;
-        all += survey->jobs[i].weight;
-    }
-    survey->curves->progress(survey->curves->context, done / all);
-    pthread_mutex_unlock(&survey->lock);
+    return (stack_lru_block(survey->stack, block, pages, survey->depths) &&
+            curve_block(&survey->lru, block, pages, survey->depths)) ||
+           pass_no_memory(survey->curves->path, error);
 }
 
-/* A pass through one of the stacks. */
-struct stack_pass {
-    struct survey *survey;
-    struct job *job;
-    struct stack_lru *lru;
-    struct stack_opt *opt; /* one of the two */
-    struct curve *curve;
-    uint32_t depths[TRACE_BLOCK];
-};
-
-static bool stack_pass_block(void *context, const struct policy_block *block, uint32_t pages,
-                             struct trace_error *error)
+static void first_progress(void *context, double part)
 {
-    struct stack_pass *pass = context;
-    bool done = pass->lru ? stack_lru_block(pass->lru, block, pages, pass->depths)
-                          : stack_opt_block(pass->opt, block, pages, pass->depths);
+    struct survey *survey = context;
 
-    return (done && curve_block(pass->curve, block, pages, pass->depths)) ||
-           pass_no_memory(pass->survey->curves->path, error);
+    if (survey->curves->progress && part >= 0)
+        survey->curves->progress(survey->curves->context, part * FIRST_PART);
 }
 
-static void stack_pass_progress(void *context, double part)
+static bool do_lru(struct survey *survey, struct trace_error *error)
 {
-    struct stack_pass *pass = context;
+    struct pass pass = {.path = survey->curves->path,
+                        .options = survey->curves->options,
+                        .block = lru_block,
+                        .progress = first_progress,
+                        .context = survey};
 
-    tell_progress(pass->survey, pass->job, part);
-}
-
-static struct pass pass_of(const struct survey *survey, void *context)
-{
-    return (struct pass){
-        .path = survey->curves->path, .options = survey->curves->options, .context = context};
-}
-
-static bool do_lru(struct survey *survey, struct job *job, struct trace_error *error)
-{
-    struct stack_pass *work = calloc(1, sizeof(*work));
-    struct pass pass = pass_of(survey, work);
-    bool done;
-
-    pass.block = stack_pass_block;
-    pass.progress = stack_pass_progress;
-    if (work)
-        *work = (struct stack_pass){
-            .survey = survey, .job = job, .lru = stack_lru_create(), .curve = &survey->lru};
-    done = work && work->lru ? pass_run(&pass, &survey->curves->totals, error)
-                             : pass_no_memory(survey->curves->path, error);
-    for (uint32_t page = 0; done && page < survey->lru.pages; page++)
-        curve_leave(&survey->lru, page, stack_lru_depth(work->lru, page));
+    survey->stack = stack_lru_create();
+    survey->depths = malloc(TRACE_BLOCK * sizeof(*survey->depths));
+    if (!survey->stack || !survey->depths)
+        return pass_no_memory(survey->curves->path, error);
+    if (!pass_run(&pass, &survey->curves->totals, error))
+        return false;
+    for (uint32_t page = 0; page < survey->lru.pages; page++)
+        curve_leave(&survey->lru, page, stack_lru_depth(survey->stack, page));
     curve_finish(&survey->lru);
-    if (work)
-        stack_lru_destroy(work->lru);
-    free(work);
-    return done;
+    return true;
 }
 
-static bool do_opt(struct survey *survey, struct job *job, struct trace_error *error)
+/* OPT's lane takes a chunk in pieces of the size that `depths` has. */
+static bool opt_block(struct survey *survey, struct lane *lane, struct policy_block block, uint32_t pages)
 {
-    struct stack_pass *work = calloc(1, sizeof(*work));
-    struct pass pass = pass_of(survey, work);
-    struct pass_totals totals;
-    bool done;
-
-    pass.future = true;
-    pass.block = stack_pass_block;
-    pass.progress = stack_pass_progress;
-    if (work)
-        *work = (struct stack_pass){
-            .survey = survey, .job = job, .opt = stack_opt_create(), .curve = &survey->opt};
-    done = work && work->opt ? pass_run(&pass, &totals, error) : pass_no_memory(survey->curves->path, error);
-    curve_finish(&survey->opt);
-    if (work)
-        stack_opt_destroy(work->opt);
-    free(work);
-    return done;
+    for (size_t left = block.count; left > 0; left -= block.count) {
+        block.count = left < TRACE_BLOCK ? left : TRACE_BLOCK;
+        if (!stack_opt_block(lane->opt, &block, pages, survey->depths) ||
+            !curve_block(&survey->opt, &block, pages, survey->depths))
+            return false;
+        block.references += block.count;
+        block.distances += block.count;
+    }
+    return true;
 }
 
-/* A pass with a sample. */
-struct sample_pass {
-    struct survey *survey;
-    struct job *job;
-    struct sampler *sampler;
-};
-
-static bool sample_pass_block(void *context, const struct policy_block *block, uint32_t pages,
-                              struct trace_error *error)
+static bool lane_block(void *context, size_t index, const struct policy_block *block, uint32_t pages,
+                       struct trace_error *error)
 {
-    struct sample_pass *pass = context;
+    struct survey *survey = context;
+    struct lane *lane = &survey->lanes[index];
 
-    return sampler_block(pass->sampler, block) || pass_no_memory(pass->survey->curves->path, error);
+    return (lane->line ? sampler_block(lane->sampler, block) : opt_block(survey, lane, *block, pages)) ||
+           pass_no_memory(survey->curves->path, error);
 }
 
-static void sample_pass_progress(void *context, double part)
+static void second_progress(void *context, double part)
 {
-    struct sample_pass *pass = context;
+    struct survey *survey = context;
 
-    tell_progress(pass->survey, pass->job, part);
+    if (survey->curves->progress)
+        survey->curves->progress(survey->curves->context, FIRST_PART + part * (1 - FIRST_PART));
 }
 
 static struct policy_tally *tally_at(const struct survey *survey, const struct curves_line *line,
@@ -177,60 +135,69 @@ static struct policy_tally *tally_at(const struct survey *survey, const struct c
     return &survey->tallies[(index * survey->curves->seeds + seed) * survey->size_count + size];
 }
 
-/* The sizes that a job takes: what is simulated whole needs no second seed. */
-static size_t job_runs(const struct survey *survey, const struct job *job, struct engine_run *runs,
-                       unsigned *shifts, size_t *sizes)
+/* The lane's sampler, for its sizes: what is simulated whole needs no second seed. */
+static bool lane_sampler(struct survey *survey, struct lane *lane)
 {
-    size_t count = 0;
+    struct engine_run *runs = calloc(survey->size_count, sizeof(*runs));
+    unsigned *shifts = calloc(survey->size_count, sizeof(*shifts));
 
-    for (size_t i = 0; i < survey->size_count; i++) {
+    lane->sizes = calloc(survey->size_count, sizeof(*lane->sizes));
+    for (uint32_t i = 0; runs && shifts && lane->sizes && i < survey->size_count; i++) {
         unsigned shift = sample_shift(survey->sizes[i], survey->most_shift);
 
-        if (shift == 0 && job->seed > 0)
+        if (shift == 0 && lane->seed > 0)
             continue;
-        runs[count] = job->sampled->run;
-        runs[count].frames = survey->sizes[i];
-        shifts[count] = shift;
-        sizes[count++] = i;
+        runs[lane->size_count] = lane->line->run;
+        runs[lane->size_count].frames = survey->sizes[i];
+        shifts[lane->size_count] = shift;
+        lane->sizes[lane->size_count++] = i;
     }
-    return count;
-}
-
-static bool do_sample(struct survey *survey, struct job *job, struct trace_error *error)
-{
-    size_t most = survey->size_count, count;
-    struct engine_run *runs = calloc(most, sizeof(*runs));
-    unsigned *shifts = calloc(most, sizeof(*shifts));
-    size_t *sizes = calloc(most, sizeof(*sizes));
-    struct sample_pass work = {.survey = survey, .job = job};
-    struct pass pass = pass_of(survey, &work);
-    struct pass_totals totals;
-    bool done = runs && shifts && sizes;
-
-    pass.block = sample_pass_block;
-    pass.progress = sample_pass_progress;
-    if (done) {
-        count = job_runs(survey, job, runs, shifts, sizes);
-        work.sampler = sampler_create(runs, shifts, count, job->seed, survey->lru.pages);
-        done = work.sampler && pass_run(&pass, &totals, error);
-        for (size_t i = 0; done && i < count; i++)
-            sampler_tally(work.sampler, i, tally_at(survey, job->sampled, job->seed, sizes[i]));
-    }
-    if (!work.sampler)
-        pass_no_memory(survey->curves->path, error);
-    sampler_destroy(work.sampler);
+    if (runs && shifts && lane->sizes)
+        lane->sampler = sampler_create(runs, shifts, lane->size_count, lane->seed, survey->lru.pages);
     free(runs);
     free(shifts);
-    free(sizes);
-    return done;
+    return lane->sampler != NULL;
 }
 
-static bool job_do(void *context, size_t index, struct trace_error *error)
+static bool lane_start(struct survey *survey, struct lane *lane)
 {
-    struct survey *survey = context;
-    struct job *job = &survey->jobs[index + 1];
+    if (lane->line)
+        return lane_sampler(survey, lane);
+    lane->opt = stack_opt_create();
+    return lane->opt != NULL;
+}
 
-    return job->sampled ? do_sample(survey, job, error) : do_opt(survey, job, error);
+static void lane_finish(struct survey *survey, const struct lane *lane)
+{
+    for (size_t i = 0; i < lane->size_count; i++)
+        sampler_tally(lane->sampler, i, tally_at(survey, lane->line, lane->seed, lane->sizes[i]));
+}
+
+/* The second pass, for everything but LRU. */
+static bool do_lanes(struct survey *survey, struct trace_error *error)
+{
+    struct feed feed = {.path = survey->curves->path,
+                        .options = survey->curves->options,
+                        .lanes = survey->lane_count,
+                        .threads = survey->curves->threads,
+                        .block = lane_block,
+                        .progress = second_progress,
+                        .context = survey};
+    struct pass_totals totals;
+
+    if (survey->lane_count == 0)
+        return true;
+    for (size_t i = 0; i < survey->lane_count; i++) {
+        feed.future |= !survey->lanes[i].line;
+        if (!lane_start(survey, &survey->lanes[i]))
+            return pass_no_memory(survey->curves->path, error);
+    }
+    if (!feed_run(&feed, &totals, error))
+        return false;
+    for (size_t i = 0; i < survey->lane_count; i++)
+        lane_finish(survey, &survey->lanes[i]);
+    curve_finish(&survey->opt);
+    return true;
 }
 
 static bool any_sampled_part(const struct survey *survey)
@@ -241,13 +208,7 @@ static bool any_sampled_part(const struct survey *survey)
     return false;
 }
 
-static void add_job(struct survey *survey, struct job job)
-{
-    survey->jobs[survey->job_count++] = job;
-}
-
-/* After the first one, LRU's. */
-static void plan_jobs(struct survey *survey)
+static void plan_lanes(struct survey *survey)
 {
     const struct curves *curves = survey->curves;
     unsigned seeds = any_sampled_part(survey) ? curves->seeds : 1;
@@ -255,13 +216,11 @@ static void plan_jobs(struct survey *survey)
 
     for (size_t i = 0; i < curves->line_count; i++)
         opt |= is_opt(&curves->lines[i]);
-    if (opt)
-        add_job(survey, (struct job){.weight = WEIGHT_OPT});
+    survey->lane_count += opt; /* all zeroes is OPT's */
     for (unsigned seed = 0; seed < seeds; seed++)
         for (size_t i = 0; i < curves->line_count; i++)
             if (!is_lru(&curves->lines[i]) && !is_opt(&curves->lines[i]))
-                add_job(survey,
-                        (struct job){.sampled = &curves->lines[i], .seed = seed, .weight = WEIGHT_SAMPLE});
+                survey->lanes[survey->lane_count++] = (struct lane){.line = &curves->lines[i], .seed = seed};
 }
 
 size_t curves_grid(uint32_t pages, uint32_t *sizes, size_t most)
@@ -307,11 +266,10 @@ static bool survey_plan(struct survey *survey)
         curves->most_shift == CURVES_SHIFT_BY_PAGES ? shift_by_pages(survey->lru.pages) : curves->most_shift;
     survey->tallies =
         calloc(curves->line_count * curves->seeds * survey->size_count + 1, sizeof(*survey->tallies));
-    if (!survey->tallies)
-        return false;
-    if (survey->size_count > 0)
-        plan_jobs(survey);
-    return true;
+    survey->lanes = calloc(curves->line_count * curves->seeds + 1, sizeof(*survey->lanes));
+    if (survey->tallies && survey->lanes && survey->size_count > 0)
+        plan_lanes(survey);
+    return survey->tallies && survey->lanes;
 }
 
 static bool line_exact(struct curves_line *line, const struct curve *curve, bool counts_write_backs)
@@ -376,28 +334,32 @@ static bool make_lines(const struct survey *survey)
     return true;
 }
 
+static void survey_destroy(struct survey *survey)
+{
+    for (size_t i = 0; i < survey->lane_count; i++) {
+        stack_opt_destroy(survey->lanes[i].opt);
+        sampler_destroy(survey->lanes[i].sampler);
+        free(survey->lanes[i].sizes);
+    }
+    stack_lru_destroy(survey->stack);
+    curve_destroy(&survey->lru);
+    curve_destroy(&survey->opt);
+    free(survey->depths);
+    free(survey->lanes);
+    free(survey->tallies);
+}
+
 bool curves_do(struct curves *curves, struct trace_error *error)
 {
-    struct survey survey = {.curves = curves, .lock = PTHREAD_MUTEX_INITIALIZER};
-    bool done = false;
+    struct survey survey = {.curves = curves};
+    bool done = do_lru(&survey, error);
 
-    survey.jobs = calloc(curves->line_count * curves->seeds + 2, sizeof(*survey.jobs));
-    if (survey.jobs) {
-        add_job(&survey, (struct job){.weight = WEIGHT_LRU});
-        done = do_lru(&survey, &survey.jobs[0], error);
-        if (done && !(done = survey_plan(&survey)))
-            pass_no_memory(curves->path, error);
-        done = done && team_run(curves->threads, survey.job_count - 1, job_do, &survey, error);
-        if (done && !(done = make_lines(&survey)))
-            pass_no_memory(curves->path, error);
-    } else {
-        pass_no_memory(curves->path, error);
-    }
-    curve_destroy(&survey.lru);
-    curve_destroy(&survey.opt);
-    free(survey.jobs);
-    free(survey.tallies);
-    pthread_mutex_destroy(&survey.lock);
+    if (done && !survey_plan(&survey))
+        done = pass_no_memory(curves->path, error);
+    done = done && do_lanes(&survey, error);
+    if (done && !make_lines(&survey))
+        done = pass_no_memory(curves->path, error);
+    survey_destroy(&survey);
     if (!done)
         curves_free(curves);
     return done;

@@ -8,6 +8,7 @@
 #include "sim/engine.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum {
@@ -18,8 +19,9 @@ enum {
 /* An engine that cannot set aside room for so many pages is none. */
 #define LEAST_PAGES ((uint32_t)1 << 20)
 
+/* On cache lines of its own, since threads have different lanes. */
 struct lane {
-    struct policy *policy;
+    _Alignas(64) struct policy *policy;
     struct policy_host host;
     struct policy_tally tally;
     uint64_t tick, until_tick;
@@ -107,11 +109,13 @@ static bool lanes_create(struct engine *engine, const struct engine_run *runs, s
 
 struct engine *engine_create(const struct engine_run *runs, size_t count, uint32_t pages)
 {
-    struct engine *engine = calloc(1, sizeof(*engine) + count * sizeof(engine->lanes[0]));
+    size_t bytes = sizeof(struct engine) + count * sizeof(struct lane);
+    struct engine *engine = aligned_alloc(_Alignof(struct engine), bytes);
     bool made;
 
     if (!engine)
         return NULL;
+    memset(engine, 0, bytes);
     for (size_t i = 0; i < count; i++)
         engine->needs_future |= runs[i].type->needs == POLICY_FUTURE;
     engine->pages = pages ? pages : POLICY_MAX_PAGES;
@@ -161,16 +165,20 @@ static void lane_block_with_ticks(struct lane *lane, struct policy_block block)
     }
 }
 
+void engine_run_block(struct engine *engine, size_t run, const struct policy_block *block)
+{
+    struct lane *lane = &engine->lanes[run];
+
+    if (lane->tick)
+        lane_block_with_ticks(lane, *block);
+    else
+        lane->policy->type->run(lane->policy, block, &lane->tally);
+}
+
 void engine_block(struct engine *engine, const struct policy_block *block)
 {
-    for (size_t i = 0; i < engine->count; i++) {
-        struct lane *lane = &engine->lanes[i];
-
-        if (lane->tick)
-            lane_block_with_ticks(lane, *block);
-        else
-            lane->policy->type->run(lane->policy, block, &lane->tally);
-    }
+    for (size_t i = 0; i < engine->count; i++)
+        engine_run_block(engine, i, block);
 }
 
 const struct policy_tally *engine_tally(const struct engine *engine, size_t run)

@@ -2,8 +2,7 @@
  * N configurations (a policy, its options, a number of frames) over one stream of references.
  *
  * The stream comes in blocks, and every configuration takes a whole block before the next one does: the block
- * and a configuration's state bytes stay in the processor's caches. Configurations share nothing else, so
- * several engines may run in several threads.
+ * and a configuration's state bytes stay in the processor's caches. Configurations share nothing else.
  *
  * A page that a policy cleans ahead of need (policy_host.clean) is written, and counted, at once.
  */
@@ -43,6 +42,8 @@ uint32_t engine_pages(const struct engine *engine);
 bool engine_needs_future(const struct engine *engine);
 
 void engine_block(struct engine *engine, const struct policy_block *block);
+/* For one of the runs. Several threads may do this at the same time, each for another run. */
+void engine_run_block(struct engine *engine, size_t run, const struct policy_block *block);
 
 /* By the index of the run. */
 const struct policy_tally *engine_tally(const struct engine *engine, size_t run);

@@ -1,55 +1,41 @@
 /*
  * Traces x policies x sizes: sim/sweep.h.
  *
- * In three steps: find what is kept, plan batches, do them. A batch is a range of `order`, the runs that are
- * to be done, trace by trace.
+ * First every trace is looked at, and what is kept is found. Then trace by trace: a round is one pass over
+ * the trace for as many of its runs as memory has room for, shared by the threads (sim/feed.h).
  *
- * Locking: each run belongs to the one job whose batch it is in; `lock` guards the results and the progress.
+ * Locking: sim/feed.h has it; results are used between passes only.
  */
 #include "sim/sweep.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "sim/team.h"
-
-/* What a run costs, beside what reading the trace does. */
-enum { COST_READ = 1, COST_BITS = 1, COST_EVERY = 3, COST_FUTURE = 6 };
-/* A batch is this part of what is left for each thread. */
-enum { BATCHES_A_THREAD = 2 };
-
-struct batch {
-    size_t first, count; /* of order[] */
-    double cost;         /* with the trace's length */
-    double part;         /* that is done */
-};
+#include "sim/feed.h"
 
 /* What is known of a trace before it is read. */
 struct known {
     unsigned char hash[32];
     struct trace_info info;
+    size_t left; /* runs that are to be done */
 };
 
 struct plan {
     struct sweep *sweep;
     struct known *known; /* by trace */
-    size_t *order;       /* indices of runs */
-    size_t order_count;
-    struct batch *batches;
-    size_t batch_count;
-    double cost;
-    pthread_mutex_t lock;
+    double work, done;   /* runs times references, as far as they are known */
 };
 
-/* One batch while it is done. */
-struct work {
+/* One pass while it is done. */
+struct round {
     struct plan *plan;
-    struct batch *batch;
+    size_t trace;
+    size_t *runs; /* indices */
+    size_t count;
     struct engine *engine;
-    const char *path;
+    double work;
 };
 
 static bool plan_keeps(const struct plan *plan, size_t trace)
@@ -101,42 +87,16 @@ static bool find_kept(struct plan *plan, size_t trace, struct trace_error *error
         if (plan_keeps(plan, trace) && !results_find(sweep->results, &key, &run->value, &run->kept, error))
             return false;
         run->done = run->kept;
+        plan->known[trace].left += !run->done;
         run->page_bytes = plan->known[trace].info.page_bytes;
     }
     return true;
 }
 
-/* The trace's runs that are to be done go into order[]: first those that need the future, so that few batches
- * have the work of finding it, then what else takes long. */
-static void order_runs(struct plan *plan, size_t trace)
+/* The part of memory that the runs of one pass may take. */
+static double memory_for_round(void)
 {
-    static const enum policy_needs needs[] = {POLICY_FUTURE, POLICY_EVERY_REFERENCE, POLICY_BITS};
-    const struct sweep *sweep = plan->sweep;
-
-    for (size_t kind = 0; kind < sizeof(needs) / sizeof(needs[0]); kind++)
-        for (size_t i = 0; i < sweep->run_count; i++)
-            if (sweep->runs[i].trace == trace && !sweep->runs[i].done &&
-                sweep->runs[i].run.type->needs == needs[kind])
-                plan->order[plan->order_count++] = i;
-}
-
-static double run_cost(const struct sweep_run *run)
-{
-    switch (run->run.type->needs) {
-    case POLICY_BITS:
-        return COST_BITS;
-    case POLICY_EVERY_REFERENCE:
-        return COST_EVERY;
-    case POLICY_FUTURE:
-        break;
-    }
-    return COST_FUTURE;
-}
-
-/* The part of memory that the runs of one batch may take. */
-static double memory_for_batch(const struct sweep *sweep)
-{
-    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2 / sweep->threads;
+    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
 }
 
 /* Before the trace is read; 0: not known. */
@@ -167,128 +127,75 @@ static double trace_length(const struct plan *plan, size_t trace)
     return references ? (double)references : 1e6;
 }
 
-/* A batch from order[first] on: runs of one trace that cost up to `most` together, at least one. */
-static struct batch batch_at(const struct plan *plan, size_t first, double most)
+/* The trace's runs that are to be done next: at least one, and all of what can be read only once. */
+static void choose_runs(struct round *round)
 {
-    const struct sweep *sweep = plan->sweep;
-    size_t trace = sweep->runs[plan->order[first]].trace;
-    double length = trace_length(plan, trace), memory = 0;
-    struct batch batch = {.first = first};
+    const struct sweep *sweep = round->plan->sweep;
+    bool all = sweep->traces[round->trace].read_once;
+    double memory = 0;
 
-    for (size_t i = first; i < plan->order_count; i++) {
-        const struct sweep_run *run = &sweep->runs[plan->order[i]];
-        double cost = run_cost(run) * length;
+    for (size_t i = 0; i < sweep->run_count; i++) {
+        const struct sweep_run *run = &sweep->runs[i];
 
-        memory += run_memory(plan, run);
-        if (run->trace != trace || (batch.count > 0 && !sweep->traces[trace].read_once &&
-                                    (batch.cost + cost > most || memory > memory_for_batch(sweep))))
-            break;
-        batch.cost += cost;
-        batch.count++;
-    }
-    batch.cost += COST_READ * length;
-    return batch;
-}
-
-static void make_batches(struct plan *plan)
-{
-    double left = 0, parts = plan->sweep->threads > 1 ? plan->sweep->threads * BATCHES_A_THREAD : 1;
-
-    for (size_t i = 0; i < plan->order_count; i++) {
-        const struct sweep_run *run = &plan->sweep->runs[plan->order[i]];
-
-        left += run_cost(run) * trace_length(plan, run->trace);
-    }
-    for (size_t first = 0; first < plan->order_count;) {
-        struct batch batch = batch_at(plan, first, left / parts);
-
-        plan->batches[plan->batch_count++] = batch;
-        plan->cost += batch.cost;
-        for (; batch.count > 0; batch.count--, first++) {
-            const struct sweep_run *run = &plan->sweep->runs[plan->order[first]];
-
-            left -= run_cost(run) * trace_length(plan, run->trace);
-        }
+        if (run->trace != round->trace || run->done)
+            continue;
+        memory += run_memory(round->plan, run);
+        if (round->count > 0 && !all && memory > memory_for_round())
+            return;
+        round->runs[round->count++] = i;
     }
 }
 
-static bool plan_init(struct plan *plan, struct sweep *sweep)
+static struct sweep_run *round_run(const struct round *round, size_t index)
 {
-    size_t runs = sweep->run_count ? sweep->run_count : 1;
-
-    *plan = (struct plan){.sweep = sweep, .lock = PTHREAD_MUTEX_INITIALIZER};
-    plan->known = calloc(sweep->trace_count ? sweep->trace_count : 1, sizeof(*plan->known));
-    plan->order = calloc(runs, sizeof(*plan->order));
-    plan->batches = calloc(runs, sizeof(*plan->batches));
-    return plan->known && plan->order && plan->batches;
+    return &round->plan->sweep->runs[round->runs[index]];
 }
 
-static void plan_destroy(struct plan *plan)
+static struct engine *round_engine(const struct round *round)
 {
-    free(plan->known);
-    free(plan->order);
-    free(plan->batches);
-    pthread_mutex_destroy(&plan->lock);
-}
-
-static bool work_block(void *context, const struct policy_block *block, uint32_t pages,
-                       struct trace_error *error)
-{
-    struct work *work = context;
-
-    if (pages > engine_pages(work->engine)) {
-        snprintf(error->text, sizeof(error->text),
-                 "%s: more than %u pages, and no address space for the tables of all of them; convert the "
-                 "trace first (quire trace convert)",
-                 work->path, engine_pages(work->engine));
-        return false;
-    }
-    engine_block(work->engine, block);
-    return true;
-}
-
-static void work_progress(void *context, double part)
-{
-    struct work *work = context;
-    struct plan *plan = work->plan;
-    double done = 0;
-
-    if (part < 0)
-        return;
-    pthread_mutex_lock(&plan->lock);
-    work->batch->part = part;
-    for (size_t i = 0; i < plan->batch_count; i++)
-        done += plan->batches[i].cost * plan->batches[i].part;
-    plan->sweep->progress(plan->sweep->context, done / plan->cost);
-    pthread_mutex_unlock(&plan->lock);
-}
-
-static struct sweep_run *batch_run(const struct plan *plan, const struct batch *batch, size_t index)
-{
-    return &plan->sweep->runs[plan->order[batch->first + index]];
-}
-
-static struct engine *batch_engine(const struct plan *plan, const struct batch *batch)
-{
-    struct engine_run *runs = malloc(batch->count * sizeof(*runs));
+    struct engine_run *runs = malloc(round->count * sizeof(*runs));
     struct engine *engine;
 
     if (!runs)
         return NULL;
-    for (size_t i = 0; i < batch->count; i++)
-        runs[i] = batch_run(plan, batch, i)->run;
-    engine = engine_create(runs, batch->count, known_pages(plan, batch_run(plan, batch, 0)->trace));
+    for (size_t i = 0; i < round->count; i++)
+        runs[i] = round_run(round, i)->run;
+    engine = engine_create(runs, round->count, known_pages(round->plan, round->trace));
     free(runs);
     return engine;
 }
 
-static void batch_finish(const struct work *work, const struct pass_totals *totals)
+static bool round_block(void *context, size_t lane, const struct policy_block *block, uint32_t pages,
+                        struct trace_error *error)
 {
-    for (size_t i = 0; i < work->batch->count; i++) {
-        struct sweep_run *run = batch_run(work->plan, work->batch, i);
+    struct round *round = context;
 
-        run->value.tally = *engine_tally(work->engine, i);
-        run->value.counter_count = engine_counters(work->engine, i, run->value.counters);
+    if (pages > engine_pages(round->engine)) {
+        snprintf(error->text, sizeof(error->text),
+                 "%s: more than %u pages, and no address space for the tables of all of them; convert the "
+                 "trace first (quire trace convert)",
+                 round->plan->sweep->traces[round->trace].path, engine_pages(round->engine));
+        return false;
+    }
+    engine_run_block(round->engine, lane, block);
+    return true;
+}
+
+static void round_progress(void *context, double part)
+{
+    struct round *round = context;
+    struct plan *plan = round->plan;
+
+    plan->sweep->progress(plan->sweep->context, (plan->done + part * round->work) / plan->work);
+}
+
+static void round_finish(const struct round *round, const struct pass_totals *totals)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        struct sweep_run *run = round_run(round, i);
+
+        run->value.tally = *engine_tally(round->engine, i);
+        run->value.counter_count = engine_counters(round->engine, i, run->value.counters);
         run->value.writes = totals->writes;
         run->value.pages = totals->pages;
         run->page_bytes = totals->page_bytes;
@@ -296,77 +203,80 @@ static void batch_finish(const struct work *work, const struct pass_totals *tota
     }
 }
 
-static bool store_runs(const struct plan *plan, const struct batch *batch, struct trace_error *error)
+static bool round_store(const struct round *round, struct trace_error *error)
 {
-    struct results *results = plan->sweep->results;
+    const struct sweep *sweep = round->plan->sweep;
 
-    if (!results_begin(results, error))
+    if (!plan_keeps(round->plan, round->trace))
+        return true;
+    if (!results_begin(sweep->results, error))
         return false;
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct sweep_run *run = batch_run(plan, batch, i);
-        struct results_key key = run_key(plan, run);
+    for (size_t i = 0; i < round->count; i++) {
+        const struct sweep_run *run = round_run(round, i);
+        struct results_key key = run_key(round->plan, run);
 
-        if (!results_store(results, &key, plan->sweep->traces[run->trace].name, &run->value, error))
+        if (!results_store(sweep->results, &key, sweep->traces[run->trace].name, &run->value, error))
             return false;
     }
-    return results_commit(results, error);
+    return results_commit(sweep->results, error);
 }
 
-static bool batch_store(struct plan *plan, const struct batch *batch, struct trace_error *error)
+static bool round_pass(struct round *round, struct trace_error *error)
 {
-    bool done = true;
-
-    if (!plan_keeps(plan, batch_run(plan, batch, 0)->trace))
-        return true;
-    pthread_mutex_lock(&plan->lock);
-    done = store_runs(plan, batch, error);
-    pthread_mutex_unlock(&plan->lock);
-    return done;
-}
-
-static bool batch_do(void *context, size_t job, struct trace_error *error)
-{
-    struct plan *plan = context;
-    struct batch *batch = &plan->batches[job];
-    const struct sweep_trace *trace = &plan->sweep->traces[batch_run(plan, batch, 0)->trace];
-    struct work work = {plan, batch, batch_engine(plan, batch), trace->path};
-    struct pass pass = {.path = trace->path,
-                        .options = plan->sweep->options,
-                        .block = work_block,
-                        .progress = plan->sweep->progress ? work_progress : NULL,
-                        .context = &work};
+    const struct sweep *sweep = round->plan->sweep;
+    struct feed feed = {.path = sweep->traces[round->trace].path,
+                        .options = sweep->options,
+                        .lanes = round->count,
+                        .threads = sweep->threads,
+                        .block = round_block,
+                        .progress = sweep->progress ? round_progress : NULL,
+                        .context = round};
     struct pass_totals totals;
+
+    round->engine = round_engine(round);
+    if (!round->engine)
+        return pass_no_memory(feed.path, error);
+    feed.future = engine_needs_future(round->engine);
+    if (!feed_run(&feed, &totals, error))
+        return false;
+    round_finish(round, &totals);
+    return round_store(round, error);
+}
+
+/* Some of the trace's runs. */
+static bool round_do(struct plan *plan, size_t trace, struct trace_error *error)
+{
+    struct round round = {.plan = plan, .trace = trace};
     bool done;
 
-    if (!work.engine)
-        return pass_no_memory(trace->path, error);
-    pass.future = engine_needs_future(work.engine);
-    done = pass_run(&pass, &totals, error);
-    if (done) {
-        batch_finish(&work, &totals);
-        done = batch_store(plan, batch, error);
-    }
-    engine_destroy(work.engine);
+    round.runs = malloc(plan->known[trace].left * sizeof(*round.runs));
+    if (!round.runs)
+        return pass_no_memory(plan->sweep->traces[trace].path, error);
+    choose_runs(&round);
+    round.work = (double)round.count * trace_length(plan, trace);
+    done = round_pass(&round, error);
+    plan->done += round.work;
+    plan->known[trace].left -= round.count;
+    engine_destroy(round.engine);
+    free(round.runs);
     return done;
 }
 
 bool sweep_do(struct sweep *sweep, struct trace_error *error)
 {
-    struct plan plan;
+    struct plan plan = {.sweep = sweep};
     bool done = true;
 
-    if (!plan_init(&plan, sweep)) {
-        plan_destroy(&plan);
+    plan.known = calloc(sweep->trace_count + 1, sizeof(*plan.known));
+    if (!plan.known)
         return pass_no_memory("the sweep", error);
-    }
-    for (size_t trace = 0; done && trace < sweep->trace_count; trace++)
+    for (size_t trace = 0; done && trace < sweep->trace_count; trace++) {
         done = trace_look(&plan, trace, error) && find_kept(&plan, trace, error);
-    for (size_t trace = 0; done && trace < sweep->trace_count; trace++)
-        order_runs(&plan, trace);
-    if (done) {
-        make_batches(&plan);
-        done = team_run(sweep->threads, plan.batch_count, batch_do, &plan, error);
+        plan.work += (double)plan.known[trace].left * trace_length(&plan, trace);
     }
-    plan_destroy(&plan);
+    for (size_t trace = 0; done && trace < sweep->trace_count; trace++)
+        while (done && plan.known[trace].left > 0)
+            done = round_do(&plan, trace, error);
+    free(plan.known);
     return done;
 }

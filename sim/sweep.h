@@ -12,7 +12,7 @@
 #include "sim/results.h"
 
 struct sweep_trace {
-    const char *path; /* "-": standard input, read once, so all its runs are in one batch */
+    const char *path; /* "-": standard input, read once */
     const char *name; /* in results */
     bool read_once;   /* a pipe: nothing can be known before its end, and no result is kept */
 };
