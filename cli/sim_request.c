@@ -180,22 +180,21 @@ static bool check_page_size(struct sim_request *request)
         say("sim: --page-size: expected a power of two from 1K to 1G, got %llu", (unsigned long long)size);
         return false;
     }
+    if (request->address_bits > 64) {
+        say("sim: --address-bits: expected at most 64, got %llu", (unsigned long long)request->address_bits);
+        return false;
+    }
     request->options.page_bytes = size;
+    request->options.address_bits = (unsigned)request->address_bits;
     return true;
 }
 
 static bool check_format(struct sim_request *request)
 {
-    static const char *const names[] = {
-        [TRACE_QUIRE] = "quire",   [TRACE_TEXT] = "text",     [TRACE_RAW64] = "raw64",
-        [TRACE_LACKEY] = "lackey", [TRACE_ORACLE] = "oracle", [TRACE_CSV] = "csv"};
-
-    for (unsigned i = TRACE_QUIRE; request->format && i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(request->format, names[i]) == 0)
-            request->options.format = (enum trace_format)i;
-    if (request->format && request->options.format == TRACE_GUESS)
-        say("sim: --format: expected quire, text, raw64, lackey, oracle or csv, got '%s'", request->format);
-    return !request->format || request->options.format != TRACE_GUESS;
+    if (!request->format || trace_format_find(request->format, &request->options.format))
+        return true;
+    say("sim: --format: expected %s, got '%s'", trace_formats, request->format);
+    return false;
 }
 
 static bool parse_cost(const char *text, size_t length, double *nanoseconds)

@@ -382,6 +382,8 @@ BAD = [
     (["T", "--working-set", "--tau", "1,2,3,4,5,6,7,8,9"], "got '9'"),
     (["T", "--working-set", "--fault-rate", "200%"], "--fault-rate"),
     (["T", "--frames", "3", "--format", "nosuch"], "--format: expected"),
+    (["T", "--frames", "3", "--address-bits", "65"], "--address-bits: expected at most 64"),
+    (["T", "--frames", "3", "--address-bits", "13"], "13 bits"),
     (["T", "--frames", "3", "--nosuch"], "--nosuch: no such option"),
     (["/nosuch/trace", "--frames", "3"], "/nosuch/trace: "),
     (["T", "/nosuch/trace", "--frames", "3"], "/nosuch/trace: "),
@@ -416,6 +418,15 @@ def bad_traces():
                 expect(result.out.count(b"\n") <= 1, f"{name}: no partial result: {result!r}")
     result = sim(good, path, "--frames", 3, "--format", "text")
     expect(result.status == 2 and not result.out, f"one bad trace of two: {result!r}")
+
+
+@case()
+def csv_columns():
+    path = os.path.join(harness.scratch(), "t.csv")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("5,9,1\n5,9,2\n5,9,1\n")
+    got = runs(path, "--format", "csv", "--columns", "time-col=1,obj-id-col=3,obj-size-col=2", "--policy", "lru", "--frames", 1)
+    expect_equal((got["lru", 1]["faults"], got["lru", 1]["pages"]), (3, 2), "the third column")
 
 
 @case()
