@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test bench install clean help deps deps-test check-model check-proof
+.PHONY: all demo test bench bench-pt install clean help deps deps-test check-model check-proof
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -16,8 +16,12 @@ test: deps-test $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 	@tools/run-tests $(BUILD)
 
-bench: all
+bench: all bench-pt
 	@bench/run $(BUILD)
+
+bench-pt: $(BUILD)/build.ninja
+	@tools/install-deps build bench
+	@bench/pt $(BUILD)
 
 # Every order of steps of the models in tests/model.
 check-model:
@@ -50,7 +54,7 @@ help:
 	@echo "make           build everything; the command is $(BUILD)/quire"
 	@echo "make demo      boot, sort the words of real texts from a shared folder, print the paging report"
 	@echo "make test      run every test; the last line is 'N passed, N failed'"
-	@echo "make bench     instructions of the main operations"
+	@echo "make bench     instructions of the main operations; make bench-pt: the page-table library alone"
 	@echo "make check-model  every order of steps of the flush protocol's models"
 	@echo "make check-proof  proofs of the arithmetic of addresses"
 	@echo "make install   install under PREFIX ($(PREFIX))"

@@ -73,6 +73,13 @@ struct pt_reach pt_reach_function(void *(*show)(void *, struct paddr), void (*hi
  * empty when tables are to be made: new frames are reached, zeroed and filled through it before they are
  * linked. */
 struct pt_reach pt_reach_recursive(unsigned index, void (*forget)(void *, struct vaddr), void *context);
+/* A format whose MMU cannot end a walk at an entry that points to a table has no such way; a call does not
+ * compile. */
+#define pt_reach_recursive(index, forget, context)                                                           \
+    (__extension__({                                                                                         \
+        _Static_assert(PT_HAS_RECURSIVE, PT_WHY_NOT_RECURSIVE);                                              \
+        (pt_reach_recursive)(index, forget, context);                                                        \
+    }))
 
 /* The addresses under which the recursive entry `index` shows the table of `level` on the way to `address`,
  * and its entry for it. Level PT_LEVELS is the root. */
@@ -491,6 +498,8 @@ MUST_USE bool pt_next(struct pt_iterator *iterator, struct pt_visit *out);
 typedef void pt_emit(void *context, const char *line);
 /* The tree of entries that are not empty with their flags; equal neighbours are one line. */
 MUST_USE enum status pt_dump(const struct pt *pt, pt_emit *emit, void *context);
+/* The same as a JSON array, an object a line; with every flag. */
+MUST_USE enum status pt_dump_json(const struct pt *pt, pt_emit *emit, void *context);
 
 /* What pt_check() found wrong. */
 struct pt_broken {

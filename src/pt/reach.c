@@ -49,7 +49,7 @@ struct pt_reach pt_reach_function(void *(*show)(void *, struct paddr), void (*hi
     return (struct pt_reach){.way = PT_WAY_FUNCTION, .show = show, .hide = hide, .context = context};
 }
 
-struct pt_reach pt_reach_recursive(unsigned index, void (*forget)(void *, struct vaddr), void *context)
+struct pt_reach(pt_reach_recursive)(unsigned index, void (*forget)(void *, struct vaddr), void *context)
 {
     return (struct pt_reach){.way = PT_WAY_RECURSIVE, .index = index, .forget = forget, .context = context};
 }

@@ -198,7 +198,7 @@ struct pt machine_table(struct machine *machine, enum machine_way way, struct pt
 
         root[MACHINE_RECURSIVE_INDEX] = pt.root.v | 0x63;
         machine->cr3 = pt.root.v;
-        pt.reach = pt_reach_recursive(MACHINE_RECURSIVE_INDEX, forget, machine);
+        pt.reach = (pt_reach_recursive)(MACHINE_RECURSIVE_INDEX, forget, machine);
         pt.reach.resolve = resolve;
     } else if (way == WAY_SLOTS || way == WAY_SLOTS_SAME_ROOT) {
         kernel = pt;

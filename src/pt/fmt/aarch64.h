@@ -38,7 +38,9 @@ enum { PT_PHYSICAL_BITS = 48, PT_ROOT_HALVES = 1 };
 enum { PT_GROUP_ENTRIES = 16, PT_GROUP_LEVELS = 2 };
 /* Entries that are not valid are in no translation cache (D8.13.1), but the walk must see the new one. */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NEW
-enum { PT_HAS_RECURSIVE = 0 }; /* see pt_reach_recursive() */
+enum { PT_HAS_RECURSIVE = 0 };
+#define PT_WHY_NOT_RECURSIVE                                                                                 \
+    "AArch64: an entry that points to a table has no access flag, and a walk that ends at one faults"
 #define PT_BREAK_BEFORE_MAKE 1
 
 #include "pt/fmt/common.h"

@@ -23,6 +23,7 @@ enum { PT_GROUP_ENTRIES = 1, PT_GROUP_LEVELS = 0 }; /* no groups of neighbours t
 /* An entry that was empty is in no translation cache (SDM 4.10.2.3). */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NONE
 enum { PT_HAS_RECURSIVE = 1 }; /* an entry for a table serves as one for a page */
+#define PT_WHY_NOT_RECURSIVE ""
 #define PT_BREAK_BEFORE_MAKE 0
 
 #include "pt/fmt/common.h"
