@@ -25,7 +25,9 @@ enum { MOST_PAGES = 1 << 20, ROUNDS = 7 };
 
 static uint32_t pages_now = MOST_PAGES;
 static unsigned char *arena;
-static uint64_t arena_next, given;
+static uint64_t arena_next;
+static struct paddr *stack; /* of pages that came back */
+static uint64_t given;
 static uint32_t *order; /* a permutation */
 static struct paddr *list;
 static struct pt pt;
@@ -40,14 +42,21 @@ static bool take(void *context, struct paddr *out)
     return arena_next <= ARENA;
 }
 
+static uint64_t tables_back;
 static void give(void *context, struct paddr frame)
 {
-    given++;
+    tables_back++;
 }
 
 static void give_page(void *context, struct paddr page, unsigned level)
 {
-    given++;
+    stack[given++] = page;
+}
+
+static void give_pages(void *context, const struct paddr *pages, unsigned count)
+{
+    memcpy(&stack[given], pages, count * sizeof *pages);
+    given += count;
 }
 
 static void flush(void *context, struct vaddr start, uint64_t pages, enum pt_flush_kind kind)
@@ -408,13 +417,14 @@ static double time_of(const struct row *row, void (*run)(void))
 
     memset(arena, 0, arena_next);
     arena_next = 0;
+    given = 0;
     must(pt_create(&pt, pt_reach_offset((uint64_t)(uintptr_t)arena), &alloc));
     row->before();
     clock_gettime(CLOCK_MONOTONIC, &from);
     run();
     clock_gettime(CLOCK_MONOTONIC, &to);
     return ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
-           (double)(PAGES / row->per);
+           ((double)PAGES / row->per);
 }
 
 static double least(double a, double b)
@@ -446,7 +456,10 @@ static void prepare(void)
     arena_next = ARENA / 4; /* touched before anything is measured */
     order = malloc(PAGES * sizeof *order);
     list = malloc(PAGES * sizeof *list);
-    alloc = (struct pt_alloc){.take = take, .give = give, .give_page = give_page, .zeroed = true};
+    stack = malloc(PAGES * sizeof *stack);
+    memset(stack, 1, PAGES * sizeof *stack); /* touched */
+    alloc = (struct pt_alloc){
+        .take = take, .give = give, .give_page = give_page, .give_pages = give_pages, .zeroed = true};
     for (uint32_t i = 0; i < PAGES; i++)
         order[i] = i;
     for (uint32_t i = pages_now - 1; i > 0; i--) {

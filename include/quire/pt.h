@@ -95,6 +95,9 @@ struct pt_alloc {
     void (*give)(void *context, struct paddr frame);
     /* A page that was unmapped to be handed back, of the size of `level`. NULL: nobody wants them. */
     void (*give_page)(void *context, struct paddr page, unsigned level);
+    /* Pages of 4 KiB, as many as have gathered; the array is the caller's again afterwards. NULL: give_page()
+     * for each. */
+    void (*give_pages)(void *context, const struct paddr *pages, unsigned count);
     void *context;
     bool zeroed; /* the frames hold zeroes only */
 };
@@ -173,7 +176,7 @@ enum { PT_FLUSH_PAGES_MAX = 32 };
 struct pt_batch {
     const struct pt_alloc *alloc;
     const struct pt_flusher *flusher; /* NULL: the tables are in nobody's use */
-    uint64_t *frames;                 /* frame | level, level 0: a table */
+    uint64_t *frames;                 /* private: frames, and what they were */
     unsigned capacity, count;
     enum pt_flush_kind kind;
     unsigned ranges;      /* used of range[], while pages is not too large */

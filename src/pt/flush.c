@@ -6,6 +6,8 @@
  */
 #include "pt/flush.h"
 
+#include "pt/run.h"
+
 static bool take_none(void *context, struct paddr *out)
 {
     (void)context;
@@ -108,22 +110,48 @@ static void flush_ranges(const struct pt_batch *batch)
         flusher->flush(flusher->context, vaddr(batch->range[i].start), batch->range[i].pages, batch->kind);
 }
 
+/* Are all of them pages of 4 KiB? Words that are only read may be read as entries. */
+static bool all_pages(const uint64_t *frames, unsigned count)
+{
+    return (run_or((const struct pt_entry *)(const void *)frames, count) & PAGE_MASK) == 0;
+}
+
+static void give_one(const struct pt_alloc *alloc, uint64_t tagged)
+{
+    unsigned tag = (unsigned)(tagged & PAGE_MASK), level = tag ^ BATCH_PAGE;
+    struct paddr frame = paddr(tagged - tag);
+
+    if (level == 0)
+        alloc->give(alloc->context, frame);
+    else if (level == 1 && alloc->give_pages)
+        alloc->give_pages(alloc->context, &frame, 1);
+    else if (alloc->give_page)
+        alloc->give_page(alloc->context, frame, level);
+}
+
+/* Frames that nobody holds any more: stretches of pages at one go, where somebody wants them so. */
+static void give_back(const struct pt_alloc *alloc, const uint64_t *frames, unsigned count)
+{
+    enum { STRETCH = 64 };
+
+    for (unsigned part; count > 0; frames += part, count -= part) {
+        part = count < STRETCH ? count : STRETCH;
+        if (alloc->give_pages && all_pages(frames, part)) {
+            alloc->give_pages(alloc->context, (const struct paddr *)(const void *)frames, part);
+            continue;
+        }
+        for (unsigned i = 0; i < part; i++)
+            give_one(alloc, frames[i]);
+    }
+}
+_Static_assert(sizeof(struct paddr) == sizeof(uint64_t), "pages are addresses");
+
 /* Flush; what is covered stays so, because more of it may follow. */
 void batch_drain(struct pt_batch *batch)
 {
-    const struct pt_alloc *alloc = batch->alloc;
-
     if (batch->kind != PT_FLUSH_NONE && batch->flusher)
         flush_ranges(batch);
-    for (unsigned i = 0; i < batch->count; i++) {
-        unsigned level = (unsigned)(batch->frames[i] & PAGE_MASK);
-        struct paddr frame = paddr(align_down(batch->frames[i], PAGE_SIZE));
-
-        if (level == 0)
-            alloc->give(alloc->context, frame);
-        else if (alloc->give_page)
-            alloc->give_page(alloc->context, frame, level);
-    }
+    give_back(batch->alloc, batch->frames, batch->count);
     batch->count = 0;
 }
 

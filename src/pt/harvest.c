@@ -39,12 +39,18 @@ static struct pt_entry take_marks(const struct reaper *reaper, struct pt_entry *
 /* Sets `count` bits from `first` on. */
 static void set_bits(uint64_t *map, uint64_t first, uint64_t count)
 {
-    for (; map && count > 0 && first % 64 != 0; count--, first++)
+    uint64_t end = first + count;
+
+    if (map && count == 1) {
         map[first / 64] |= (uint64_t)1 << first % 64;
-    for (; map && count >= 64; count -= 64, first += 64)
-        map[first / 64] = ~(uint64_t)0;
-    for (; map && count > 0; count--, first++)
-        map[first / 64] |= (uint64_t)1 << first % 64;
+        return;
+    }
+    while (map && first < end) {
+        uint64_t rest = 64 - first % 64, part = end - first < rest ? end - first : rest;
+
+        map[first / 64] |= (~(uint64_t)0 >> (64 - part)) << first % 64;
+        first += part;
+    }
 }
 
 static void note_cleared(struct reaper *reaper, uint64_t start, uint64_t last)

@@ -21,6 +21,9 @@ struct job {
     bool exact;    /* all pages are of that level */
     bool tables_only;
     bool group; /* make neighbours one translation */
+    /* Where all leaves are of level 1: the first, and the distance between two. */
+    struct pt_entry first;
+    uint64_t step;
     struct pt_map *request;
     uint64_t frames_needed;
 };
@@ -87,9 +90,16 @@ static __attribute__((noinline)) void fill(struct pt_entry *run, unsigned count,
 PT_INLINE void fill_leaves(const struct job *job, struct pt_entry *run, unsigned index,
                            const struct chunk *chunk)
 {
-    struct pt_entry first = leaf_at(job, chunk->at.v, chunk->level);
-    uint64_t step = leaf_step(job, chunk->level);
+    struct pt_entry first;
+    uint64_t step;
 
+    if (job->leaf == 1) {
+        step = job->step;
+        first = pt_entry(job->first.bits + ((chunk->at.v - job->start) >> PAGE_SHIFT) * step);
+    } else {
+        step = leaf_step(job, chunk->level);
+        first = leaf_at(job, chunk->at.v, chunk->level);
+    }
     if (PT_GROUP_ENTRIES > 1 && job->group && chunk->level <= PT_GROUP_LEVELS &&
         is_aligned(job->to_minus_start, PT_GROUP_ENTRIES * pt_level_span(chunk->level)))
         run_fill_groups(run, index, chunk->count, first, step);
@@ -378,6 +388,8 @@ static enum status map_range(struct pt *pt, struct pt_map *request)
         job.to_minus_start = request->to.v - job.start;
     }
     job.leaf = job.exact ? align_level : congruent_level(job.to_minus_start);
+    job.first = leaf_at(&job, job.start, 1);
+    job.step = leaf_step(&job, 1);
     return run_job(pt, &job);
 }
 

@@ -42,8 +42,9 @@ static void take_pages(struct pt_entry *run, unsigned first, unsigned count, str
         unsigned part = count < room ? count : room;
         uint64_t *to = &batch->frames[batch->count];
 
+#pragma GCC unroll 4
         for (unsigned i = 0; i < part; i++)
-            to[i] = pt_entry_page_at(run[i], 1, first + i).v | 1;
+            to[i] = pt_entry_page_at(run[i], 1, first + i).v;
         run_clear(run, part);
         batch->count += part;
         run += part;
@@ -254,7 +255,8 @@ static int clean_table(const struct clean *clean, struct pt_entry *table, uint64
         }
         if (level - 1 < pt->keep_level && table_is_empty(clean, entry, vaddr(at), level - 1)) {
             pt_entry_store(&table[i], pt_entry(0));
-            reach_forget_tables(&pt->reach, vaddr(at), level - 1, level);
+            if (clean->way == PT_WAY_RECURSIVE)
+                reach_forget_tables(&pt->reach, vaddr(at), level - 1, level);
             batch_push(clean->batch, pt_entry_paddr(entry), 0);
             removed++;
         }

@@ -235,6 +235,60 @@ static void a_batch_covers_what_it_cannot_list(void **state)
     fixture_close(f);
 }
 
+/* What give_pages() was given, and what came singly. */
+struct returned {
+    unsigned many, pages, single;
+    uint64_t sum;
+};
+
+static void note_pages(void *context, const struct paddr *pages, unsigned count)
+{
+    struct returned *returned = context;
+
+    returned->many++;
+    returned->pages += count;
+    for (unsigned i = 0; i < count; i++)
+        returned->sum += pages[i].v;
+}
+
+static void note_one_page(void *context, struct paddr page, unsigned level)
+{
+    struct returned *returned = context;
+
+    assert_int_equal(level, 2);
+    assert_int_equal(page.v, FOUR_GIB);
+    returned->single++;
+}
+
+static void note_table(void *context, struct paddr frame)
+{
+}
+
+static void pages_come_back_many_at_a_time(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct returned returned = {0};
+    struct pt_alloc alloc = {
+        .give = note_table, .give_page = note_one_page, .give_pages = note_pages, .context = &returned};
+    uint64_t storage[32], sum = 0;
+    struct pt_batch batch;
+
+    fixture_open(f, WAY_OFFSET);
+    assert_ok(map(f, FOUR_GIB - 100 * PAGE_SIZE, 0x1000000, 100 * PAGE_SIZE, PT_SIZE_4K));
+    assert_ok(map(f, FOUR_GIB, FOUR_GIB, HUGE_SIZE, PT_SIZE_2M));
+    for (uint64_t i = 0; i < 100; i++)
+        sum += 0x1000000 + i * PAGE_SIZE;
+    pt_batch_init(&batch, &alloc, NULL, storage, 32);
+    assert_ok(pt_unmap_give(&f->pt, vaddr(FOUR_GIB - 100 * PAGE_SIZE), 100 * PAGE_SIZE + HUGE_SIZE, PT_STRICT,
+                            &batch));
+    pt_batch_finish(&batch);
+    assert_int_equal(returned.pages, 100);
+    assert_int_equal(returned.sum, sum);
+    assert_true(returned.many < 100);
+    assert_int_equal(returned.single, 1);
+    fixture_close(f);
+}
+
 /* ------------------------------------------------------------------ spaces with numbers, and several CPUs */
 
 enum { CPUS = 3, SPACES = 4, CPU_PAGES = 64 };
@@ -1290,6 +1344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_flushes_32_pages_one_by_one_then_all),
         cmocka_unit_test(a_batch_covers_what_it_cannot_list),
+        cmocka_unit_test(pages_come_back_many_at_a_time),
         cmocka_unit_test(every_cpu_forgets_the_space_it_is_told),
         cmocka_unit_test(whole_trees_are_walked),
         cmocka_unit_test(a_list_maps_each_of_its_frames),
