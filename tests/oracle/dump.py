@@ -104,3 +104,8 @@ def riscv_mem_ranges(text):
     """`info mem` without the column r. It takes bits of the memory type for some of the address, and does not extend the sign."""
     return joined((low(int(start, 16), 57), low(int(physical, 16), 56), int(size, 16), rights[1:])
                   for start, physical, size, rights in re.findall(r"^([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+) ([a-z-]+)", text, re.M))
+
+
+def without_memory(ranges):
+    """The ranges of addresses and their rights, wherever they lead."""
+    return merged((start, start + size, rights) for start, _, size, rights in ranges)

@@ -37,7 +37,7 @@ def compare(what, ours, theirs):
         raise Failure(f"{what}: {first_difference(ours, theirs)}")
 
 
-def compare_listings(qemu, name, text):
+def compare_listings(qemu, name, seed, text):
     """QEMU's own listing of the tables. Its `info mem` of 5 levels of x86-64 lists nothing: it asks for tables that are absent
     where it means present ones (target/i386/monitor.c, mem_info_la57(), in 7.2). It has none for aarch64."""
     pages = list(dump.read_dump(text))
@@ -46,7 +46,9 @@ def compare_listings(qemu, name, text):
     if name == "x86_64":
         compare("info mem", dump.x86_mem(pages), dump.x86_mem_ranges(qemu.ask("info mem")))
     if FORMATS[name] == "riscv64":
-        compare("info mem", dump.riscv_mem(pages), dump.riscv_mem_ranges(qemu.ask("info mem")))
+        # QEMU takes a group's mark (Svnapot) for a part of the address; odd seeds map groups.
+        ours, theirs = dump.riscv_mem(pages), dump.riscv_mem_ranges(qemu.ask("info mem"))
+        compare("info mem", *((dump.without_memory(one) for one in (ours, theirs)) if seed % 2 else (ours, theirs)))
 
 
 def run_oracle(name, seed):
@@ -59,7 +61,7 @@ def run_oracle(name, seed):
                               check=False)
         expect(done.returncode == 0, f"{done.stdout.strip()} {done.stderr.strip()}")
         with open(dumped, encoding="ascii") as file:
-            compare_listings(qemu, name, file.read())
+            compare_listings(qemu, name, seed, file.read())
     finally:
         qemu.end()
 

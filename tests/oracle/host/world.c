@@ -108,6 +108,7 @@ void world_create(struct world *world, struct image *image, uint64_t seed)
 
     *world = (struct world){.image = image, .mode = {seed}, .random = seed * 0x9e3779b97f4a7c15u + 1};
     world->upper = machine_is_upper(world->mode);
+    world->groups = PT_GROUP_ENTRIES > 1 && (seed & 1);
     world->flusher = (struct pt_flusher){.flush = write_promise, .context = image->scene};
     world->pages = calloc(WORLD_PAGES, sizeof *world->pages);
     status = pt_create(&world->pt, pt_reach_offset(image_reach(image)), &image->alloc);
@@ -230,6 +231,8 @@ static enum status change_map(struct world *world)
                          .flags = random_flags(world),
                          .size = (enum pt_size)world_random(world, 4)};
 
+    if (world->groups && world_random(world, 2))
+        map.flags.bits |= PT_FLAG_GROUP;
     if (map.length_bytes > MOST_SMALL_BYTES &&
         (map.size == PT_SIZE_4K || ((start ^ map.to.v) & (HUGE_SIZE - 1))))
         map.length_bytes = MOST_SMALL_BYTES;

@@ -19,6 +19,7 @@ struct world_page {
 };
 
 struct world {
+    bool groups; /* odd seeds map groups of pages that are one translation, where the format has them */
     struct image *image;
     struct machine_mode mode;
     bool upper; /* addresses are of the upper half; pages are written down by where they are in the root */
