@@ -203,7 +203,8 @@ static const char *arc_check(const struct policy *policy)
     return arc->target > policy->frames * ARC_FRAME ? "the target is larger than memory" : NULL;
 }
 
-static void arc_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
+__attribute__((flatten)) static void arc_run(struct policy *policy, const struct policy_block *block,
+                                             struct policy_tally *tally)
 {
     policy_run(policy, block, tally, arc_touch, arc_insert, arc_victim);
 }

@@ -251,7 +251,8 @@ static const char *lirs_check(const struct policy *policy)
     return NULL;
 }
 
-static void lirs_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
+__attribute__((flatten)) static void lirs_run(struct policy *policy, const struct policy_block *block,
+                                              struct policy_tally *tally)
 {
     policy_run(policy, block, tally, lirs_touch, lirs_insert, lirs_victim);
 }

@@ -13,22 +13,23 @@
  *          oldest                     end
  *
  * A log that is full is packed: entries that do not count go. It has room for four entries a frame, so that
- * at least three references in four are between two packings.
+ * at least three references in four are between two packings. The entries that are next to go are sifted in
+ * the same way, some at a time (before `sifted`): few of them cease to count before they are wanted.
  *
  * Invariants: the entries from `oldest` to `end` that count are the resident pages, in the order of their
- * last references; place[] of other pages is NO_PLACE.
+ * last references; place[] of other pages is NO_PLACE. oldest <= sifted <= end.
  */
 #include "policy_internal.h"
 #include "run.h"
 
-enum { LOG_ROUNDS = 4, LOG_LEAST = 64 };
+enum { LOG_ROUNDS = 4, LOG_LEAST = 64, LOG_SIFT = 32 };
 enum { NO_PLACE }; /* the log begins at 1 */
 
 struct lru {
     struct policy base;
     uint32_t *log;
     uint32_t *place; /* by page: its entry that counts */
-    uint32_t oldest, end, size;
+    uint32_t oldest, sifted, end, size;
 };
 
 static struct lru *lru_of(struct policy *policy)
@@ -54,25 +55,60 @@ static void lru_init(struct policy *policy, const struct policy_config *config)
     size_t entries = log_entries(config);
 
     lru->size = entries < UINT32_MAX ? (uint32_t)entries : UINT32_MAX;
-    lru->oldest = lru->end = NO_PLACE + 1;
+    lru->oldest = lru->sifted = lru->end = NO_PLACE + 1;
     lru->log = policy_carve(&memory, entries * sizeof(uint32_t));
     lru->place = policy_carve(&memory, config->pages * sizeof(uint32_t));
 }
 
+/* No branch depends on which entries count, which nobody can predict. */
 static __attribute__((noinline)) void lru_pack(struct lru *lru)
 {
-    uint32_t kept = NO_PLACE + 1;
+    uint32_t *log = lru->log, *place = lru->place, kept = NO_PLACE + 1;
 
     for (uint32_t i = lru->oldest; i < lru->end; i++) {
-        uint32_t page = lru->log[i];
-        bool counts = lru->place[page] == i;
+        uint32_t page = log[i];
 
-        lru->log[kept] = page;
-        lru->place[page] = counts ? kept : lru->place[page];
-        kept += counts;
+        log[kept] = page;
+        kept += place[page] == i;
     }
+    for (uint32_t i = NO_PLACE + 1; i < kept; i++)
+        place[log[i]] = i;
     lru->oldest = NO_PLACE + 1;
-    lru->end = kept;
+    lru->sifted = lru->end = kept;
+}
+
+/* The same for the next few entries, towards newer ones: they are the next to go. */
+static __attribute__((noinline)) void lru_sift(struct lru *lru)
+{
+    uint32_t *log = lru->log, *place = lru->place, first = lru->sifted, end = first + LOG_SIFT;
+    uint32_t kept;
+
+    if (end > lru->end)
+        end = lru->end;
+    kept = end;
+    for (uint32_t i = end; i-- > first;) {
+        uint32_t page = log[i];
+
+        log[kept - 1] = page;
+        kept -= place[page] == i;
+    }
+    for (uint32_t i = kept; i < end; i++)
+        place[log[i]] = i;
+    lru->oldest = kept;
+    lru->sifted = end;
+}
+
+/* Moves `oldest` on to an entry that counts; there is one. */
+static inline void lru_find_oldest(struct lru *lru)
+{
+    for (;;) {
+        if (lru->oldest == lru->sifted)
+            lru_sift(lru);
+        else if (lru->place[lru->log[lru->oldest]] == lru->oldest)
+            return;
+        else
+            lru->oldest++;
+    }
 }
 
 static void lru_touch(struct policy *policy, uint32_t page)
@@ -89,8 +125,7 @@ static uint32_t lru_victim(struct policy *policy, uint32_t incoming)
 {
     struct lru *lru = lru_of(policy);
 
-    while (lru->place[lru->log[lru->oldest]] != lru->oldest)
-        lru->oldest++;
+    lru_find_oldest(lru);
     for (uint32_t i = lru->oldest; i < lru->end; i++) {
         uint32_t page = lru->log[i];
 
@@ -112,7 +147,8 @@ static const char *lru_check(const struct policy *policy)
     const struct lru *lru = (const struct lru *)policy;
     uint32_t counting = 0;
 
-    if (lru->oldest == NO_PLACE || lru->oldest > lru->end || lru->end > lru->size)
+    if (lru->oldest == NO_PLACE || lru->oldest > lru->sifted || lru->sifted > lru->end ||
+        lru->end > lru->size)
         return "the log ends before it begins, or after its room";
     for (uint32_t i = lru->oldest; i < lru->end; i++)
         counting += lru->place[lru->log[i]] == i;
@@ -124,9 +160,49 @@ static const char *lru_check(const struct policy *policy)
     return NULL;
 }
 
+/* As many references as the log has room for: each makes one entry. What the log is made of stays in
+ * registers while pages are hit. */
+__attribute__((flatten)) static void lru_run_some(struct policy *policy, const uint32_t *references,
+                                                  size_t count, struct policy_tally *tally)
+{
+    struct lru *lru = lru_of(policy);
+    uint8_t *state = policy->state;
+    uint32_t *log = lru->log, *place = lru->place, end = lru->end;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t page = references[i] >> 1;
+        uint8_t dirty = (uint8_t)((references[i] & 1) * POLICY_DIRTY);
+
+        if (__builtin_expect((state[page] & POLICY_RESIDENT) != 0, 1)) {
+            state[page] |= POLICY_REFERENCED | dirty;
+            log[end] = page;
+            place[page] = end++;
+        } else {
+            lru->end = end++;
+            policy_run_fault(policy, page, tally, lru_touch, lru_victim);
+            state[page] |= dirty;
+        }
+    }
+    lru->end = end;
+}
+
 static void lru_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
 {
-    policy_run(policy, block, tally, lru_touch, lru_touch, lru_victim);
+    struct lru *lru = lru_of(policy);
+    size_t done = 0;
+
+    while (done < block->count) {
+        size_t count = block->count - done;
+
+        if (lru->end == lru->size)
+            lru_pack(lru);
+        if (count > lru->size - lru->end)
+            count = lru->size - lru->end;
+        lru_run_some(policy, block->references + done, count, tally);
+        done += count;
+    }
+    policy->now += done;
+    tally->references += done;
 }
 
 const struct policy_type policy_lru = {

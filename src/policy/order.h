@@ -52,10 +52,10 @@ static inline void order_add(struct order_link *links, uint32_t newer, uint32_t 
 
 static inline void order_remove(struct order_link *links, uint32_t page)
 {
-    struct order_link link = links[page];
+    uint32_t next = links[page].next, prev = links[page].prev;
 
-    links[link.next].prev = link.prev;
-    links[link.prev].next = link.next;
+    links[next].prev = prev;
+    links[prev].next = next;
 }
 
 static inline void order_move(struct order_link *links, uint32_t newer, uint32_t page)

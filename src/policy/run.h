@@ -1,6 +1,8 @@
 /*
  * A block of references in one loop. A policy's file ends with a run() that calls policy_run() with its own
  * functions, which the compiler then puts in place: a hit costs a few instructions, and no indirect call.
+ * What it would rather call (it is large, and used elsewhere too) the attribute `flatten` of run() puts in
+ * place.
  */
 #ifndef QUIRE_POLICY_RUN_H
 #define QUIRE_POLICY_RUN_H
@@ -30,32 +32,40 @@ __attribute__((always_inline)) static inline void policy_run_fault(struct policy
     policy->resident++;
 }
 
-/* `touch`: NULL for policies that need bits only. Nothing may be pinned. */
+/*
+ * `touch`: NULL for policies that need bits only. Nothing may be pinned.
+ *
+ * What the loop reads from the block is kept in locals: a state byte is a char, so that the compiler must
+ * take every store of one for a change of anything.
+ */
 __attribute__((always_inline)) static inline void
 policy_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally,
            policy_page_fn *touch, policy_page_fn *insert, policy_victim_fn *victim)
 {
     uint8_t *state = policy->state;
+    const uint32_t *references = block->references, *distances = block->distances;
+    size_t count = block->count;
     uint64_t start = policy->now;
 
-    for (size_t i = 0; i < block->count; i++) {
-        uint32_t page = block->references[i] >> 1;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t page = references[i] >> 1;
+        uint8_t dirty = (uint8_t)((references[i] & 1) * POLICY_DIRTY);
 
         if (touch || !(state[page] & POLICY_RESIDENT))
             policy->now = start + i;
-        if (block->distances)
-            policy->distance = block->distances[i];
+        if (distances)
+            policy->distance = distances[i];
         if (__builtin_expect((state[page] & POLICY_RESIDENT) != 0, 1)) {
-            state[page] |= POLICY_REFERENCED;
+            state[page] |= POLICY_REFERENCED | dirty;
             if (touch)
                 touch(policy, page);
         } else {
             policy_run_fault(policy, page, tally, insert, victim);
+            state[page] |= dirty;
         }
-        state[page] |= (uint8_t)((block->references[i] & 1) * POLICY_DIRTY);
     }
-    policy->now = start + block->count;
-    tally->references += block->count;
+    policy->now = start + count;
+    tally->references += count;
 }
 
 #endif

@@ -207,7 +207,8 @@ static const char *s3_check(const struct policy *policy)
     return s3->count[GHOST] > s3->ghost_limit ? "more ghosts than are allowed" : NULL;
 }
 
-static void s3_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
+__attribute__((flatten)) static void s3_run(struct policy *policy, const struct policy_block *block,
+                                            struct policy_tally *tally)
 {
     policy_run(policy, block, tally, s3_touch, s3_insert, s3_victim);
 }

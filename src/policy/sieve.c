@@ -101,7 +101,8 @@ static const char *sieve_check(const struct policy *policy)
                : "the list is not that of the resident pages";
 }
 
-static void sieve_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
+__attribute__((flatten)) static void sieve_run(struct policy *policy, const struct policy_block *block,
+                                               struct policy_tally *tally)
 {
     policy_run(policy, block, tally, NULL, sieve_insert, sieve_victim);
 }

@@ -174,7 +174,8 @@ static const char *two_q_check(const struct policy *policy)
     return two_q->count[OUT] > two_q->out_limit ? "more ghosts than are allowed" : NULL;
 }
 
-static void two_q_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
+__attribute__((flatten)) static void two_q_run(struct policy *policy, const struct policy_block *block,
+                                               struct policy_tally *tally)
 {
     policy_run(policy, block, tally, two_q_touch, two_q_insert, two_q_victim);
 }

@@ -274,7 +274,8 @@ static const char *tiny_check(const struct policy *policy)
     return NULL;
 }
 
-static void tiny_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
+__attribute__((flatten)) static void tiny_run(struct policy *policy, const struct policy_block *block,
+                                              struct policy_tally *tally)
 {
     policy_run(policy, block, tally, tiny_touch, tiny_insert, tiny_victim);
 }
