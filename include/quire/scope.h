@@ -39,7 +39,7 @@ struct scope_member {
     uint32_t minimum;     /* frames that its class protects; 0 for an ordinary one */
     uint32_t pages;       /* its size */
     uint32_t frames;      /* that it has */
-    uint32_t working_set; /* pages that it used in the last window of its time */
+    uint32_t working_set; /* pages that it used in the last window of its time; 0: not known */
     uint64_t time;        /* its own: references that it made, or what the host counts for them */
     uint64_t faults;      /* ever */
 

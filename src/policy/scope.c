@@ -181,11 +181,25 @@ static uint32_t above_floor(const struct scope_member *member, bool also_vips_mi
     return is_in(member) && member->target > least ? member->target - least : 0;
 }
 
-/* Does `member` give to `taker`? One that faults seldom does, and whoever is of a lower class. */
-static bool gives(const struct scope *scope, const struct scope_member *member,
-                  const struct scope_member *taker)
+/* Of that, what it did not use lately. */
+static uint32_t unused(const struct scope_member *member, bool also_vips_minimum)
 {
-    return member != taker && (member->rate < scope->config.pff_low || member->class < taker->class);
+    uint32_t above = above_floor(member, also_vips_minimum);
+    uint32_t idle = member->target > member->working_set ? member->target - member->working_set : 0;
+
+    return above < idle ? above : idle;
+}
+
+/* What `member` gives to `taker`: to a higher class all above its floor, to others what it does not use, if
+ * it faults seldom. */
+static uint32_t gives(const struct scope *scope, const struct scope_member *member,
+                      const struct scope_member *taker, bool also_vips_minimum)
+{
+    if (member == taker)
+        return 0;
+    if (member->class < taker->class)
+        return above_floor(member, also_vips_minimum);
+    return member->rate < scope->config.pff_low ? unused(member, also_vips_minimum) : 0;
 }
 
 /* Who gives: the one that faults least; NULL: nobody. */
@@ -197,7 +211,7 @@ static struct scope_member *giver(const struct scope *scope, const struct scope_
     for (uint32_t i = 0; i < scope->count; i++) {
         struct scope_member *member = &scope->members[i];
 
-        if (above_floor(member, also_vips_minimum) > 0 && gives(scope, member, taker) &&
+        if (gives(scope, member, taker, also_vips_minimum) > 0 &&
             (!best || member->rate < best->rate ||
              (member->rate == best->rate && member->target > best->target)))
             best = member;
@@ -224,7 +238,7 @@ static uint32_t take_from_others(struct scope *scope, const struct scope_member 
             from = giver(scope, taker, true);
         if (!from)
             break;
-        part = above_floor(from, needy);
+        part = gives(scope, from, taker, needy);
         part = part < step_of(from) ? part : step_of(from);
         part = part < wanted - got ? part : wanted - got;
         from->target -= part;
@@ -250,7 +264,7 @@ static bool grow(struct scope *scope, struct scope_member *member)
 
 static bool shrink(struct scope_member *member)
 {
-    uint32_t part = above_floor(member, false);
+    uint32_t part = unused(member, false);
 
     part = part < step_of(member) ? part : step_of(member);
     member->target -= part;

@@ -174,6 +174,24 @@ static void pff_moves_frames_between_its_bounds(void **state)
     TARGETS(37, 63);
 }
 
+/* What is in use is not given, but to a higher class. */
+static void pff_leaves_what_is_in_use(void **state)
+{
+    for (unsigned i = 0; i < 2; i++)
+        members[i].pages = 1000;
+    members[0].working_set = 47;
+    start(pff, 2);
+    assert_true(window(0, 0));
+    TARGETS(47, 50);
+    assert_false(window(0, 0));
+    assert_true(window(1, 100));
+    assert_false(window(1, 100));
+    TARGETS(47, 53);
+    members[1].class = CLASS_VIP;
+    assert_true(window(1, 100));
+    TARGETS(41, 59);
+}
+
 static void pff_waits_for_a_window(void **state)
 {
     start(pff, 2);
@@ -424,6 +442,7 @@ int main(void)
         CASE(who_leaves_makes_room),
         CASE(who_gives_first),
         CASE(pff_moves_frames_between_its_bounds),
+        CASE(pff_leaves_what_is_in_use),
         CASE(pff_waits_for_a_window),
         CASE(pff_gives_no_more_than_a_process_can_use),
         CASE(pff_keeps_to_the_classes),

@@ -201,6 +201,20 @@ static void walk_caches(void **state)
     expect(0, 1, 4);
 }
 
+static void walk_caches_keep_what_was_used(void **state)
+{
+    configure((struct sim_tlb_config){.small = {1, 1}, .huge = {1, 1}, .walk = {[2] = 2}});
+    touch(HERE);
+    touch(HERE + HUGE_SIZE);
+    touch(HERE);
+    touch(HERE + 2 * HUGE_SIZE); /* takes the place of the second, which was used before the first */
+    expect(0, 4, 4 + 4 + 1 + 4);
+    touch(HERE);
+    expect(0, 1, 1);
+    touch(HERE + HUGE_SIZE);
+    expect(0, 1, 4);
+}
+
 static void a_flush_reaches_everything(void **state)
 {
     configure((struct sim_tlb_config){
@@ -299,6 +313,7 @@ int main(void)
         CASE(the_second_level),
         CASE(large_pages),
         CASE(walk_caches),
+        CASE(walk_caches_keep_what_was_used),
         CASE(a_flush_reaches_everything),
         CASE(asids),
         CASE(the_first_write_walks),
