@@ -36,6 +36,8 @@ int cmd_policies(int argc, char **argv);
 void cmd_policies_help(void);
 int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
+int cmd_pagesize(int argc, char **argv);
+void cmd_pagesize_help(void);
 int cmd_sim(int argc, char **argv);
 void cmd_sim_help(void);
 int cmd_trace(int argc, char **argv);

@@ -6,7 +6,7 @@
 #include "cli/sim.h"
 
 /* Groups of options, in the order of the help. */
-enum { SPECS = 32 };
+enum { SPECS = 48 };
 
 static void sim_specs(struct sim_request *request, struct option_spec specs[SPECS])
 {
@@ -43,6 +43,7 @@ static void sim_specs(struct sim_request *request, struct option_spec specs[SPEC
         {"--jobs", OPTION_NUMBER, &request->threads, "N", "threads; default: one a processor"},
         {"--db", OPTION_TEXT, &request->database, "FILE",
          "where results are kept, or none; default ~/.cache/quire/results.sqlite"},
+        SIM_MIX_SPECS(request),
         {"--json", OPTION_FLAG, &request->json, NULL, "one JSON object"},
         {"--csv", OPTION_FLAG, &request->csv, NULL, "comma-separated values"},
         {0}};
@@ -74,15 +75,17 @@ void cmd_sim_help(void)
 
 int cmd_sim(int argc, char **argv)
 {
-    struct sim_request request = {.seed = 1, .seeds = 5};
+    struct sim_request request = {.seed = 1, .seeds = 5, .mix = SIM_MIX_STANDARD};
     struct option_spec specs[SPECS];
     int status = EXIT_USAGE;
 
     sim_specs(&request, specs);
     if (options_parse_mixed("sim", specs, argc, argv, &request.words) && sim_request_check(&request))
-        status = request.working_set ? sim_working_set(&request)
-                 : request.curve     ? sim_curve(&request)
-                                     : sim_table(&request);
+        status = request.mix.mix       ? sim_mix(&request)
+                 : request.full.tlb    ? sim_full(&request)
+                 : request.working_set ? sim_working_set(&request)
+                 : request.curve       ? sim_curve(&request)
+                                       : sim_table(&request);
     sim_request_free(&request);
     return status;
 }

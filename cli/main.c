@@ -13,6 +13,7 @@ const struct verb verbs[] = {
     {"boot", "boot the kernel and run a program in it", cmd_boot, cmd_boot_help},
     {"dump", "print the page tables of a running machine", cmd_dump, cmd_dump_help},
     {"help", "explain a verb", cmd_help, cmd_help_help},
+    {"pagesize", "what each page size costs a program", cmd_pagesize, cmd_pagesize_help},
     {"policies", "list the page-replacement policies", cmd_policies, cmd_policies_help},
     {"sim", "simulate paging of a trace of references", cmd_sim, cmd_sim_help},
     {"trace", "record, convert and describe traces of page references", cmd_trace, cmd_trace_help},

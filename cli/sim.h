@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/picture.h"
+#include "cli/sim_mix.h"
 #include "quire/policy.h"
 #include "sim/trace.h"
 #include "sim/working_set.h"
@@ -48,6 +49,8 @@ struct sim_request {
     const char *format, *costs_text, *svg, *database, *sample, *fault_rate;
     uint64_t page_size, address_bits, tick, seed, seeds, threads, columns;
     bool json, csv, curve, working_set;
+    struct sim_mix_request mix;
+    struct sim_full_request full;
 
     /* Worked out by sim_request_check(). */
     struct trace_options options;

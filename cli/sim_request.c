@@ -298,11 +298,11 @@ static bool check_modes(struct sim_request *request)
             (unsigned long long)request->seeds);
         return false;
     }
-    if (request->size_count == 0 && !request->curve && !request->working_set) {
+    if (request->size_count == 0 && !request->curve && !request->working_set && !request->full.tlb) {
         say("sim: expected --memory or --frames with sizes of memory");
         return false;
     }
-    return true;
+    return sim_mix_check(request);
 }
 
 static bool check_taus(struct sim_request *request)
@@ -375,4 +375,5 @@ void sim_request_free(struct sim_request *request)
     strings_free(&request->memory_words);
     strings_free(&request->frames_words);
     strings_free(&request->tau_words);
+    strings_free(&request->mix.classes);
 }

@@ -58,6 +58,12 @@ static bool copy_pipe(struct sim_trace *trace)
     return got == 0;
 }
 
+/* Does the mode read its traces more than once? */
+static bool reads_again(const struct sim_request *request)
+{
+    return request->curve || request->working_set || request->mix.mix || request->full.tlb;
+}
+
 /* Opens each trace, for the size of its pages and so that what is wrong is known at once. */
 bool sim_traces_open(struct sim_request *request)
 {
@@ -71,7 +77,7 @@ bool sim_traces_open(struct sim_request *request)
         *trace = (struct sim_trace){.name = request->words.items[i],
                                     .copy = -1,
                                     .page_bytes = request->page_size ? request->page_size : STANDARD_PAGE};
-        trace->read_once = is_pipe(trace->name) && !request->curve && !request->working_set;
+        trace->read_once = is_pipe(trace->name) && !reads_again(request);
         if (is_pipe(trace->name) && !trace->read_once) {
             if (!copy_pipe(trace))
                 return false;
