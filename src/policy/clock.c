@@ -57,22 +57,33 @@ static void clock_insert(struct policy *policy, uint32_t page)
 static uint32_t clock_victim(struct policy *policy, uint32_t incoming)
 {
     struct clock *clock = clock_of(policy);
+    /* Locals, because every store of a state byte is a change of anything to the compiler. */
+    bool asks = policy->host->harvest || policy->host->spares;
+    const uint32_t *pages = clock->ring.page;
+    uint32_t used = clock->ring.used, hand = clock->hand, victim = POLICY_NO_PAGE;
+    uint8_t *state = policy->state;
 
     /* In the first round every bit may be set; bits that come back meanwhile do not make it endless. */
-    for (uint64_t left = 2 * (uint64_t)clock->ring.used; left > 0; left--) {
-        uint32_t place = clock->hand, page = clock->ring.page[place];
+    for (uint64_t left = 2 * (uint64_t)used; left > 0 && victim == POLICY_NO_PAGE; left--) {
+        uint32_t place = hand, page = pages[place];
+        uint8_t seen;
 
-        clock->hand = ring_next(&clock->ring, place);
-        if ((page & RING_FREE) || policy_is_pinned(policy, page))
+        hand = place + 1 >= used ? 0 : place + 1;
+        if ((page & RING_FREE) || (asks && policy_is_pinned(policy, page)))
             continue;
-        if (policy_take_reference(policy, page) && left > clock->ring.used) {
+        seen = asks ? policy_state(policy, page) : state[page];
+        if (seen & POLICY_PINNED)
+            continue;
+        state[page] = seen & (uint8_t)~POLICY_REFERENCED;
+        if ((seen & POLICY_REFERENCED) && left > used) {
             clock->spared++;
             continue;
         }
         ring_free(&clock->ring, place);
-        return page;
+        victim = page;
     }
-    return POLICY_NO_PAGE;
+    clock->hand = hand;
+    return victim;
 }
 
 static void clock_remove(struct policy *policy, uint32_t page)

@@ -12,9 +12,10 @@
  *              .       ^   ^   ^   ^            the oldest page that counts is 3
  *          oldest                     end
  *
- * A log that is full is packed: entries that do not count go. It has room for four entries a frame, so that
- * at least three references in four are between two packings. The entries that are next to go are sifted in
- * the same way, some at a time (before `sifted`): few of them cease to count before they are wanted.
+ * A log that is full is packed: entries that do not count go. It has room for four entries a frame and some,
+ * so that at least three references in four are between two packings. The entries that are next to go are
+ * sifted in the same way, some at a time (before `sifted`): few of them cease to count before they are
+ * wanted.
  *
  * Invariants: the entries from `oldest` to `end` that count are the resident pages, in the order of their
  * last references; place[] of other pages is NO_PLACE. oldest <= sifted <= end.
@@ -22,7 +23,7 @@
 #include "policy_internal.h"
 #include "run.h"
 
-enum { LOG_ROUNDS = 4, LOG_LEAST = 64, LOG_SIFT = 32 };
+enum { LOG_ROUNDS = 4, LOG_LEAST = 896, LOG_SIFT = 32 };
 enum { NO_PLACE }; /* the log begins at 1 */
 
 struct lru {
