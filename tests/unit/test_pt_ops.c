@@ -2,87 +2,19 @@
  * Operations of the page-table library beyond mapping and unmapping, case by case, in every way of reaching
  * tables; and the promise to flush.
  */
-#include "support.h"
-
-#include "pt_model.h"
+#include "pt_fixture.h"
 
 #include "quire/pt_tlb.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct fixture {
-    struct machine *machine;
-    struct pt_alloc alloc;
-    struct pt pt;
-    enum machine_way way;
-};
-
-static void fixture_open(struct fixture *fixture, enum machine_way way)
-{
-    fixture->machine = machine_create();
-    fixture->alloc = machine_alloc(fixture->machine);
-    fixture->way = way;
-    fixture->pt = machine_table(fixture->machine, way, &fixture->alloc);
-    fixture->pt.alloc = &fixture->alloc;
-}
-
-static void fixture_close(struct fixture *fixture)
-{
-    struct pt_broken broken;
-
-    assert_ok(pt_check(&fixture->pt, &broken, NULL));
-    machine_destroy(fixture->machine);
-}
-
-#define IN_EVERY_WAY(name)                                                                                   \
-    static void name##_in(struct fixture *f);                                                                \
-    static void name(void **state)                                                                           \
-    {                                                                                                        \
-        for (unsigned way = 0; way < WAY_COUNT; way++) {                                                     \
-            struct fixture fixture;                                                                          \
-            if (way == WAY_RECURSIVE && !PT_HAS_RECURSIVE)                                                   \
-                continue;                                                                                    \
-            fixture_open(&fixture, (enum machine_way)way);                                                   \
-            name##_in(&fixture);                                                                             \
-            fixture_close(&fixture);                                                                         \
-        }                                                                                                    \
-    }                                                                                                        \
-    static void name##_in(struct fixture *f)
-
-static enum status map(struct fixture *f, uint64_t start, uint64_t to, uint64_t bytes, enum pt_size size)
-{
-    struct pt_map request = {.start = vaddr(start),
-                             .to = paddr(to),
-                             .length_bytes = bytes,
-                             .flags = pt_flags(PT_FLAG_WRITE),
-                             .size = size};
-
-    return pt_flush_ignore(pt_map(&f->pt, &request));
-}
-
-#define FOUR_GIB ((uint64_t)4 << 30)
 /* Where the half of the root's entries with the greater numbers begins. */
 #define UPPER_HALF ((PT_ROOT_HALVES == 2 ? ~(uint64_t)0 : (uint64_t)1) << (pt_level_shift(PT_LEVELS + 1) - 1))
 /* The last address of all, the last below that half, and one that no root translates. */
 #define LAST_ADDRESS (PT_ROOT_HALVES == 2 ? ~(uint64_t)0 : 2 * UPPER_HALF - 1)
 #define LAST_LOWER (((uint64_t)1 << (pt_level_shift(PT_LEVELS + 1) - 1)) - 1)
 #define NOWHERE ((uint64_t)1 << 62)
-
-static enum status mark(struct fixture *f, uint64_t start, uint64_t bytes, uint64_t value)
-{
-    struct pt_map request = {.start = vaddr(start), .length_bytes = bytes, .mark = {value}};
-
-    return pt_flush_ignore(pt_map(&f->pt, &request));
-}
-
-static struct pt_translation translate(struct fixture *f, uint64_t address, enum status expected)
-{
-    struct pt_translation translation = {.level = 0};
-
-    assert_status(pt_translate(&f->pt, vaddr(address), &translation), expected);
-    return translation;
-}
 
 static enum status protect(struct fixture *f, uint64_t start, uint64_t bytes, uint32_t set, uint32_t clear)
 {
