@@ -207,22 +207,49 @@ static void found_end(struct found *found)
     vnode_unref(found->lower);
 }
 
+/* Does the upper side alone decide about the name? Then the host need not be asked. */
+static bool upper_decides(struct vnode *dir, const char *name, struct vnode **out)
+{
+    if (side_lookup(node_of(dir)->upper, name, out) != 0 || *out == NULL)
+        return false;
+    if ((*out)->type != S_IFDIR)
+        return true;
+    vnode_unref(*out);
+    return false;
+}
+
+/* A file of the upper side is what is seen, unless it is a whiteout. Takes over the reference. */
+static int seen_upper(struct vnode *dir, struct vnode *upper, struct vnode **out)
+{
+    if (is_whiteout(upper)) {
+        vnode_unref(upper);
+        return -ENOENT;
+    }
+    upper->mount = dir->mount;
+    *out = upper;
+    return 0;
+}
+
 static int overlay_lookup(struct vnode *dir, const char *name, struct vnode **out)
 {
+    struct vnode *upper;
     struct found found;
-    int error = is_hidden(name) ? -ENOENT : find_both(dir, name, &found);
+    int error;
 
+    if (is_hidden(name))
+        return -ENOENT;
+    if (upper_decides(dir, name, &upper))
+        return seen_upper(dir, upper, out);
+    error = find_both(dir, name, &found);
     if (error != 0)
         return error;
     if (found.upper == NULL && (found.lower == NULL || found.covered)) {
         found_end(&found);
         return -ENOENT;
     }
-    if (found.upper != NULL && found.upper->type != S_IFDIR) {
+    if (found.upper != NULL && found.upper->type != S_IFDIR) { /* made while the host was asked */
         vnode_unref(found.lower);
-        found.upper->mount = dir->mount;
-        *out = found.upper;
-        return 0;
+        return seen_upper(dir, found.upper, out);
     }
     if (found.upper != NULL && found.lower != NULL &&
         (found.lower->type != S_IFDIR || is_opaque(found.upper))) {
@@ -332,7 +359,6 @@ static int copy_data(struct object *from, struct object *to)
     for (uint64_t index = 0; index << PAGE_SHIFT < size && status == ST_OK; index++) {
         struct frame *source, *target;
 
-        object_prefetch(from, index, 1);
         status = object_get_page(from, index, OBJECT_READ, &source);
         if (status != ST_OK)
             break;
@@ -471,8 +497,14 @@ static const struct vnode_ops overlay_file_ops = {
 
 /* ---------------------------------------------------------------- making names */
 
-/* Where a new name goes: the upper directory, and whether a whiteout is in its place. */
-static int place_find(struct vnode *dir, const char *name, struct vnode **upper, bool *whiteout)
+/* Where a new name goes: what is made under the hidden name takes it by place_take(). */
+struct place {
+    struct vnode *upper; /* the directory there */
+    bool whiteout;       /* is in the place */
+    char hidden[HIDDEN_BYTES];
+};
+
+static int place_find(struct vnode *dir, const char *name, struct place *place)
 {
     struct found found;
     int error = is_hidden(name) ? -EINVAL : dir_up(dir);
@@ -481,28 +513,30 @@ static int place_find(struct vnode *dir, const char *name, struct vnode **upper,
         error = find_both(dir, name, &found);
     if (error != 0)
         return error;
-    *upper = node_of(dir)->upper;
-    *whiteout = found.covered;
+    place->upper = node_of(dir)->upper;
+    place->whiteout = found.covered;
+    hidden_name(place->hidden);
     error = found.upper != NULL || (found.lower != NULL && !found.covered) ? -EEXIST : 0;
     found_end(&found);
     return error;
 }
 
+static int place_take(const struct place *place, const char *name)
+{
+    return put_in_place(place->upper, place->hidden, name, place->whiteout);
+}
+
 static int overlay_create(struct vnode *dir, const char *name, uint32_t mode, uint64_t rdev,
                           struct vnode **out)
 {
-    char hidden[HIDDEN_BYTES];
-    struct vnode *upper;
-    bool whiteout;
-    int error = place_find(dir, name, &upper, &whiteout);
+    struct place place;
+    int error = place_find(dir, name, &place);
 
+    if (error == 0)
+        error = place.upper->ops->create(place.upper, place.hidden, mode, rdev, out);
     if (error != 0)
         return error;
-    hidden_name(hidden);
-    error = upper->ops->create(upper, hidden, mode, rdev, out);
-    if (error != 0)
-        return error;
-    error = put_in_place(upper, hidden, name, whiteout);
+    error = place_take(&place, name);
     if (error != 0)
         vnode_unref(*out);
     else
@@ -512,23 +546,20 @@ static int overlay_create(struct vnode *dir, const char *name, uint32_t mode, ui
 
 static int overlay_mkdir(struct vnode *dir, const char *name, uint32_t mode, struct vnode **out)
 {
-    char hidden[HIDDEN_BYTES];
-    struct vnode *upper, *made;
-    bool whiteout;
-    int error = place_find(dir, name, &upper, &whiteout);
+    struct place place;
+    struct vnode *made;
+    int error = place_find(dir, name, &place);
 
+    if (error == 0)
+        error = place.upper->ops->mkdir(place.upper, place.hidden, mode, &made);
     if (error != 0)
         return error;
-    hidden_name(hidden);
-    error = upper->ops->mkdir(upper, hidden, mode, &made);
-    if (error != 0)
-        return error;
-    if (whiteout)
+    if (place.whiteout)
         error = make_mark(made, OPAQUE);
     if (error == 0)
-        error = put_in_place(upper, hidden, name, whiteout);
+        error = place_take(&place, name);
     else
-        (void)upper->ops->rmdir(upper, hidden);
+        (void)place.upper->ops->rmdir(place.upper, place.hidden);
     if (error != 0) {
         vnode_unref(made);
         return error;
@@ -539,33 +570,25 @@ static int overlay_mkdir(struct vnode *dir, const char *name, uint32_t mode, str
 
 static int overlay_symlink(struct vnode *dir, const char *name, const char *target)
 {
-    char hidden[HIDDEN_BYTES];
-    struct vnode *upper;
-    bool whiteout;
-    int error = place_find(dir, name, &upper, &whiteout);
+    struct place place;
+    int error = place_find(dir, name, &place);
 
-    if (error != 0)
-        return error;
-    hidden_name(hidden);
-    error = upper->ops->symlink(upper, hidden, target);
-    return error != 0 ? error : put_in_place(upper, hidden, name, whiteout);
+    if (error == 0)
+        error = place.upper->ops->symlink(place.upper, place.hidden, target);
+    return error != 0 ? error : place_take(&place, name);
 }
 
 static int overlay_link(struct vnode *dir, const char *name, struct vnode *node)
 {
     bool ours = node->ops == &overlay_file_ops;
-    char hidden[HIDDEN_BYTES];
-    struct vnode *upper;
-    bool whiteout;
-    int error = place_find(dir, name, &upper, &whiteout);
+    struct place place;
+    int error = place_find(dir, name, &place);
 
     if (error == 0 && ours)
         error = copy_up(node, COPY_WITH_DATA);
-    if (error != 0)
-        return error;
-    hidden_name(hidden);
-    error = upper->ops->link(upper, hidden, ours ? node_of(node)->upper : node);
-    return error != 0 ? error : put_in_place(upper, hidden, name, whiteout);
+    if (error == 0)
+        error = place.upper->ops->link(place.upper, place.hidden, ours ? node_of(node)->upper : node);
+    return error != 0 ? error : place_take(&place, name);
 }
 
 /* ---------------------------------------------------------------- reading directories */
