@@ -206,6 +206,21 @@ static inline unsigned frame_flags(const struct frame *frame)
     return __atomic_load_n(&frame->flags, __ATOMIC_RELAXED);
 }
 
+/* Flags that are set, or clear, mostly already cost no locked instruction then. */
+static inline void frame_set_flags(struct frame *frame, uint16_t flags)
+{
+    if ((frame_flags(frame) & flags) != flags)
+        __atomic_fetch_or(&frame->flags, flags, __ATOMIC_RELAXED);
+}
+
+/* Returns those of `flags` that were set. */
+static inline unsigned frame_clear_flags(struct frame *frame, uint16_t flags)
+{
+    if ((frame_flags(frame) & flags) == 0)
+        return 0;
+    return __atomic_fetch_and(&frame->flags, (uint16_t)~flags, __ATOMIC_RELAXED) & flags;
+}
+
 /* One more, one fewer holder; the last one frees. */
 static inline void frame_ref(struct frame *frame)
 {

@@ -417,70 +417,70 @@ void cursor_unlock(const struct cursor *cursor, struct frame *table)
         lock_drop(&table->table.lock);
 }
 
-/* The part of the range that lies in the leaf table of `address`; false: none does, or all of the table's
- * span, for which the mark stands one level up. */
-static bool edge_part(const struct cursor *cursor, uint64_t address, uint64_t *start, uint64_t *end)
+/* The part of the range that lies in one leaf table at its edge, and what it will refer to. */
+struct edge {
+    struct frame *table;
+    unsigned entry, pages;
+    struct reference reference;
+};
+
+/* The edge at `address`; false: all of the table's span is in the range, so the mark stands one level up. */
+static bool edge_at(const struct cursor *cursor, uint64_t address, struct pt_entry mark, struct edge *edge)
 {
-    *start = align_down(address, HUGE_SIZE);
-    *end = *start + HUGE_SIZE;
-    if (*start >= cursor->start && *end <= cursor->end)
+    uint64_t start = align_down(address, HUGE_SIZE), end = start + HUGE_SIZE;
+
+    if (start >= cursor->start && end <= cursor->end)
         return false;
-    if (*start < cursor->start)
-        *start = cursor->start;
-    if (*end > cursor->end)
-        *end = cursor->end;
+    if (start < cursor->start)
+        start = cursor->start;
+    if (end > cursor->end)
+        end = cursor->end;
+    mark = mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT);
+    edge->table = cursor_table(cursor, start, 1);
+    edge->entry = pt_index(vaddr(start), 1);
+    edge->pages = (unsigned)((end - start) >> PAGE_SHIFT);
+    edge->reference = (struct reference){mark_object_id(mark), mark_index(mark)};
     return true;
 }
 
-static enum status view_edge(struct cursor *cursor, uint64_t address, struct pt_entry mark)
+static enum status view_edge(struct cursor *cursor, const struct edge *edge)
 {
-    uint64_t start, end;
-    struct frame *table;
     struct view *view;
 
-    if (!edge_part(cursor, address, &start, &end))
-        return ST_OK;
-    table = cursor_table(cursor, start, 1);
-    mark = mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT);
-    cursor_lock(cursor, table);
-    view = view_open(table, pt_index(vaddr(start), 1),
-                     (struct reference){mark_object_id(mark), mark_index(mark)});
+    cursor_lock(cursor, edge->table);
+    view = view_open(edge->table, edge->entry, edge->reference);
     if (view)
-        view->pages += (uint32_t)((end - start) >> PAGE_SHIFT);
-    cursor_unlock(cursor, table);
+        view->pages += edge->pages;
+    cursor_unlock(cursor, edge->table);
     return view ? ST_OK : ST_NO_MEMORY;
 }
 
-/* What view_edge() did. */
-static void unview_edge(struct cursor *cursor, uint64_t address, struct pt_entry mark)
+/* What view_edge() did is undone. */
+static void unview_edge(struct cursor *cursor, const struct edge *edge)
 {
-    uint64_t start, end;
-    struct frame *table;
-    unsigned entry;
-
-    if (!edge_part(cursor, address, &start, &end))
-        return;
-    table = cursor_table(cursor, start, 1);
-    entry = pt_index(vaddr(start), 1);
-    mark = mark_advance(mark, (start - cursor->start) >> PAGE_SHIFT);
-    cursor_lock(cursor, table);
-    view_shrink(view_find(table, entry, (struct reference){mark_object_id(mark), mark_index(mark)}),
-                (unsigned)((end - start) >> PAGE_SHIFT));
-    cursor_unlock(cursor, table);
+    cursor_lock(cursor, edge->table);
+    view_shrink(view_find(edge->table, edge->entry, edge->reference), edge->pages);
+    cursor_unlock(cursor, edge->table);
 }
 
 enum status cursor_view(struct cursor *cursor, struct pt_entry mark)
 {
-    enum status status;
+    bool one_table = align_down(cursor->start, HUGE_SIZE) == align_down(cursor->end - 1, HUGE_SIZE);
+    struct edge first, last;
+    bool has_first, has_last;
+    enum status status = ST_OK;
 
     if (!mark_has_object(mark))
         return ST_OK;
-    status = view_edge(cursor, cursor->start, mark);
-    if (status != ST_OK || align_down(cursor->start, HUGE_SIZE) == align_down(cursor->end - 1, HUGE_SIZE))
+    has_first = edge_at(cursor, cursor->start, mark, &first);
+    has_last = !one_table && edge_at(cursor, cursor->end - 1, mark, &last);
+    if (has_first)
+        status = view_edge(cursor, &first);
+    if (status != ST_OK || !has_last)
         return status;
-    status = view_edge(cursor, cursor->end - 1, mark);
-    if (status != ST_OK)
-        unview_edge(cursor, cursor->start, mark);
+    status = view_edge(cursor, &last);
+    if (status != ST_OK && has_first)
+        unview_edge(cursor, &first);
     return status;
 }
 

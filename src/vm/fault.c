@@ -34,13 +34,6 @@ struct fault {
     bool major;
 };
 
-/* Flags that are mostly set already cost no locked instruction then. */
-static inline void set_frame_flags(struct frame *frame, uint16_t flags)
-{
-    if ((frame_flags(frame) & flags) != flags)
-        __atomic_fetch_or(&frame->flags, flags, __ATOMIC_RELAXED);
-}
-
 /* ------------------------------------------------------------------ anonymous memory */
 
 static enum status map_zero_page(struct pt_entry *entry, struct pt_entry mark)
@@ -57,11 +50,7 @@ static enum status map_zeroed_frame(struct frame *table, struct pt_entry *entry,
 
     if (!frame)
         return ST_NO_MEMORY;
-    frame->page.object = NULL;
-    frame->page.index = 0;
-    rmap_first(frame, entry_place(entry));
-    table_count_privates(table, 1);
-    pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
+    table_map_private(table, entry, frame, 0, mark);
     STAT(fault_zero);
     return ST_OK;
 }
@@ -122,7 +111,7 @@ static inline void map_resident(struct pt_entry *entry, struct page_form form, s
 
     if (form.may_write && write_unwatched(frame))
         bits |= PT_WRITE | PT_DIRTY;
-    set_frame_flags(frame, FRAME_MAPPED);
+    frame_set_flags(frame, FRAME_MAPPED);
     pt_entry_store(entry, pt_entry(bits));
 }
 
@@ -155,14 +144,8 @@ static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry 
     for (uint64_t left = end - first; left > 0; left--) {
         struct frame *frame = *slots++;
 
-        if (entry->bits == mark.bits && frame) {
-            /* Mostly it is mapped somewhere already, and so is not busy. */
-            if (!form.may_write && frame_flags(frame) & FRAME_MAPPED)
-                pt_entry_store(entry, pt_entry(form.bits | frame_paddr(frame).v));
-            else if (may_map(frame))
-                map_resident(entry, form, frame);
-            else
-                mapped--;
+        if (entry->bits == mark.bits && may_map(frame)) {
+            map_resident(entry, form, frame);
             mapped++;
         }
         entry++;
@@ -180,11 +163,7 @@ static enum status map_copy(struct frame *table, struct pt_entry *entry, struct 
     if (!copy)
         return ST_NO_MEMORY;
     host_copy_page(frame_data(copy), frame_data(from));
-    copy->page.object = NULL;
-    copy->page.index = origin_make(mark_object_id(mark), mark_index(mark));
-    rmap_first(copy, entry_place(entry));
-    table_count_privates(table, 1);
-    pt_entry_store(entry, page_make(frame_paddr(copy), mark_access(mark), mark_traits(mark), true, false));
+    table_map_private(table, entry, copy, origin_make(mark_object_id(mark), mark_index(mark)), mark);
     STAT(fault_copy);
     return ST_OK;
 }
@@ -195,11 +174,11 @@ static enum status map_object_page(struct fault *f, struct pt_entry *entry, stru
 {
     struct page_form form;
 
-    set_frame_flags(frame, FRAME_REFERENCED);
+    frame_set_flags(frame, FRAME_REFERENCED);
     if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
         return map_copy(f->cursor.table, entry, mark, frame);
     if (f->access == ACCESS_WRITE && object->pager)
-        set_frame_flags(frame, FRAME_DIRTY);
+        frame_set_flags(frame, FRAME_DIRTY);
     form = form_of(mark);
     map_resident(entry, form, frame);
     if (f->access != ACCESS_WRITE)
@@ -332,7 +311,7 @@ static enum status note_dirty(struct pt_entry *entry, struct pt_entry page, stru
     if (!lock_try(&object->lock))
         return ST_RETRY;
     if (object->pager)
-        set_frame_flags(frame, FRAME_DIRTY);
+        frame_set_flags(frame, FRAME_DIRTY);
     pt_entry_store(entry, pt_entry(page.bits | PT_WRITE | PT_DIRTY | PT_ACCESSED));
     lock_drop(&object->lock);
     STAT(fault_minor);

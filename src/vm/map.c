@@ -189,6 +189,7 @@ static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsi
                            uint64_t start, void *context)
 {
     struct populate *populate = context;
+    struct frame *table = frame_at(paddr(entry_place(entries)));
 
     for (unsigned i = 0; i < count; i++) {
         struct pt_entry mark = entries[i];
@@ -205,12 +206,7 @@ static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsi
             populate->failed = true;
             return false;
         }
-        frame->page.object = NULL;
-        frame->page.index = 0;
-        rmap_first(frame, entry_place(&entries[i]));
-        entry_count_privates(&entries[i], 1);
-        pt_entry_store(&entries[i],
-                       page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
+        table_map_private(table, &entries[i], frame, 0, mark);
     }
     return true;
 }

@@ -232,7 +232,7 @@ bool object_unmap_frame(struct frame *frame)
     if (!(frame_flags(frame) & FRAME_MAPPED))
         return false;
     view_walk(frame, unmap_visit, NULL);
-    __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_MAPPED, __ATOMIC_RELAXED);
+    frame_clear_flags(frame, FRAME_MAPPED);
     return true;
 }
 

@@ -16,16 +16,6 @@
 
 enum { WINDOW_FIRST = 4, WINDOW_MAX = 32, WRITE_CLUSTER = 32 };
 
-static void set_flags(struct frame *frame, uint16_t flags)
-{
-    __atomic_fetch_or(&frame->flags, flags, __ATOMIC_RELAXED);
-}
-
-static void clear_flags(struct frame *frame, uint16_t flags)
-{
-    __atomic_fetch_and(&frame->flags, (uint16_t)~flags, __ATOMIC_RELAXED);
-}
-
 /* An allocated frame becomes page `index`; its reference is the object's now. Locked. */
 static enum status insert_page(struct object *object, uint64_t index, struct frame *frame, uint16_t flags)
 {
@@ -35,7 +25,7 @@ static enum status insert_page(struct object *object, uint64_t index, struct fra
         return status;
     frame->page.object = object;
     frame->page.index = index;
-    set_flags(frame, flags);
+    frame_set_flags(frame, flags);
     object->resident++;
     return ST_OK;
 }
@@ -98,7 +88,7 @@ static void end_page_in(struct page_in *io, enum status status)
     for (unsigned i = 0; i < io->count; i++) {
         struct frame *frame = io->frames[i];
 
-        clear_flags(frame, FRAME_BUSY);
+        frame_clear_flags(frame, FRAME_BUSY);
         if (status != ST_OK) {
             radix_remove(&object->pages, io->first + i);
             object->resident--;
@@ -181,7 +171,8 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
         return ST_RETRY;
     }
     frame_ref(frame);
-    set_flags(frame, how != OBJECT_READ && object->pager ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
+    frame_set_flags(frame,
+                    how != OBJECT_READ && object->pager ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
     *out = frame;
     return ST_OK;
 }
@@ -322,8 +313,8 @@ static bool begin_write_back(struct write_back *io, uint64_t *index, uint64_t en
         if (io->count == 0)
             io->first = at;
         frame_ref(frame);
-        clear_flags(frame, FRAME_DIRTY);
-        set_flags(frame, FRAME_WRITING);
+        frame_clear_flags(frame, FRAME_DIRTY);
+        frame_set_flags(frame, FRAME_WRITING);
         io->mapped |= object_protect_frame(frame);
         io->frames[io->count++] = frame;
     }
@@ -337,9 +328,9 @@ static void end_write_back(struct write_back *io, enum status status)
 {
     lock_take(&io->object->lock);
     for (unsigned i = 0; i < io->count; i++) {
-        clear_flags(io->frames[i], FRAME_WRITING);
+        frame_clear_flags(io->frames[i], FRAME_WRITING);
         if (status != ST_OK)
-            set_flags(io->frames[i], FRAME_DIRTY);
+            frame_set_flags(io->frames[i], FRAME_DIRTY);
     }
     lock_drop(&io->object->lock);
     for (unsigned i = 0; i < io->count; i++) {

@@ -31,19 +31,11 @@ void reclaim_init(void)
     lock_init(&list_lock, RANK_RECLAIM);
 }
 
-static void listed(struct frame *frame, bool on)
-{
-    if (on)
-        __atomic_fetch_or(&frame->flags, FRAME_LISTED, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_LISTED, __ATOMIC_RELAXED);
-}
-
 void reclaim_insert(struct frame *frame)
 {
     lock_take(&list_lock);
     list_push_back(&pages, &frame->node);
-    listed(frame, true);
+    frame_set_flags(frame, FRAME_LISTED);
     page_count++;
     lock_drop(&list_lock);
 }
@@ -53,7 +45,7 @@ void reclaim_remove(struct frame *frame)
     lock_take(&list_lock);
     if (frame_flags(frame) & FRAME_LISTED) {
         list_remove(&frame->node);
-        listed(frame, false);
+        frame_clear_flags(frame, FRAME_LISTED);
         page_count--;
     }
     lock_drop(&list_lock);
@@ -74,8 +66,7 @@ static void harvest_visit(struct frame *frame, struct pt_entry *entry, void *con
  * comes back by a minor fault or a read. */
 static bool test_and_clear_used(struct frame *frame)
 {
-    bool used =
-        __atomic_fetch_and(&frame->flags, (uint16_t)~FRAME_REFERENCED, __ATOMIC_RELAXED) & FRAME_REFERENCED;
+    bool used = frame_clear_flags(frame, FRAME_REFERENCED) != 0;
 
     if (frame_flags(frame) & FRAME_MAPPED)
         view_walk(frame, harvest_visit, &used);

@@ -30,16 +30,6 @@ static struct rmap_node *chain_of(const struct frame *frame)
     return (struct rmap_node *)frame->page.rmap[0];
 }
 
-static void set_flag(struct frame *frame, uint16_t flag)
-{
-    __atomic_fetch_or(&frame->flags, flag, __ATOMIC_RELAXED);
-}
-
-static void clear_flag(struct frame *frame, uint16_t flag)
-{
-    __atomic_fetch_and(&frame->flags, (uint16_t)~flag, __ATOMIC_RELAXED);
-}
-
 /* A third place makes a chain of the two inline ones. */
 static enum status chain_push(struct frame *frame, uint64_t place)
 {
@@ -54,7 +44,7 @@ static enum status chain_push(struct frame *frame, uint64_t place)
         if (!node) {
             fresh->places[fresh->used++] = frame->page.rmap[0];
             fresh->places[fresh->used++] = frame->page.rmap[1];
-            set_flag(frame, FRAME_RMAP_CHAIN);
+            frame_set_flags(frame, FRAME_RMAP_CHAIN);
         }
         frame->page.rmap[0] = (uint64_t)fresh;
         frame->page.rmap[1] = 0;
@@ -99,7 +89,7 @@ static void chain_remove(struct frame *frame, uint64_t *gap)
     if (node->used == RMAP_INLINE && !node->next) {
         frame->page.rmap[0] = node->places[0];
         frame->page.rmap[1] = node->places[1];
-        clear_flag(frame, FRAME_RMAP_CHAIN);
+        frame_clear_flags(frame, FRAME_RMAP_CHAIN);
         slab_free(node);
     }
 }

@@ -51,7 +51,19 @@ static inline void table_count_privates(struct frame *table, int change)
     table->privates = (uint32_t)((int)table->privates + change);
 }
 
-/* The same for the table of an entry, at any level. */
+/* A private frame that nobody else can see yet, filled, takes an entry of a leaf table. `origin`: what it is
+ * a copy of, 0: nothing. Its reference is the mapping's. */
+static inline void table_map_private(struct frame *table, struct pt_entry *entry, struct frame *frame,
+                                     uint64_t origin, struct pt_entry mark)
+{
+    frame->page.object = NULL;
+    frame->page.index = origin;
+    rmap_first(frame, entry_place(entry));
+    table_count_privates(table, 1);
+    pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
+}
+
+/* table_count_privates() for the table of an entry, at any level. */
 static inline void entry_count_privates(const struct pt_entry *entry, int change)
 {
     struct frame *table = frame_at(paddr(entry_place(entry)));
