@@ -39,8 +39,9 @@ enum space_flag {
     SPACE_POPULATE = 8,    /* make resident now, as far as memory allows */
     SPACE_GROWS_DOWN = 16, /* a stack: grows downwards when touched below */
     SPACE_LOW_2G = 32,     /* MAP_32BIT */
-    SPACE_NEVER_WRITE = 64 /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
-                              is then ST_DENIED */
+    SPACE_NEVER_WRITE = 64, /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
+                               is then ST_DENIED */
+    SPACE_LOCKED = 128 /* stays in memory, once it is there (mlock) */
 };
 
 struct space_map {
@@ -119,7 +120,7 @@ struct space_region {
     struct vaddr start;
     struct vaddr end;
     unsigned access;       /* enum access */
-    unsigned flags;        /* SPACE_SHARED, SPACE_GROWS_DOWN, SPACE_NEVER_WRITE */
+    unsigned flags;        /* SPACE_SHARED, SPACE_GROWS_DOWN, SPACE_NEVER_WRITE, SPACE_LOCKED */
     struct object *object; /* NULL: anonymous; valid during the call only */
     uint64_t first_page;
     uint64_t resident_pages;

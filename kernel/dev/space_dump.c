@@ -37,21 +37,22 @@ static void describe_mark(char *to, size_t size, struct pt_entry mark)
 {
     const struct object_label *label;
     const char *access = access_text(mark_access(mark));
-    const char *down = (mark_traits(mark) & TRAIT_GROWS_DOWN) != 0 ? ", grows down" : "";
+    const char *down = entry_grows_down(mark) ? ", grows down" : "";
+    const char *locked = entry_is_locked(mark) ? ", locked" : "";
 
     switch (mark_kind(mark)) {
     case MARK_ANON:
-        snprintf(to, size, "mark %s private, zeroes%s", access, down);
+        snprintf(to, size, "mark %s private, zeroes%s%s", access, down, locked);
         break;
     case MARK_PRIVATE:
     case MARK_SHARED:
         label = object_label(object_by_id(mark_object_id(mark)));
-        snprintf(to, size, "mark %s %s, page %lu of object %u%s%s", access,
+        snprintf(to, size, "mark %s %s, page %lu of object %u%s%s%s", access,
                  mark_kind(mark) == MARK_SHARED ? "shared" : "private", mark_index(mark),
-                 mark_object_id(mark), label != NULL ? ", " : "", label != NULL ? label->path : "");
+                 mark_object_id(mark), label != NULL ? ", " : "", label != NULL ? label->path : "", locked);
         break;
     case MARK_HELD:
-        snprintf(to, size, "mark --- private, frame %013lx", held_paddr(mark).v);
+        snprintf(to, size, "mark --- private, frame %013lx%s", held_paddr(mark).v, locked);
         break;
     default:
         snprintf(to, size, "mark %016lx", mark.bits);
@@ -61,10 +62,10 @@ static void describe_mark(char *to, size_t size, struct pt_entry mark)
 
 static void describe_page(char *to, size_t size, struct pt_entry page)
 {
-    snprintf(to, size, "-> %013lx %s %s %c%c%c", pt_entry_page_paddr(page, 1).v,
+    snprintf(to, size, "-> %013lx %s %s %c%c%c%s", pt_entry_page_paddr(page, 1).v,
              access_text(page_access(page)), (page.bits & PAGE_SHARED) != 0 ? "shared" : "private",
              (page.bits & PT_ACCESSED) != 0 ? 'a' : '-', (page.bits & PT_DIRTY) != 0 ? 'd' : '-',
-             (page.bits & PT_WRITE) != 0 ? 'w' : '-');
+             (page.bits & PT_WRITE) != 0 ? 'w' : '-', entry_is_locked(page) ? " locked" : "");
 }
 
 static void write_run(struct run *run)

@@ -9,8 +9,8 @@
  * A mark:
  *
  *   63                 12  11     10    9      8..7    6 5 4   3..1  0
- *   payload, inverted      never  no    grows  advice  X W R   kind  0
- *                          write  huge  down
+ *   payload, inverted      locked no    edge   advice  X W R   kind  0
+ *                                 huge
  *
  * The payload is 20 bits of object and 32 of page index, or a frame number, and is stored inverted, so that a
  * speculative load through the entry as if it were present meets no cached memory (L1TF). A mark at level n
@@ -45,13 +45,16 @@ enum mark_kind {
 #define OBJECT_ID_BITS 20
 #define MARK_PAYLOAD_MAX (((uint64_t)1 << (MARK_INDEX_BITS + OBJECT_ID_BITS)) - 1)
 
-/* What a range is besides its protection: kept through every change of state of its entries. */
+/* What a range is besides its protection: kept through every change of state of its entries. One bit has two
+ * meanings, because private memory alone can grow down and shared memory alone can be closed to writing for
+ * ever: entry_grows_down() and entry_never_writes() tell them apart. */
 enum trait {
     TRAIT_RANDOM = 1,
     TRAIT_SEQUENTIAL = 2,
-    TRAIT_GROWS_DOWN = 4,
+    TRAIT_GROWS_DOWN = 4,  /* private */
+    TRAIT_NEVER_WRITE = 4, /* shared */
     TRAIT_NO_HUGE = 8,
-    TRAIT_NEVER_WRITE = 16
+    TRAIT_LOCKED = 16 /* what is here stays in memory (mlock) */
 };
 
 #define PAGE_MAY_WRITE PT_SOFT_0
@@ -179,6 +182,34 @@ static inline unsigned page_access(struct pt_entry page)
 static inline unsigned page_traits(struct pt_entry page)
 {
     return (unsigned)((page.bits & PAGE_TRAITS_MASK) >> PAGE_TRAITS_SHIFT);
+}
+
+/* The traits of a page or a mark. */
+static inline unsigned entry_traits(struct pt_entry entry)
+{
+    return pt_entry_present(entry) ? page_traits(entry) : mark_traits(entry);
+}
+
+/* Of a page or a mark: do writes go to the object? */
+static inline bool entry_is_shared(struct pt_entry entry)
+{
+    return pt_entry_present(entry) ? (entry.bits & PAGE_SHARED) != 0 : mark_kind(entry) == MARK_SHARED;
+}
+
+static inline bool entry_grows_down(struct pt_entry entry)
+{
+    return entry_traits(entry) & TRAIT_GROWS_DOWN && !entry_is_shared(entry);
+}
+
+static inline bool entry_never_writes(struct pt_entry entry)
+{
+    return entry_traits(entry) & TRAIT_NEVER_WRITE && entry_is_shared(entry);
+}
+
+/* Must the frame of this entry stay in memory? For visits of rmap_walk() and view_walk(). */
+static inline bool entry_is_locked(struct pt_entry entry)
+{
+    return entry_traits(entry) & TRAIT_LOCKED;
 }
 
 /* A private frame's origin: the page of an object it was copied from, or 0: plain zeroes. Kept in

@@ -337,13 +337,14 @@ static enum status fault_write(struct fault *f, struct pt_entry *entry, struct p
 
 /* ------------------------------------------------------------------ nothing there: may a stack grow? */
 
-static enum status map_stack(struct fault *f, uint64_t end, unsigned access)
+static enum status map_stack(struct fault *f, uint64_t end, const struct space_region *above)
 {
     struct space_map request = {
         .hint = vaddr(f->page),
         .length_bytes = end - f->page,
-        .access = access,
-        .flags = SPACE_NO_REPLACE | SPACE_GROWS_DOWN,
+        .access = above->access,
+        .flags = SPACE_NO_REPLACE | SPACE_GROWS_DOWN |
+                 (above->flags & SPACE_LOCKED ? (unsigned)(SPACE_LOCKED | SPACE_POPULATE) : 0u),
     };
     struct vaddr got;
     enum status status = space_map(f->space, &request, &got);
@@ -371,7 +372,7 @@ static enum status grow_stack(struct fault *f)
         return ST_NOT_MAPPED;
     if (range_last_used(space, gap_start, f->page, &below, &above))
         return ST_NOT_MAPPED;
-    return map_stack(f, start, region.access);
+    return map_stack(f, start, &region);
 }
 
 /* ------------------------------------------------------------------ the fault */

@@ -54,10 +54,12 @@ static struct pt_entry mark_for(const struct space_map *request, struct object *
     enum mark_kind kind = MARK_ANON;
     uint64_t payload = 0;
 
-    if (request->flags & SPACE_GROWS_DOWN)
+    if (request->flags & SPACE_GROWS_DOWN && !(request->flags & SPACE_SHARED))
         traits |= TRAIT_GROWS_DOWN;
-    if (request->flags & SPACE_NEVER_WRITE)
+    if (request->flags & SPACE_NEVER_WRITE && request->flags & SPACE_SHARED)
         traits |= TRAIT_NEVER_WRITE;
+    if (request->flags & SPACE_LOCKED)
+        traits |= TRAIT_LOCKED;
     if (object) {
         kind = request->flags & SPACE_SHARED ? MARK_SHARED : MARK_PRIVATE;
         payload = object_payload(object->id, request->first_page);
@@ -295,13 +297,6 @@ struct protect {
     enum status status;
 };
 
-static bool may_never_write(struct pt_entry entry)
-{
-    unsigned traits = pt_entry_present(entry) ? page_traits(entry) : mark_traits(entry);
-
-    return traits & TRAIT_NEVER_WRITE;
-}
-
 static bool check_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
                         uint64_t start, void *context)
 {
@@ -312,7 +307,7 @@ static bool check_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
     if (start > protect->next)
         return false;
     for (i = 0; i < count && !pt_entry_empty(entries[i]); i++) {
-        if (protect->access & ACCESS_WRITE && may_never_write(entries[i])) {
+        if (protect->access & ACCESS_WRITE && entry_never_writes(entries[i])) {
             protect->status = ST_DENIED;
             break;
         }

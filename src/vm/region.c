@@ -80,11 +80,6 @@ static inline struct aspect aspect_of(struct pt_entry entry)
     return pt_entry_present(entry) ? aspect_of_page(entry) : aspect_of_mark(entry);
 }
 
-unsigned entry_traits(struct pt_entry entry)
-{
-    return pt_entry_present(entry) ? page_traits(entry) : mark_traits(entry);
-}
-
 struct region_walk {
     struct aspect first;
     uint64_t start, end;
@@ -165,14 +160,18 @@ static bool region_visit(struct cursor *cursor, struct pt_entry *entries, unsign
 static void region_fill(struct space_region *out, const struct region_walk *walk)
 {
     unsigned traits = (unsigned)(walk->first.kind >> ASPECT_TRAITS_SHIFT);
+    unsigned flags = (unsigned)(walk->first.kind >> ASPECT_FLAGS_SHIFT) & ((1u << ASPECT_FLAGS_SHIFT) - 1);
 
+    if (flags & SPACE_SHARED)
+        flags |= traits & TRAIT_NEVER_WRITE ? (unsigned)SPACE_NEVER_WRITE : 0u;
+    else
+        flags |= traits & TRAIT_GROWS_DOWN ? (unsigned)SPACE_GROWS_DOWN : 0u;
+    flags |= traits & TRAIT_LOCKED ? (unsigned)SPACE_LOCKED : 0u;
     *out = (struct space_region){
         .start = vaddr(walk->start),
         .end = vaddr(walk->end),
         .access = walk->first.kind & ((1u << ASPECT_FLAGS_SHIFT) - 1),
-        .flags = ((walk->first.kind >> ASPECT_FLAGS_SHIFT) & ((1u << ASPECT_FLAGS_SHIFT) - 1)) |
-                 (traits & TRAIT_GROWS_DOWN ? (unsigned)SPACE_GROWS_DOWN : 0u) |
-                 (traits & TRAIT_NEVER_WRITE ? (unsigned)SPACE_NEVER_WRITE : 0u),
+        .flags = flags,
         .object = walk->first.object ? object_by_id(walk->first.object) : NULL,
         .first_page = walk->first.index,
         .resident_pages = walk->resident_pages,

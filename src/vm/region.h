@@ -12,7 +12,4 @@
 bool region_next_held(struct space *space, uint64_t from, uint64_t limit, struct space_region *out);
 void region_release(struct space_region *region);
 
-/* The traits of a page or a mark. */
-unsigned entry_traits(struct pt_entry entry);
-
 #endif
