@@ -11,6 +11,7 @@
  *   t  the lock of the table (the frame is a table)
  *   r  the rmap lock
  *   l  the reclaim lock
+ *   w  the swap lock
  *   u  whoever uses the frame; stable while it is allocated
  *
  * Files: src/frame/{memory_map,boot_frames,buddy,frame_alloc,frame_check}.c.
@@ -41,9 +42,10 @@ enum frame_use {
 
 /* Bits of frame->flags. */
 enum frame_flag {
-    FRAME_DIRTY = 1,       /* differs from its store (o) */
+    FRAME_DIRTY = 1,       /* differs from its store (o); ANON with FRAME_SLOT: from its slot (w) */
     FRAME_REFERENCED = 2,  /* used since reclaim last looked (a) */
-    FRAME_BUSY = 4,        /* being read or written; sleep on the frame (o) */
+    FRAME_BUSY = 4,        /* being read or written; sleep on the frame (o, in the swap cache w) */
+    FRAME_SLOT = 8,        /* paging.slot has, or is being given, what is in it: the swap cache (w) */
     FRAME_LISTED = 16,     /* on reclaim's list (l) */
     FRAME_HUGE = 32,       /* head of an order-9 block mapped by level-2 entries (u) */
     FRAME_RMAP_CHAIN = 64, /* rmap is a chain, not one location (r) */
@@ -69,7 +71,15 @@ struct frame {
         uint32_t privates; /* t: a leaf table's entries that are about private frames */
     };
     uint32_t spare;
-    struct list node; /* b: free list; l: reclaim's list; u: owner's list */
+    union {
+        struct list node; /* b: free list; l: reclaim's list; u: owner's list */
+        struct {
+            uint32_t number; /* l: with FRAME_LISTED: the policy's number for it */
+            uint32_t slot;   /* w: with FRAME_SLOT */
+            uint32_t member; /* u: who is charged for it; 0: nobody */
+            uint32_t spare;
+        } paging; /* memory that can be paged out */
+    };
     union {
         struct {
             /* FILE, SHARED: the object that owns the page, and the page's index in it.

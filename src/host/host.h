@@ -35,6 +35,7 @@ enum lock_rank {
     RANK_TABLE,
     RANK_OBJECT,
     RANK_RMAP,
+    RANK_SWAP,      /* slots and the swap cache */
     RANK_DIRECTORY, /* of the objects */
     RANK_RECLAIM,
     RANK_SLAB,

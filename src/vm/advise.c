@@ -6,6 +6,7 @@
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/region.h"
+#include "vm/swap.h"
 
 /* ------------------------------------------------------------------ holes */
 
@@ -38,6 +39,7 @@ static struct pt_entry origin_mark(const struct frame *frame, unsigned access, u
 static void forget_frame(struct cursor *cursor, struct pt_entry *entry, struct frame *frame)
 {
     rmap_remove(frame, entry_place(entry));
+    frame_unmapped(frame);
     entry_count_privates(entry, -1);
     batch_drop_frame(&cursor->batch, frame);
 }

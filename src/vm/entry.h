@@ -12,9 +12,9 @@
  *   payload, inverted      locked no    edge   advice  X W R   kind  0
  *                                 huge
  *
- * The payload is 20 bits of object and 32 of page index, or a frame number, and is stored inverted, so that a
- * speculative load through the entry as if it were present meets no cached memory (L1TF). A mark at level n
- * stands for every page below it: page k of the span is index + k.
+ * The payload is 20 bits of object and 32 of page index, or the number of a frame or of a swap slot, and is
+ * stored inverted, so that a speculative load through the entry as if it were present meets no cached memory
+ * (L1TF). A mark at level n stands for every page below it: page k of the span is index + k.
  *
  * A page's software bits: MAY_WRITE (the protection allows writing; the W bit may still be clear, because a
  * write must first copy, or be noticed), SHARED (writes go to the object), OBJECT (the frame is an object's),
@@ -31,7 +31,8 @@ enum mark_kind {
     MARK_ANON = 1, /* private, reads as zeroes */
     MARK_PRIVATE,  /* page of an object, writes are the space's own */
     MARK_SHARED,   /* page of an object, writes are everybody's */
-    MARK_HELD      /* a private frame that is there, but may not be accessed at all (PROT_NONE) */
+    MARK_HELD,     /* a private frame that is there, but may not be accessed at all (PROT_NONE) */
+    MARK_SWAP      /* a private page whose contents are in a swap slot (swap.h); level 1 only */
 };
 
 #define MARK_KIND_SHIFT 1
@@ -126,6 +127,14 @@ static inline bool mark_has_object(struct pt_entry mark)
 static inline bool mark_is_held(struct pt_entry entry)
 {
     return entry_is_mark(entry) && mark_kind(entry) == MARK_HELD;
+}
+
+/* The swap slot that a mark is about; 0: the entry is something else. */
+static inline uint32_t entry_slot(struct pt_entry entry)
+{
+    if ((entry.bits & (PT_PRESENT | MARK_KIND_MASK)) != (uint64_t)MARK_SWAP << MARK_KIND_SHIFT)
+        return 0;
+    return (uint32_t)mark_payload(entry);
 }
 
 /* The mark for the part of `mark`'s span that begins `pages` pages in. */

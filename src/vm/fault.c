@@ -16,6 +16,7 @@
  */
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
+#include "vm/swap.h"
 
 enum {
     AROUND_PAGES = 32,    /* mapped around a read fault of an object's page, when resident */
@@ -258,6 +259,7 @@ static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_ent
         return;
     }
     rmap_remove(from, entry_place(entry));
+    frame_unmapped(from);
     batch_drop_frame(&f->cursor.batch, from);
 }
 

@@ -146,3 +146,47 @@ bool rmap_has(struct frame *frame, uint64_t place)
     lock_drop(lock);
     return found;
 }
+
+/* ------------------------------------------------------------------ from a frame to its entries */
+
+/* The place number `at`, counted from the newest. */
+static uint64_t place_at(const struct frame *frame, uint32_t at)
+{
+    const struct rmap_node *node;
+
+    if (!(frame_flags(frame) & FRAME_RMAP_CHAIN))
+        return __atomic_load_n(&frame->page.rmap[frame_mapcount(frame) - 1 - at], __ATOMIC_RELAXED);
+    for (node = chain_of(frame); at >= node->used; node = node->next)
+        at -= (uint32_t)node->used;
+    return node->places[node->used - 1 - at];
+}
+
+/* From the newest place on, because the newest fills the gap of one that is taken away. False: a table is
+ * somebody else's just now. */
+static bool walk_places(struct frame *frame, view_visit *visit, void *context)
+{
+    for (uint32_t at = 0, count = frame_mapcount(frame); at < count; count = frame_mapcount(frame)) {
+        uint64_t place = place_at(frame, at);
+        struct spinlock *table_lock = &place_table(place)->table.lock;
+
+        if (!lock_try(table_lock))
+            return false;
+        visit(frame, place_entry(place), context);
+        lock_drop(table_lock);
+        at += frame_mapcount(frame) == count;
+    }
+    return true;
+}
+
+void rmap_walk(struct frame *frame, view_visit *visit, void *context)
+{
+    bool done;
+
+    do {
+        lock_take(rmap_lock(frame));
+        done = walk_places(frame, visit, context);
+        lock_drop(rmap_lock(frame));
+        if (!done)
+            host_relax();
+    } while (!done);
+}

@@ -16,6 +16,8 @@
 #include "quire/frame.h"
 #include "vm/entry.h"
 
+typedef void view_visit(struct frame *frame, struct pt_entry *entry, void *context);
+
 enum { RMAP_INLINE = 2, RMAP_LOCKS = 64 };
 extern struct spinlock rmap_locks[RMAP_LOCKS];
 
@@ -57,17 +59,17 @@ static inline void rmap_first(struct frame *frame, uint64_t place)
     frame->page.rmap[0] = place;
     frame->page.rmap[1] = 0;
 }
-/* The second mapping of a private frame whose only one is in a table that is locked: again that lock keeps
- * everybody else away. The mapping's reference is counted. */
+/* The second mapping of a plain frame (frame_is_plain) whose only one is in a table that is locked: again
+ * that lock keeps everybody else away. The mapping's reference is counted. */
 static inline void rmap_second(struct frame *frame, uint64_t place)
 {
-    frame->page.rmap[1] = place;
+    __atomic_store_n(&frame->page.rmap[1], place, __ATOMIC_RELAXED);
     __atomic_store_n(&frame->mapcount, 2, __ATOMIC_RELEASE);
     frame_ref(frame);
 }
-/* The last mapping of a private frame, whose table is locked: that lock alone keeps everybody else away,
- * because a second mapping could come only from a copy of that table, and who comes from the frame needs the
- * lock to touch the entry. */
+/* The last mapping of a plain frame (frame_is_plain), whose table is locked: that lock alone keeps everybody
+ * else away, because a second mapping could come only from a copy of that table, and who comes from the frame
+ * needs the lock to touch the entry. */
 static inline void rmap_last(struct frame *frame)
 {
     __atomic_store_n(&frame->mapcount, 0, __ATOMIC_RELAXED);
@@ -78,6 +80,12 @@ static inline void rmap_last(struct frame *frame)
 static inline bool frame_is_sole(const struct frame *frame)
 {
     return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
+}
+/* frame_is_sole(), and the policy does not know it either: who holds the table of its only mapping may do
+ * with it what he likes. */
+static inline bool frame_is_plain(const struct frame *frame)
+{
+    return frame_is_sole(frame) && !(frame_flags(frame) & FRAME_LISTED);
 }
 /* Counts one mapping fewer. The reference stays: the caller drops it when no TLB holds the page any more. */
 static inline void rmap_remove(struct frame *frame, uint64_t place)
@@ -100,6 +108,18 @@ static inline void rmap_remove(struct frame *frame, uint64_t place)
 
 /* The entry has moved. */
 void rmap_move(struct frame *frame, uint64_t from, uint64_t to);
+
+/*
+ * Calls visit(frame, entry, context) for every entry that maps the private frame or holds it (MARK_HELD),
+ * with the entry's table and rmap_lock(frame) held. The visit may change the entry, and may take the place
+ * away by rmap_remove_locked(). An entry can be visited twice, when a table had to be waited for. May spin,
+ * never sleeps; no table may be held.
+ *
+ * The caller holds a reference to the frame, so that it is not plain. Where he cannot know that the frame
+ * will not be freed before he counts that, both belong under the lock that pages_remove() takes: it is called
+ * before a listed frame is freed.
+ */
+void rmap_walk(struct frame *frame, view_visit *visit, void *context);
 
 /* True when `place` is one of the frame's places (for checks). */
 bool rmap_has(struct frame *frame, uint64_t place);

@@ -65,7 +65,7 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
 
         if (!frame)
             continue;
-        if (frame_mapcount(frame) == 1)
+        if (frame_is_plain(frame))
             rmap_second(frame, place + i * sizeof entry);
         else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)
             return ST_NO_MEMORY;
@@ -119,13 +119,15 @@ static enum status copy_table(struct frame *from, struct frame *to)
     return status;
 }
 
-/* What was copied is taken out again. That private pages have lost W costs a fault, nothing else. */
+/* What was copied is taken out again. That private pages have lost W costs a fault, nothing else. The copy is
+ * locked, and is no more. */
 static void undo_copy(struct frame *copy)
 {
     struct flush_batch batch;
 
     batch_init(&batch, NULL); /* nobody has translated through the copy */
     table_go(&batch, copy);
+    lock_drop(&copy->table.lock);
     table_free(copy);
     batch_drop_all(&batch);
 }
@@ -142,10 +144,12 @@ static enum status copy_shared(struct frame *shared, struct frame **out)
         table_free(copy);
         return ST_NO_MEMORY;
     }
+    lock_take(&copy->table.lock); /* reverse maps lead here while it is filled */
     if (copy_table(shared, copy) != ST_OK) {
         undo_copy(copy);
         return ST_NO_MEMORY;
     }
+    lock_drop(&copy->table.lock);
     shared->table.shares--;
     STAT(table_copies);
     *out = copy;

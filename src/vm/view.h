@@ -26,6 +26,7 @@
 #define VM_VIEW_H
 
 #include "vm/object_internal.h"
+#include "vm/rmap.h"
 
 struct view {
     struct list node;    /* of the hash */
@@ -83,7 +84,6 @@ void views_link(struct frame *to);
  * the visit may replace the entry by the mark it came from. An entry can be visited twice, when a lock had to
  * be waited for. The object's lock is held. May spin for a table, never sleeps.
  */
-typedef void view_visit(struct frame *frame, struct pt_entry *entry, void *context);
 void view_walk(struct frame *frame, view_visit *visit, void *context);
 /* Does an entry map the object's page? (TLBs may still know it when none does.) */
 bool view_is_mapped(struct frame *frame);

@@ -4,17 +4,19 @@
  * An entry is emptied first, or can be reached no more; what it held goes into the batch, which lets go of it
  * after the flush.
  */
+#include "vm/swap.h"
 #include "vm/table_internal.h"
 
 /* A private frame leaves its entry, which is no longer to be looked at. */
 static inline void zap_frame(struct flush_batch *batch, struct frame *frame, uint64_t place)
 {
-    if (frame_is_sole(frame)) {
+    if (frame_is_plain(frame)) {
         rmap_last(frame);
         batch_free_frame(batch, frame);
         return;
     }
     rmap_remove(frame, place);
+    frame_unmapped(frame);
     batch_drop_frame(batch, frame);
 }
 

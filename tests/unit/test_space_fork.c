@@ -3,6 +3,8 @@
  */
 #include "vm_support.h"
 
+#include "vm/rmap.h"
+
 enum { PAGES = 600 }; /* more than one leaf table */
 
 static struct space *fork_of(struct space *parent)
@@ -109,6 +111,38 @@ static void translations_of_the_parent_are_flushed(void **state)
     assert_int_equal(get(child, at), 1);
     space_unref(child);
     space_unref(parent);
+}
+
+static void count_visit(struct frame *frame, struct pt_entry *entry, void *context)
+{
+    assert_ptr_equal(frame_at(pt_entry_paddr(*entry)), frame);
+    ++*(unsigned *)context;
+}
+
+/* Spaces that have a leaf table of their own each, and one page in common. */
+static void all_entries_of_a_frame_are_found(void **state)
+{
+    enum { MOST = 20 };
+    struct space *spaces[MOST];
+    struct frame *frame;
+    uint64_t at;
+
+    spaces[0] = new_space();
+    at = touched(spaces[0], 40);
+    for (unsigned i = 1; i < MOST; i++) {
+        spaces[i] = fork_of(spaces[0]);
+        put(spaces[i], at + PAGE_SIZE, i);
+    }
+    assert_ok(space_pin(spaces[0], vaddr(at), ACCESS_READ, &frame));
+    for (unsigned left = MOST; left > 0; left--) {
+        unsigned found = 0;
+
+        rmap_walk(frame, count_visit, &found);
+        assert_int_equal(found, left);
+        assert_int_equal(frame_mapcount(frame), left);
+        space_unref(spaces[left - 1]);
+    }
+    frame_unref(frame);
 }
 
 static void generations(void **state)
@@ -330,6 +364,7 @@ int main(void)
         CASE(the_last_owner_reuses),
         CASE(one_copies_the_other_reuses),
         CASE(translations_of_the_parent_are_flushed),
+        CASE(all_entries_of_a_frame_are_found),
         CASE(generations),
         CASE(changes_after_a_fork_do_not_reach_the_other),
         CASE(whole_tables_move_after_a_fork),
