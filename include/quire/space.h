@@ -33,15 +33,15 @@ struct paddr space_root(const struct space *space);
 /* ------------------------------------------------------------------ changing what is mapped */
 
 enum space_flag {
-    SPACE_SHARED = 1,      /* writes go to the object; else private */
-    SPACE_FIXED = 2,       /* exactly at `hint`, replacing what is there */
-    SPACE_NO_REPLACE = 4,  /* exactly at `hint`, ST_MAPPED when anything is there */
-    SPACE_POPULATE = 8,    /* make resident now, as far as memory allows */
-    SPACE_GROWS_DOWN = 16, /* a stack: grows downwards when touched below */
-    SPACE_LOW_2G = 32,     /* MAP_32BIT */
+    SPACE_SHARED = 1,       /* writes go to the object; else private */
+    SPACE_FIXED = 2,        /* exactly at `hint`, replacing what is there */
+    SPACE_NO_REPLACE = 4,   /* exactly at `hint`, ST_MAPPED when anything is there */
+    SPACE_POPULATE = 8,     /* make resident now, as far as memory allows */
+    SPACE_GROWS_DOWN = 16,  /* a stack: grows downwards when touched below */
+    SPACE_LOW_2G = 32,      /* MAP_32BIT */
     SPACE_NEVER_WRITE = 64, /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
                                is then ST_DENIED */
-    SPACE_LOCKED = 128 /* stays in memory, once it is there (mlock) */
+    SPACE_LOCKED = 128      /* stays in memory, once it is there (mlock) */
 };
 
 struct space_map {
@@ -80,6 +80,33 @@ MUST_USE enum status space_sync(struct space *space, struct vaddr start, uint64_
 MUST_USE enum status space_incore(struct space *space, struct vaddr start, uint64_t length_bytes,
                                   uint8_t *residency);
 
+/*
+ * mlock(2) and munlock(2): what is mapped in the range stays in memory once it is there, or need not any
+ * more. Makes nothing present: space_populate() does. ST_NOT_MAPPED at a hole: what lies before it has been
+ * changed. A child of fork has no locks.
+ */
+MUST_USE enum status space_lock(struct space *space, struct vaddr start, uint64_t length_bytes, bool lock);
+/* All that is mapped. ST_NO_MEMORY: some of it may have been unlocked. */
+MUST_USE enum status space_lock_all(struct space *space, bool lock);
+/* How space_map(), the heap and stacks treat what they map from now on (mlockall(2), MCL_FUTURE). */
+enum space_locking { SPACE_LOCKS_NOTHING, SPACE_LOCKS_NOW, SPACE_LOCKS_ON_FAULT };
+void space_lock_future(struct space *space, enum space_locking how);
+enum space_locking space_locks_future(const struct space *space);
+/* RLIMIT_MEMLOCK; UINT64_MAX: none. Stacks heed it as they grow; others ask whether so many bytes more may be
+ * locked. */
+void space_set_lock_limit(struct space *space, uint64_t bytes);
+MUST_USE bool space_may_lock(struct space *space, uint64_t more_bytes);
+/* Pages of the range that are locked, present or not. Costs nothing where nothing was ever locked, else a
+ * walk. */
+uint64_t space_locked_pages(struct space *space, struct vaddr start, uint64_t length_bytes);
+bool space_has_locks(const struct space *space);
+/*
+ * Make the range present, for writing where a write would make private pages, as far as it can be accessed.
+ * The first failure ends it: ST_NOT_MAPPED, ST_DENIED (a part may not be accessed), ST_BEYOND_END,
+ * ST_IO_ERROR, ST_NO_MEMORY, ST_INTERRUPTED.
+ */
+MUST_USE enum status space_populate(struct space *space, struct vaddr start, uint64_t length_bytes);
+
 enum { SPACE_MAY_MOVE = 1, SPACE_MOVE_FIXED = 2 };
 /* mremap(2). */
 MUST_USE enum status space_move(struct space *space, struct vaddr old, uint64_t old_bytes, uint64_t new_bytes,
@@ -95,6 +122,8 @@ void space_set_layout(struct space *space, struct vaddr mmap_top, struct vaddr s
                       struct vaddr stack_end, uint64_t stack_limit_bytes);
 /* Total bytes that may be mapped (RLIMIT_AS); ST_NO_MEMORY beyond. */
 void space_set_limit(struct space *space, uint64_t bytes);
+/* RLIMIT_STACK, when it changes after space_set_layout(). */
+void space_set_stack_limit(struct space *space, uint64_t bytes);
 
 /* ------------------------------------------------------------------ using it */
 
@@ -135,6 +164,7 @@ struct space_counts {
     uint64_t resident_pages;
     uint64_t anon_pages;
     uint64_t file_pages;
+    uint64_t locked_pages; /* VmLck */
     uint64_t table_frames;
     uint64_t break_start, break_end;
     uint64_t stack_start, stack_end;
@@ -155,6 +185,9 @@ MUST_USE enum status vm_init(struct paddr kernel_root);
  * no lock.
  */
 uint64_t reclaim(uint64_t pages);
+
+/* Frames that locks keep in memory: a walk over the spaces that have any. */
+uint64_t vm_locked_pages(void);
 
 /* Counters since boot; plain adds, read at any time. */
 struct vm_stats {

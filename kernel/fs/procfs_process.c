@@ -120,7 +120,7 @@ static void status_memory(struct text *text, const struct proc_subject *subject)
         peak = counts.resident_pages;
     text_printf(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\n", counts.mapped_bytes >> 10,
                 counts.mapped_bytes >> 10);
-    text_printf(text, "VmLck:\t%8lu kB\nVmPin:\t%8lu kB\n", 0ul, 0ul);
+    text_printf(text, "VmLck:\t%8lu kB\nVmPin:\t%8lu kB\n", kib(counts.locked_pages), 0ul);
     text_printf(text, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", kib(peak), kib(counts.resident_pages));
     text_printf(text, "RssAnon:\t%8lu kB\nRssFile:\t%8lu kB\nRssShmem:\t%8lu kB\n", kib(counts.anon_pages),
                 kib(counts.file_pages), 0ul);
@@ -156,8 +156,7 @@ static void status(struct text *text, const struct proc_subject *subject)
 {
     const struct process *process = subject->process;
     char state = process_state(process);
-    const char *capabilities =
-        process->uid[CREDENTIAL_EFFECTIVE] == 0 ? "000001ffffffffff" : "0000000000000000";
+    const struct capabilities *held = &process->capabilities;
 
     text_printf(text, "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\n", name_of(subject), process->umask, state,
                 state_name(state));
@@ -172,9 +171,9 @@ static void status(struct text *text, const struct proc_subject *subject)
     text_printf(text, "Threads:\t%u\n", process->thread_count);
     status_signals(text, subject);
     text_printf(text,
-                "CapInh:\t0000000000000000\nCapPrm:\t%s\nCapEff:\t%s\nCapBnd:\t000001ffffffffff\n"
+                "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t000001ffffffffff\n"
                 "CapAmb:\t0000000000000000\n",
-                capabilities, capabilities);
+                held->inheritable, held->permitted, held->effective);
     text_printf(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
     text_printf(text, "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
     text_printf(text, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t0\n", process->switches);

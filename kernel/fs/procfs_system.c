@@ -27,7 +27,7 @@ static void meminfo_line(struct text *text, const char *name, uint64_t pages)
 static void meminfo(struct text *text, const struct proc_subject *subject)
 {
     struct frame_counts counts;
-    uint64_t total, cached, file;
+    uint64_t total, cached, file, locked = vm_locked_pages();
 
     (void)slab_trim(); /* slabs that are wholly free are kept for speed only: they count as free */
     frames_count(&counts);
@@ -46,8 +46,8 @@ static void meminfo(struct text *text, const struct proc_subject *subject)
     meminfo_line(text, "Inactive(anon)", 0);
     meminfo_line(text, "Active(file)", file);
     meminfo_line(text, "Inactive(file)", 0);
-    meminfo_line(text, "Unevictable", 0);
-    meminfo_line(text, "Mlocked", 0);
+    meminfo_line(text, "Unevictable", locked);
+    meminfo_line(text, "Mlocked", locked);
     meminfo_line(text, "SwapTotal", 0);
     meminfo_line(text, "SwapFree", 0);
     meminfo_line(text, "Dirty", 0);

@@ -1,5 +1,5 @@
 /*
- * System calls that advise about memory, look at it, write it back and lock it.
+ * System calls that advise about memory, look at it, write it back.
  */
 #include <asm/mman.h>
 #include <linux/membarrier.h>
@@ -36,18 +36,35 @@ static long advise_populate(uint64_t start, uint64_t bytes, enum access access)
     return errno_of(status);
 }
 
-static bool only_anonymous(uint64_t start, uint64_t end)
+/* May this be done with the pages of a region? */
+typedef bool region_rule(const struct space_region *region);
+
+static bool is_unlocked(const struct space_region *region)
+{
+    return !(region->flags & SPACE_LOCKED);
+}
+
+static bool is_private_anonymous(const struct space_region *region)
+{
+    return !region->object;
+}
+
+static bool can_be_freed(const struct space_region *region)
+{
+    return is_private_anonymous(region) && is_unlocked(region);
+}
+
+/* Where in the range the first region begins that the rule does not allow; the end, when it allows all. */
+static uint64_t first_refused(uint64_t start, uint64_t end, region_rule *rule)
 {
     struct space_region region;
 
-    while (start < end && space_next_region(space_here(), vaddr(start), &region)) {
-        if (region.start.v >= end)
-            break;
-        if (region.object)
-            return false;
+    while (start < end && space_next_region(space_here(), vaddr(start), &region) && region.start.v < end) {
+        if (!rule(&region))
+            return region.start.v > start ? region.start.v : start;
         start = region.end.v;
     }
-    return true;
+    return end;
 }
 
 static long advise(uint64_t start, uint64_t bytes, enum space_advice advice)
@@ -57,6 +74,15 @@ static long advise(uint64_t start, uint64_t bytes, enum space_advice advice)
     return status == ST_DENIED ? -EINVAL : errno_of(status);
 }
 
+/* As far as the rule allows; -EINVAL when that is not all. */
+static long advise_where(uint64_t start, uint64_t bytes, enum space_advice advice, region_rule *rule)
+{
+    uint64_t stop = first_refused(start, start + bytes, rule);
+    long error = stop == start ? 0 : advise(start, stop - start, advice);
+
+    return stop == start + bytes || (error && error != -ENOMEM) ? error : -EINVAL;
+}
+
 static long advise_mapped_only(uint64_t start, uint64_t bytes)
 {
     return all_mapped(start, start + bytes) ? 0 : -ENOMEM;
@@ -64,7 +90,7 @@ static long advise_mapped_only(uint64_t start, uint64_t bytes)
 
 static long advise_fork(uint64_t start, uint64_t bytes, enum fork_advice advice)
 {
-    if (advice == FORK_WIPES && !only_anonymous(start, start + bytes))
+    if (advice == FORK_WIPES && first_refused(start, start + bytes, is_private_anonymous) != start + bytes)
         return -EINVAL;
     if (fork_advice_set(process_current(), start, start + bytes, advice) != 0)
         return -ENOMEM;
@@ -84,10 +110,16 @@ static long advise_range(uint64_t start, uint64_t bytes, int advice)
     case MADV_WILLNEED:
         return advise(start, bytes, ADVICE_WILL_NEED);
     case MADV_DONTNEED:
+        return advise_where(start, bytes, ADVICE_DONT_NEED, is_unlocked);
     case MADV_DONTNEED_LOCKED:
         return advise(start, bytes, ADVICE_DONT_NEED);
     case MADV_FREE: /* the pages may go at any time: they go now */
-        return only_anonymous(start, start + bytes) ? advise(start, bytes, ADVICE_DONT_NEED) : -EINVAL;
+        return advise_where(start, bytes, ADVICE_DONT_NEED, can_be_freed);
+    case MADV_COLD:
+    case MADV_PAGEOUT: /* that they may go is all that it says */
+        return first_refused(start, start + bytes, is_unlocked) == start + bytes
+                   ? advise_mapped_only(start, bytes)
+                   : -EINVAL;
     case MADV_HUGEPAGE:
         return advise(start, bytes, ADVICE_HUGE);
     case MADV_NOHUGEPAGE:
@@ -103,7 +135,7 @@ static long advise_range(uint64_t start, uint64_t bytes, int advice)
         return advise_populate(start, bytes, ACCESS_READ);
     case MADV_POPULATE_WRITE:
         return advise_populate(start, bytes, ACCESS_WRITE);
-    default: /* MADV_DONTDUMP, MADV_DODUMP, MADV_COLD, MADV_PAGEOUT: nothing to do */
+    default: /* MADV_DONTDUMP, MADV_DODUMP: nothing to do */
         return advise_mapped_only(start, bytes);
     }
 }
@@ -194,53 +226,6 @@ long sys_mincore(long address, long length, long vector)
         to += now >> PAGE_SHIFT;
         bytes -= now;
     }
-    return 0;
-}
-
-/* ---------------------------------------------------------------- locking: nothing is swapped yet */
-
-static long lock_range(uint64_t address, uint64_t length, bool now)
-{
-    uint64_t start = align_down(address, PAGE_SIZE), end = pages_of(address + length);
-
-    if (address + length < address || end < start)
-        return -EINVAL;
-    if (start == end)
-        return 0;
-    if (start < SPACE_START || end > SPACE_END || !all_mapped(start, end))
-        return -ENOMEM;
-    /* As far as the protection allows; what cannot be touched is locked all the same. */
-    return now && populate(start, end, ACCESS_READ) == ST_NO_MEMORY ? -EAGAIN : 0;
-}
-
-long sys_mlock(long address, long length)
-{
-    return lock_range((uint64_t)address, (uint64_t)length, true);
-}
-
-long sys_mlock2(long address, long length, long flags)
-{
-    flags = (int)flags;
-    if (flags & ~(long)MLOCK_ONFAULT)
-        return -EINVAL;
-    return lock_range((uint64_t)address, (uint64_t)length, !(flags & MLOCK_ONFAULT));
-}
-
-long sys_munlock(long address, long length)
-{
-    return lock_range((uint64_t)address, (uint64_t)length, false);
-}
-
-long sys_mlockall(long flags)
-{
-    flags = (int)flags;
-    if (!flags || (flags & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT)
-        return -EINVAL;
-    return 0;
-}
-
-long sys_munlockall(void)
-{
     return 0;
 }
 

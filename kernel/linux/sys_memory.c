@@ -60,6 +60,16 @@ static long check_place(struct mapping *mapping, uint64_t address)
     return 0;
 }
 
+/* MAP_LOCKED, and what mlockall has said of future mappings. */
+static long check_locks(const struct mapping *mapping)
+{
+    if (!(mapping->flags & MAP_LOCKED))
+        return may_lock_future(mapping->length) ? 0 : -EAGAIN;
+    if (!may_lock_memory())
+        return -EPERM;
+    return space_may_lock(space_here(), mapping->length) ? 0 : -EAGAIN;
+}
+
 static bool readable(const struct file *file)
 {
     return (file->flags & O_ACCMODE) != O_WRONLY;
@@ -138,13 +148,17 @@ static long map(struct mapping *mapping, long address, long length, long protect
         return -EOVERFLOW;
     error = check_place(mapping, (uint64_t)address);
     if (!error)
+        error = check_locks(mapping);
+    if (!error)
         error = mapping->file ? check_file(mapping, protection) : check_anonymous(mapping);
     if (error)
         return error;
     mapping->map.length_bytes = mapping->length;
     mapping->map.access = access_of(protection);
-    if ((mapping->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE || (mapping->flags & MAP_LOCKED))
+    if ((mapping->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
         mapping->map.flags |= SPACE_POPULATE;
+    if (mapping->flags & MAP_LOCKED)
+        mapping->map.flags |= SPACE_LOCKED | SPACE_POPULATE;
     if (mapping->flags & MAP_GROWSDOWN)
         mapping->map.flags |= SPACE_GROWS_DOWN;
     if ((mapping->flags & (MAP_32BIT | MAP_FIXED)) == MAP_32BIT)
@@ -281,9 +295,20 @@ static bool beyond_data_limit(uint64_t wanted)
     return wanted > counts.break_start && wanted - counts.break_start > limit;
 }
 
+/* Where what is mapped from now on is locked, the heap is too. */
+static bool beyond_lock_limit(uint64_t wanted)
+{
+    uint64_t now;
+
+    if (space_locks_future(space_here()) == SPACE_LOCKS_NOTHING)
+        return false;
+    now = space_set_break(space_here(), vaddr(0)).v;
+    return wanted > now && !may_lock_future(align_up(wanted, PAGE_SIZE) - align_up(now, PAGE_SIZE));
+}
+
 long sys_brk(long wanted)
 {
-    if (beyond_data_limit((uint64_t)wanted))
+    if (beyond_data_limit((uint64_t)wanted) || beyond_lock_limit((uint64_t)wanted))
         wanted = 0;
     return (long)space_set_break(space_here(), vaddr((uint64_t)wanted)).v;
 }

@@ -1,5 +1,5 @@
 /*
- * System calls that say what the system and the process are: names, users, limits, scheduling.
+ * System calls that say what the system and the process are: names, prctl, scheduling.
  */
 #include <asm-generic/resource.h>
 #include <asm/prctl.h>
@@ -98,203 +98,6 @@ long sys_reboot(long magic1, long magic2, long command, long argument)
     }
 }
 
-/* ---------------------------------------------------------------- users: all is root's unless it says
- * otherwise */
-
-static bool is_root(const struct process *process)
-{
-    return process->uid[CREDENTIAL_EFFECTIVE] == 0;
-}
-
-long sys_getuid(void)
-{
-    return process_current()->uid[CREDENTIAL_REAL];
-}
-
-long sys_geteuid(void)
-{
-    return process_current()->uid[CREDENTIAL_EFFECTIVE];
-}
-
-long sys_getgid(void)
-{
-    return process_current()->gid[CREDENTIAL_REAL];
-}
-
-long sys_getegid(void)
-{
-    return process_current()->gid[CREDENTIAL_EFFECTIVE];
-}
-
-static bool has_id(const uint32_t *ids, uint32_t id)
-{
-    return ids[CREDENTIAL_REAL] == id || ids[CREDENTIAL_EFFECTIVE] == id || ids[CREDENTIAL_SAVED] == id;
-}
-
-/* setresuid and its like: -1 keeps, others must be one's own unless root asks. */
-static long set_ids(uint32_t *ids, const uint32_t wanted[CREDENTIALS])
-{
-    bool root = is_root(process_current());
-
-    for (unsigned i = 0; i < CREDENTIALS; i++)
-        if (wanted[i] != UINT32_MAX && !root && !has_id(ids, wanted[i]))
-            return -EPERM;
-    for (unsigned i = 0; i < CREDENTIALS; i++)
-        if (wanted[i] != UINT32_MAX)
-            ids[i] = wanted[i];
-    return 0;
-}
-
-/* setuid: root changes all three, others the effective one. */
-static long set_id(uint32_t *ids, uint32_t id)
-{
-    bool root = is_root(process_current());
-    const uint32_t all[CREDENTIALS] = {root ? id : UINT32_MAX, id, root ? id : UINT32_MAX};
-
-    return id == UINT32_MAX ? -EINVAL : set_ids(ids, all);
-}
-
-/* setreuid: the saved one follows when the real one is set, or the effective one to something else than that.
- */
-static long set_real_effective(uint32_t *ids, uint32_t real, uint32_t effective)
-{
-    uint32_t old_real = ids[CREDENTIAL_REAL];
-    const uint32_t wanted[CREDENTIALS] = {real, effective, UINT32_MAX};
-    long error = set_ids(ids, wanted);
-
-    if (!error && (real != UINT32_MAX || (effective != UINT32_MAX && effective != old_real)))
-        ids[CREDENTIAL_SAVED] = ids[CREDENTIAL_EFFECTIVE];
-    return error;
-}
-
-static long get_ids(const uint32_t *ids, long real, long effective, long saved)
-{
-    if (user_write((uint64_t)real, &ids[CREDENTIAL_REAL], sizeof(*ids)) != 0 ||
-        user_write((uint64_t)effective, &ids[CREDENTIAL_EFFECTIVE], sizeof(*ids)) != 0 ||
-        user_write((uint64_t)saved, &ids[CREDENTIAL_SAVED], sizeof(*ids)) != 0)
-        return -EFAULT;
-    return 0;
-}
-
-long sys_setuid(long uid)
-{
-    return set_id(process_current()->uid, (uint32_t)uid);
-}
-
-long sys_setgid(long gid)
-{
-    return set_id(process_current()->gid, (uint32_t)gid);
-}
-
-long sys_setreuid(long real, long effective)
-{
-    return set_real_effective(process_current()->uid, (uint32_t)real, (uint32_t)effective);
-}
-
-long sys_setregid(long real, long effective)
-{
-    return set_real_effective(process_current()->gid, (uint32_t)real, (uint32_t)effective);
-}
-
-long sys_setresuid(long real, long effective, long saved)
-{
-    const uint32_t wanted[CREDENTIALS] = {(uint32_t)real, (uint32_t)effective, (uint32_t)saved};
-
-    return set_ids(process_current()->uid, wanted);
-}
-
-long sys_setresgid(long real, long effective, long saved)
-{
-    const uint32_t wanted[CREDENTIALS] = {(uint32_t)real, (uint32_t)effective, (uint32_t)saved};
-
-    return set_ids(process_current()->gid, wanted);
-}
-
-long sys_getresuid(long real, long effective, long saved)
-{
-    return get_ids(process_current()->uid, real, effective, saved);
-}
-
-long sys_getresgid(long real, long effective, long saved)
-{
-    return get_ids(process_current()->gid, real, effective, saved);
-}
-
-/* The file-system ids are the effective ones here; the old one is the result, as Linux has it. */
-long sys_setfsuid(long uid)
-{
-    return process_current()->uid[CREDENTIAL_EFFECTIVE];
-}
-
-long sys_setfsgid(long gid)
-{
-    return process_current()->gid[CREDENTIAL_EFFECTIVE];
-}
-
-long sys_getgroups(long count, long list)
-{
-    return (int)count < 0 ? -EINVAL : 0; /* no supplementary groups */
-}
-
-long sys_setgroups(long count, long list)
-{
-    enum { GROUPS_MOST = 65536 };
-
-    if (!is_root(process_current()))
-        return -EPERM;
-    return count < 0 || count > GROUPS_MOST ? -EINVAL : 0;
-}
-
-static const uint64_t ALL_CAPABILITIES = ((uint64_t)1 << (CAP_LAST_CAP + 1)) - 1;
-
-static long check_capability_header(long at, struct __user_cap_header_struct *header, unsigned *words)
-{
-    const uint32_t preferred = _LINUX_CAPABILITY_VERSION_3;
-
-    if (user_read(header, (uint64_t)at, sizeof(*header)) != 0)
-        return -EFAULT;
-    switch (header->version) {
-    case _LINUX_CAPABILITY_VERSION_1:
-        *words = _LINUX_CAPABILITY_U32S_1;
-        break;
-    case _LINUX_CAPABILITY_VERSION_2:
-    case _LINUX_CAPABILITY_VERSION_3:
-        *words = _LINUX_CAPABILITY_U32S_3;
-        break;
-    default:
-        return user_write((uint64_t)at, &preferred, sizeof(preferred)) ? -EFAULT : -EINVAL;
-    }
-    if (header->pid < 0)
-        return -EINVAL;
-    return header->pid && !process_find(header->pid) && !task_find(header->pid) ? -ESRCH : 0;
-}
-
-long sys_capget(long header, long data)
-{
-    struct __user_cap_header_struct in;
-    struct __user_cap_data_struct out[_LINUX_CAPABILITY_U32S_3];
-    uint64_t held = is_root(process_current()) ? ALL_CAPABILITIES : 0;
-    unsigned words;
-    long error = check_capability_header(header, &in, &words);
-
-    if (error)
-        return error == -EINVAL && !data ? 0 : error;
-    for (unsigned i = 0; i < words; i++)
-        out[i] = (struct __user_cap_data_struct){(uint32_t)(held >> 32 * i), (uint32_t)(held >> 32 * i), 0};
-    return user_write((uint64_t)data, out, words * sizeof(out[0])) ? -EFAULT : 0;
-}
-
-long sys_capset(long header, long data)
-{
-    struct __user_cap_header_struct in;
-    unsigned words;
-    long error = check_capability_header(header, &in, &words);
-
-    if (error)
-        return error;
-    return in.pid && in.pid != process_current()->pid ? -EPERM : 0;
-}
-
 /* ---------------------------------------------------------------- prctl */
 
 static long set_task_name(long from)
@@ -343,12 +146,16 @@ long sys_prctl(long option, long arg2, long arg3, long arg4, long arg5)
     case PR_CAPBSET_READ:
         return arg2 < 0 || arg2 > CAP_LAST_CAP ? -EINVAL : 1;
     case PR_GET_KEEPCAPS:
+        return process->keeps_capabilities;
     case PR_GET_SECCOMP:
     case PR_GET_SECUREBITS:
     case PR_GET_THP_DISABLE:
         return 0;
     case PR_SET_KEEPCAPS:
-        return arg2 != 0 && arg2 != 1 ? -EINVAL : 0;
+        if (arg2 != 0 && arg2 != 1)
+            return -EINVAL;
+        process->keeps_capabilities = arg2;
+        return 0;
     case PR_GET_TIMERSLACK:
         return 50000; /* ns; Linux's default, and nothing is that exact here */
     case PR_SET_TIMERSLACK:
@@ -389,65 +196,6 @@ long sys_personality(long persona)
     if ((uint32_t)persona != UINT32_MAX)
         process->personality = (uint32_t)persona;
     return old;
-}
-
-/* ---------------------------------------------------------------- limits */
-
-static void apply_limit(struct process *process, unsigned resource)
-{
-    if (resource == RLIMIT_AS && process->space)
-        space_set_limit(process->space, process->limits[resource][0]);
-}
-
-static long change_limit(struct process *process, unsigned resource, const uint64_t *in, uint64_t *old)
-{
-    enum { DESCRIPTORS_MOST = 1048576 };
-    uint64_t *limit;
-
-    limit = process->limits[resource];
-    if (in) {
-        if (in[0] > in[1])
-            return -EINVAL;
-        if (resource == RLIMIT_NOFILE && in[1] > DESCRIPTORS_MOST)
-            return -EPERM;
-        if (in[1] > limit[1] && !is_root(process_current()))
-            return -EPERM;
-    }
-    if (old)
-        memcpy(old, limit, 2 * sizeof(*limit));
-    if (in) {
-        memcpy(limit, in, 2 * sizeof(*limit));
-        apply_limit(process, resource);
-    }
-    return 0;
-}
-
-long sys_prlimit64(long pid, long resource, long in, long out)
-{
-    struct process *process = (int)pid ? process_find((int)pid) : process_current();
-    uint64_t new[2], old[2];
-    long error;
-
-    if ((unsigned)resource >= RLIM_NLIMITS)
-        return -EINVAL;
-    if (in && user_read(new, (uint64_t)in, sizeof(new)) != 0)
-        return -EFAULT;
-    if (!process)
-        return -ESRCH;
-    error = change_limit(process, (unsigned)resource, in ? new : NULL, old);
-    if (error || !out)
-        return error;
-    return user_write((uint64_t)out, old, sizeof(old)) ? -EFAULT : 0;
-}
-
-long sys_getrlimit(long resource, long out)
-{
-    return out ? sys_prlimit64(0, resource, 0, out) : -EFAULT;
-}
-
-long sys_setrlimit(long resource, long in)
-{
-    return in ? sys_prlimit64(0, resource, in, 0) : -EFAULT;
 }
 
 /* ---------------------------------------------------------------- scheduling: one CPU, everybody in turn */

@@ -28,7 +28,7 @@ static enum status map_again(const struct space_region *region, uint64_t start, 
         .hint = vaddr(to),
         .length_bytes = bytes,
         .access = region->access,
-        .flags = (region->flags & SPACE_SHARED) | (fixed ? (unsigned)SPACE_FIXED : 0u),
+        .flags = (region->flags & (SPACE_SHARED | SPACE_NEVER_WRITE)) | (fixed ? (unsigned)SPACE_FIXED : 0u),
         .object = region->object,
         .first_page = region->object ? region->first_page + ((start - region->start.v) >> PAGE_SHIFT) : 0,
     };
@@ -100,6 +100,18 @@ static long move_and_keep(const struct move *move)
     return status == ST_OK ? (long)at.v : errno_of_move(status);
 }
 
+/* What a locked mapping grows by is locked too. */
+static bool may_grow_locked(const struct move *move)
+{
+    struct space_region region;
+
+    if (move->new_bytes <= move->old_bytes || !space_has_locks(space_here()) ||
+        !space_next_region(space_here(), vaddr(move->start), &region) || region.start.v > move->start ||
+        !(region.flags & SPACE_LOCKED))
+        return true;
+    return space_may_lock(space_here(), move->new_bytes - move->old_bytes);
+}
+
 static long check_move(const struct move *move)
 {
     const unsigned known = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
@@ -137,6 +149,8 @@ long sys_mremap(long old, long old_length, long new_length, long flags, long wan
         return error;
     if (move.old_bytes == 0)
         return second_view(&move);
+    if (!may_grow_locked(&move))
+        return -EAGAIN;
     if (fork_advice_forget(process_current(), move.start, move.start + move.old_bytes) != 0)
         return -ENOMEM;
     if (flags & MREMAP_DONTUNMAP)

@@ -205,14 +205,12 @@ static void choose_layout(struct exec *exec)
 
 static int build_space(struct exec *exec)
 {
-    uint64_t space_limit = process_current()->limits[RLIMIT_AS][0];
     int error = 0;
 
     if (space_create(&exec->space) != ST_OK)
         return -ENOMEM;
     choose_layout(exec);
-    if (space_limit != ~(uint64_t)0 /* RLIM_INFINITY */)
-        space_set_limit(exec->space, space_limit);
+    space_set_limit(exec->space, process_current()->limits[RLIMIT_AS][0]);
     error = exec_image_map(&exec->program, exec->space);
     if (!error && exec->interpreted)
         error = exec_image_place(&exec->interpreter, exec->space);
@@ -313,6 +311,18 @@ static void reset_task(struct exec *exec, struct task *task)
     fpu_restore(task->fpu);
 }
 
+/* Root has all of them again; whoever is not keeps none, because files have none to give. */
+static void exec_capabilities(struct process *process)
+{
+    struct capabilities *held = &process->capabilities;
+    bool real = process->uid[CREDENTIAL_REAL] == 0, effective = process->uid[CREDENTIAL_EFFECTIVE] == 0;
+
+    held->permitted = real || effective ? CAPABILITIES_ALL : 0;
+    held->effective = effective ? CAPABILITIES_ALL : 0;
+    process->keeps_capabilities = false;
+    limits_apply(process, process->space);
+}
+
 static int commit(struct exec *exec)
 {
     struct process *process = process_current();
@@ -326,6 +336,7 @@ static int commit(struct exec *exec)
     exec->spare_actions = NULL;
     process_timers_exec(process);
     name_process(exec, process);
+    exec_capabilities(process);
     process->execed = true;
     process->dumpable = true;
     process->exit_signal = SIGCHLD;

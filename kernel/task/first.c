@@ -219,6 +219,7 @@ static int furnish(struct process *process)
         return error;
     process->cwd = vnode_ref(process->root);
     process->umask = 022;
+    process->capabilities = (struct capabilities){CAPABILITIES_ALL, CAPABILITIES_ALL, 0};
     process->dumpable = true;
     process->aslr = !boot_option("noaslr", NULL, 0);
     process->start_ns = host_now_ns();

@@ -68,6 +68,8 @@ static void copy_plain(struct process *child, const struct process *parent)
     child->umask = parent->umask;
     memcpy(child->uid, parent->uid, sizeof(child->uid));
     memcpy(child->gid, parent->gid, sizeof(child->gid));
+    child->capabilities = parent->capabilities;
+    child->keeps_capabilities = parent->keeps_capabilities;
     memcpy(child->limits, parent->limits, sizeof(child->limits));
     child->aslr = parent->aslr;
     child->personality = parent->personality;

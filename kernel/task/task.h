@@ -10,6 +10,7 @@
 
 #include <asm/siginfo.h>
 #include <asm/signal.h>
+#include <linux/capability.h>
 
 #include "base/list.h"
 #include "kernel/x86/x86.h"
@@ -142,6 +143,12 @@ struct signal_actions {
     struct sigaction action[SIGNAL_COUNT];
 };
 
+/* Sets of Linux's capabilities; bit n is CAP_ number n. */
+struct capabilities {
+    uint64_t effective, permitted, inheritable;
+};
+#define CAPABILITIES_ALL (((uint64_t)1 << (CAP_LAST_CAP + 1)) - 1)
+
 enum { CREDENTIAL_REAL, CREDENTIAL_EFFECTIVE, CREDENTIAL_SAVED, CREDENTIALS };
 
 struct posix_timer;
@@ -160,6 +167,7 @@ struct process {
     char *exe_path; /* absolute, for /proc/PID/exe; may be NULL */
     unsigned umask;
     uint32_t uid[CREDENTIALS], gid[CREDENTIALS];
+    struct capabilities capabilities;
     struct tty *tty; /* controlling terminal */
     struct signal_actions *actions;
     struct signal_queue pending; /* sent to the process */
@@ -170,6 +178,7 @@ struct process {
     int stop_signal;             /* why it stopped */
     int parent_death_signal;     /* PR_SET_PDEATHSIG */
     bool no_new_privileges;
+    bool keeps_capabilities; /* PR_SET_KEEPCAPS */
     bool exiting, zombie, stopped, continued, stop_reported, execed, dumpable, keeps_space, counts_cpu;
     bool aslr;
     uint32_t personality;
@@ -193,6 +202,13 @@ static inline struct process *process_current(void)
 {
     return task_current()->process;
 }
+
+static inline bool process_may(const struct process *process, unsigned capability)
+{
+    return process->capabilities.effective >> capability & 1;
+}
+/* limits.c: tell the space the limits on memory. */
+void limits_apply(const struct process *process, struct space *space);
 
 /* Makes the running boot code the idle task. Before anything sleeps or is woken. */
 void sched_init(void);

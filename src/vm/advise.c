@@ -92,46 +92,16 @@ struct retrait {
     unsigned set;
 };
 
-static struct pt_entry retrait(struct pt_entry now, const struct retrait *change)
-{
-    unsigned traits = (entry_traits(now) & ~change->clear) | change->set;
-
-    if (pt_entry_present(now))
-        return pt_entry((now.bits & ~PAGE_TRAITS_MASK) | (uint64_t)traits << PAGE_TRAITS_SHIFT);
-    return pt_entry((now.bits & ~MARK_TRAITS_MASK) | (uint64_t)traits << MARK_TRAITS_SHIFT);
-}
-
 static bool retrait_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
                           uint64_t start, void *context)
 {
+    const struct retrait *change = context;
+
     for (unsigned i = 0; i < count; i++)
         if (!pt_entry_empty(entries[i]))
-            pt_entry_store(&entries[i], retrait(pt_entry_load(&entries[i]), context));
+            pt_entry_store(&entries[i],
+                           entry_retrait(pt_entry_load(&entries[i]), change->clear, change->set));
     return true;
-}
-
-static enum status change_once(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
-                               void *context)
-{
-    struct cursor cursor;
-    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
-
-    if (status != ST_OK)
-        return status;
-    status = cursor_own(&cursor);
-    if (status == ST_OK)
-        cursor_walk(&cursor, visit, context);
-    cursor_end(&cursor);
-    return status;
-}
-
-static enum status change(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
-                          void *context)
-{
-    enum status status;
-
-    WITH_RECLAIM(status, change_once(space, start, end, visit, context));
-    return status;
 }
 
 /* ------------------------------------------------------------------ will need */
@@ -169,9 +139,9 @@ enum status space_advise(struct space *space, struct vaddr start, uint64_t lengt
     if (advice == ADVICE_WILL_NEED)
         will_need(space, start.v, end);
     else if (advice == ADVICE_DONT_NEED)
-        status = change(space, start.v, end, forget_visit, NULL);
+        status = cursor_change(space, start.v, end, forget_visit, NULL);
     else
-        status = change(space, start.v, end, retrait_visit, (void *)(uintptr_t)&retraits[advice]);
+        status = cursor_change(space, start.v, end, retrait_visit, (void *)(uintptr_t)&retraits[advice]);
     return status == ST_OK ? holes : status;
 }
 

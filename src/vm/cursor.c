@@ -536,3 +536,27 @@ bool cursor_is_empty(struct cursor *cursor)
 {
     return cursor_walk(cursor, empty_visit, NULL);
 }
+
+static enum status change_once(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
+                               void *context)
+{
+    struct cursor cursor;
+    enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
+
+    if (status != ST_OK)
+        return status;
+    status = cursor_own(&cursor);
+    if (status == ST_OK)
+        cursor_walk(&cursor, visit, context);
+    cursor_end(&cursor);
+    return status;
+}
+
+enum status cursor_change(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
+                          void *context)
+{
+    enum status status;
+
+    WITH_RECLAIM(status, change_once(space, start, end, visit, context));
+    return status;
+}

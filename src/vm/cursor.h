@@ -80,4 +80,9 @@ typedef bool cursor_visit(struct cursor *cursor, struct pt_entry *entries, unsig
                           uint64_t start, void *context);
 bool cursor_walk(struct cursor *cursor, cursor_visit *visit, void *context);
 
+/* A cursor on [start, end), all its tables this space's own, walked once. ST_NO_MEMORY, when reclaiming did
+ * not help: nothing was visited. No cursor is held; may sleep. */
+MUST_USE enum status cursor_change(struct space *space, uint64_t start, uint64_t end, cursor_visit *visit,
+                                   void *context);
+
 #endif

@@ -215,6 +215,16 @@ static inline bool entry_never_writes(struct pt_entry entry)
     return entry_traits(entry) & TRAIT_NEVER_WRITE && entry_is_shared(entry);
 }
 
+/* The same page or mark with other traits. */
+static inline struct pt_entry entry_retrait(struct pt_entry entry, unsigned clear, unsigned set)
+{
+    unsigned traits = (entry_traits(entry) & ~clear) | set;
+
+    if (pt_entry_present(entry))
+        return pt_entry((entry.bits & ~PAGE_TRAITS_MASK) | (uint64_t)traits << PAGE_TRAITS_SHIFT);
+    return pt_entry((entry.bits & ~MARK_TRAITS_MASK) | (uint64_t)traits << MARK_TRAITS_SHIFT);
+}
+
 /* Must the frame of this entry stay in memory? For visits of rmap_walk() and view_walk(). */
 static inline bool entry_is_locked(struct pt_entry entry)
 {

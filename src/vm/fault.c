@@ -356,7 +356,14 @@ static enum status map_stack(struct fault *f, uint64_t end, const struct space_r
     return status == ST_OK || status == ST_MAPPED ? ST_RETRY : status;
 }
 
-/* A region above that grows down reaches here if neither its limit nor the gap to what lies below forbids. */
+/* A stack that is locked grows locked. */
+static bool may_lock_stack(struct space *space, const struct space_region *above, uint64_t bytes)
+{
+    return !(above->flags & SPACE_LOCKED || space_locks_future(space) != SPACE_LOCKS_NOTHING) ||
+           space_may_lock(space, bytes);
+}
+
+/* A region above that grows down reaches here if neither its limits nor the gap to what lies below forbid. */
 static enum status grow_stack(struct fault *f)
 {
     struct space *space = f->space;
@@ -370,7 +377,7 @@ static enum status grow_stack(struct fault *f)
 
     if (f->page < SPACE_START || !range_first_used(space, f->page, reach, &start) ||
         !space_next_region(space, vaddr(start), &region) || !(region.flags & SPACE_GROWS_DOWN) ||
-        region.end.v - f->page > limit)
+        region.end.v - f->page > limit || !may_lock_stack(space, &region, start - f->page))
         return ST_NOT_MAPPED;
     if (range_last_used(space, gap_start, f->page, &below, &above))
         return ST_NOT_MAPPED;

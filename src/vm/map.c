@@ -18,6 +18,109 @@ enum status space_range(struct vaddr start, uint64_t length_bytes, uint64_t *end
     return ST_OK;
 }
 
+/* ------------------------------------------------------------------ making resident */
+
+struct populate {
+    bool other;  /* something else than anonymous marks at level 1 is missing */
+    bool failed; /* no memory */
+};
+
+static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                           uint64_t start, void *context)
+{
+    struct populate *populate = context;
+    struct frame *table = frame_at(paddr(entry_place(entries)));
+
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry mark = entries[i];
+        struct frame *frame;
+
+        if (pt_entry_empty(mark) || pt_entry_present(mark))
+            continue;
+        if (level > 1 || mark_kind(mark) != MARK_ANON || !(mark_access(mark) & ACCESS_WRITE)) {
+            populate->other = true;
+            continue;
+        }
+        frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
+        if (!frame) {
+            populate->failed = true;
+            return false;
+        }
+        table_map_private(table, &entries[i], frame, 0, mark);
+    }
+    return true;
+}
+
+static enum status populate_by_faults(struct space *space, uint64_t start, uint64_t end, enum access access)
+{
+    enum status status = ST_OK;
+
+    for (uint64_t page = start; page < end && status == ST_OK; page += PAGE_SIZE)
+        status = space_fault(space, vaddr(page), access);
+    return status;
+}
+
+/* The access that makes a page of such a region present, and a private one its owner's. */
+static enum access populate_access(unsigned access, unsigned flags)
+{
+    if (access & ACCESS_WRITE && !(flags & SPACE_SHARED))
+        return ACCESS_WRITE;
+    return access & ACCESS_READ || access == ACCESS_NONE ? ACCESS_READ : (enum access)(access & -access);
+}
+
+/* A range of one region. */
+static enum status populate_part(struct space *space, uint64_t start, uint64_t end, enum access access)
+{
+    enum status status = ST_OK;
+
+    while (start < end && status == ST_OK) {
+        uint64_t stop =
+            align_down(start, HUGE_SIZE) + HUGE_SIZE < end ? align_down(start, HUGE_SIZE) + HUGE_SIZE : end;
+        struct populate populate = {0};
+        struct cursor cursor;
+
+        /* The first page splits a large mark, or gets a huge page for all of it. */
+        status = populate_by_faults(space, start, start + PAGE_SIZE, access);
+        if (status == ST_OK)
+            WITH_RECLAIM(status, cursor_begin(&cursor, space, start, stop, CURSOR_CHANGE));
+        if (status != ST_OK)
+            break;
+        cursor_walk(&cursor, populate_visit, &populate);
+        cursor_end(&cursor);
+        if (populate.other || populate.failed)
+            status = populate_by_faults(space, start, stop, access);
+        start = stop;
+    }
+    return status;
+}
+
+/* What was just mapped. Best effort, as MAP_POPULATE is: what does not fit stays to be faulted in. */
+static void populate_mapped(struct space *space, const struct space_map *request, uint64_t start,
+                            uint64_t end)
+{
+    if (request->access != ACCESS_NONE)
+        (void)!populate_part(space, start, end, populate_access(request->access, request->flags));
+}
+
+enum status space_populate(struct space *space, struct vaddr start, uint64_t length_bytes)
+{
+    struct space_region region;
+    uint64_t end = 0;
+    enum status status = space_range(start, length_bytes, &end);
+
+    if (status != ST_OK)
+        return status == ST_INVALID ? ST_NOT_MAPPED : status;
+    for (uint64_t at = start.v; at < end && status == ST_OK; at = region.end.v) {
+        if (!space_next_region(space, vaddr(at), &region) || region.start.v > at)
+            return ST_NOT_MAPPED;
+        if (region.access == ACCESS_NONE)
+            return ST_DENIED;
+        status = populate_part(space, at, region.end.v < end ? region.end.v : end,
+                               populate_access(region.access, region.flags));
+    }
+    return status;
+}
+
 /* ------------------------------------------------------------------ mapping */
 
 static enum status map_once(struct space *space, uint64_t start, uint64_t end, struct pt_entry mark,
@@ -48,9 +151,9 @@ static enum status map_once(struct space *space, uint64_t start, uint64_t end, s
     return status;
 }
 
-static struct pt_entry mark_for(const struct space_map *request, struct object *object)
+static struct pt_entry mark_for(const struct space_map *request, struct object *object, bool lock)
 {
-    unsigned traits = 0;
+    unsigned traits = lock ? TRAIT_LOCKED : 0;
     enum mark_kind kind = MARK_ANON;
     uint64_t payload = 0;
 
@@ -58,8 +161,6 @@ static struct pt_entry mark_for(const struct space_map *request, struct object *
         traits |= TRAIT_GROWS_DOWN;
     if (request->flags & SPACE_NEVER_WRITE && request->flags & SPACE_SHARED)
         traits |= TRAIT_NEVER_WRITE;
-    if (request->flags & SPACE_LOCKED)
-        traits |= TRAIT_LOCKED;
     if (object) {
         kind = request->flags & SPACE_SHARED ? MARK_SHARED : MARK_PRIVATE;
         payload = object_payload(object->id, request->first_page);
@@ -157,6 +258,8 @@ enum status space_map(struct space *space, const struct space_map *request, stru
     struct object *object = request->object;
     struct object *made = NULL;
     uint64_t start = 0;
+    enum space_locking future = space_locks_future(space);
+    bool lock = future != SPACE_LOCKS_NOTHING || request->flags & SPACE_LOCKED;
     enum status status = check_request(space, request, bytes);
 
     if (status != ST_OK)
@@ -169,81 +272,17 @@ enum status space_map(struct space *space, const struct space_map *request, stru
             return ST_NO_MEMORY;
         object = made;
     }
-    status = place(space, request, mark_for(request, object), bytes, &start);
+    status = place(space, request, mark_for(request, object, lock), bytes, &start);
     if (made)
         object_unref(made); /* the mapping holds it now */
     if (status != ST_OK)
         return status;
     *out = vaddr(start);
-    if (request->flags & SPACE_POPULATE)
-        space_populate(space, start, start + bytes);
+    if (lock)
+        space_note_locks(space);
+    if (request->flags & SPACE_POPULATE || future == SPACE_LOCKS_NOW)
+        populate_mapped(space, request, start, start + bytes);
     return ST_OK;
-}
-
-/* ------------------------------------------------------------------ making resident */
-
-struct populate {
-    bool other;  /* something else than anonymous marks at level 1 is missing */
-    bool failed; /* no memory */
-};
-
-static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
-                           uint64_t start, void *context)
-{
-    struct populate *populate = context;
-    struct frame *table = frame_at(paddr(entry_place(entries)));
-
-    for (unsigned i = 0; i < count; i++) {
-        struct pt_entry mark = entries[i];
-        struct frame *frame;
-
-        if (pt_entry_empty(mark) || pt_entry_present(mark))
-            continue;
-        if (level > 1 || mark_kind(mark) != MARK_ANON || !(mark_access(mark) & ACCESS_WRITE)) {
-            populate->other = true;
-            continue;
-        }
-        frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
-        if (!frame) {
-            populate->failed = true;
-            return false;
-        }
-        table_map_private(table, &entries[i], frame, 0, mark);
-    }
-    return true;
-}
-
-static enum status populate_by_faults(struct space *space, uint64_t start, uint64_t end)
-{
-    enum status status = ST_OK;
-
-    for (uint64_t page = start; page < end && status == ST_OK; page += PAGE_SIZE) {
-        status = space_fault(space, vaddr(page), ACCESS_WRITE);
-        if (status == ST_DENIED)
-            status = space_fault(space, vaddr(page), ACCESS_READ);
-    }
-    return status;
-}
-
-/* Best effort, as MAP_POPULATE is: what does not fit stays to be faulted in. */
-void space_populate(struct space *space, uint64_t start, uint64_t end)
-{
-    while (start < end) {
-        uint64_t stop =
-            align_down(start, HUGE_SIZE) + HUGE_SIZE < end ? align_down(start, HUGE_SIZE) + HUGE_SIZE : end;
-        struct populate populate = {0};
-        struct cursor cursor;
-
-        /* The first page splits a large mark, or gets a huge page for all of it. */
-        if (populate_by_faults(space, start, start + PAGE_SIZE) != ST_OK ||
-            cursor_begin(&cursor, space, start, stop, CURSOR_CHANGE) != ST_OK)
-            return;
-        cursor_walk(&cursor, populate_visit, &populate);
-        cursor_end(&cursor);
-        if ((populate.other || populate.failed) && populate_by_faults(space, start, stop) != ST_OK)
-            return;
-        start = stop;
-    }
 }
 
 /* ------------------------------------------------------------------ unmapping */

@@ -17,6 +17,17 @@ struct move {
     struct space_region region; /* what lies at `old` */
 };
 
+/* What follows a locked range is locked too, and made present if all of the range is: it was not locked on
+ * fault. */
+static unsigned extension_locks(const struct move *move)
+{
+    uint64_t pages = (move->region.end.v - move->region.start.v) >> PAGE_SHIFT;
+
+    if (!(move->region.flags & SPACE_LOCKED))
+        return 0;
+    return SPACE_LOCKED | (move->region.resident_pages == pages ? (unsigned)SPACE_POPULATE : 0u);
+}
+
 /* The request for what would follow the range, `bytes` behind its start. */
 static struct space_map extension(const struct move *move, uint64_t at, uint64_t offset, uint64_t bytes,
                                   unsigned flags)
@@ -25,7 +36,7 @@ static struct space_map extension(const struct move *move, uint64_t at, uint64_t
         .hint = vaddr(at),
         .length_bytes = bytes,
         .access = move->region.access,
-        .flags = flags | (move->region.flags & (SPACE_SHARED | SPACE_NEVER_WRITE)),
+        .flags = flags | (move->region.flags & (SPACE_SHARED | SPACE_NEVER_WRITE)) | extension_locks(move),
         .object = move->region.object,
         .first_page = move->region.first_page + (offset >> PAGE_SHIFT),
     };

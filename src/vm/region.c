@@ -226,6 +226,8 @@ static void count_entry(struct space_counts *out, struct pt_entry entry, unsigne
 {
     uint64_t pages = level_pages(level);
 
+    if (entry_is_locked(entry))
+        out->locked_pages += pages;
     if (pt_entry_present(entry)) {
         const struct frame *frame = frame_at(pt_entry_paddr(entry));
 

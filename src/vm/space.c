@@ -124,6 +124,7 @@ enum status space_create(struct space **out)
     if (!space)
         return ST_NO_MEMORY;
     space->limit_pages = UINT64_MAX;
+    space->lock_limit = UINT64_MAX;
     space->mmap_top = SPACE_END - ((uint64_t)1 << 30);
     space->map_hint = space->mmap_top;
     space->stack_limit = (uint64_t)8 << 20;
@@ -166,6 +167,7 @@ enum status space_fork(struct space *parent, struct space **out)
         return ST_NO_MEMORY;
     lock_take(&parent->lock);
     child->limit_pages = parent->limit_pages;
+    child->lock_limit = parent->lock_limit;
     child->mmap_top = parent->mmap_top;
     child->map_hint = parent->map_hint;
     child->break_start = parent->break_start;
@@ -181,6 +183,10 @@ enum status space_fork(struct space *parent, struct space **out)
     host_flush_space(&parent->mmu); /* nobody may write through what was writable before */
     lock_drop(&parent->root->table.lock);
     spaces_insert(child);
+    if (space_has_locks(parent) && space_lock_all(child, false) != ST_OK) {
+        space_unref(child);
+        return ST_NO_MEMORY;
+    }
     *out = child;
     return ST_OK;
 }
@@ -243,6 +249,13 @@ void space_set_limit(struct space *space, uint64_t bytes)
 {
     lock_take(&space->lock);
     space->limit_pages = bytes >> PAGE_SHIFT;
+    lock_drop(&space->lock);
+}
+
+void space_set_stack_limit(struct space *space, uint64_t bytes)
+{
+    lock_take(&space->lock);
+    space->stack_limit = bytes;
     lock_drop(&space->lock);
 }
 

@@ -28,6 +28,9 @@ struct space {
     uint64_t stack_start; /* s */
     uint64_t stack_end;
     uint64_t stack_limit;
+    uint64_t lock_limit;            /* a: bytes that may be locked */
+    enum space_locking lock_future; /* a: of what will be mapped */
+    bool has_locks;                 /* a: something was locked once */
 };
 
 /* The frame of zeroes that every read of untouched private memory sees. Entries that map it are not counted.
@@ -86,8 +89,10 @@ bool vm_make_room(void);
 /* [start, start+length) as whole pages of user memory. */
 MUST_USE enum status space_range(struct vaddr start, uint64_t length_bytes, uint64_t *end);
 
+/* lock.c: something is locked from now on. */
+void space_note_locks(struct space *space);
+
 /* map.c */
 MUST_USE enum status space_unmap_once(struct space *space, uint64_t start, uint64_t end);
-void space_populate(struct space *space, uint64_t start, uint64_t end);
 
 #endif

@@ -60,7 +60,8 @@ struct page {
     uint8_t kind;
     uint8_t access;
     uint8_t object;
-    bool own;        /* PRIVATE: has a copy of its own */
+    bool own; /* PRIVATE: has a copy of its own */
+    bool locked;
     uint32_t index;  /* of the object */
     uint64_t word;   /* ANON and own: what was written */
     uint64_t ground; /* own: the last word of the page */
@@ -198,7 +199,7 @@ static void compare_regions(unsigned at)
     const struct page *pages = model[at];
     struct space_counts counts;
     struct space_region region = {0};
-    uint64_t mapped = 0;
+    uint64_t mapped = 0, locked = 0;
     unsigned page = 0;
 
     for (uint64_t from = 0; space_next_region(spaces[at], vaddr(from), &region); from = region.end.v) {
@@ -214,6 +215,8 @@ static void compare_regions(unsigned at)
             EXPECT(pages[page].access == region.access);
             EXPECT((pages[page].kind == SHARED) == ((region.flags & SPACE_SHARED) != 0));
             EXPECT((pages[page].kind == ANON) == (region.object == NULL));
+            EXPECT(pages[page].locked == ((region.flags & SPACE_LOCKED) != 0));
+            locked += pages[page].locked;
             if (region.object != NULL) {
                 EXPECT(region.object == objects[pages[page].object].object);
                 EXPECT(pages[page].index == region.first_page + page - first);
@@ -226,6 +229,8 @@ static void compare_regions(unsigned at)
         mapped += pages[page].kind != NOTHING;
     space_count(spaces[at], &counts);
     EXPECT(counts.mapped_bytes == mapped * PAGE_SIZE);
+    EXPECT(counts.locked_pages == locked);
+    EXPECT(space_locked_pages(spaces[at], vaddr(0), SPACE_END) == locked);
 }
 
 static void check_everything(void)
@@ -404,6 +409,29 @@ static void model_map(struct page *p, enum kind kind, unsigned access, unsigned 
         .kind = (uint8_t)kind, .access = (uint8_t)access, .object = (uint8_t)object, .index = index};
 }
 
+/* Populating writable private pages may copy them now, or leave them to the first write. Write them. */
+static void settle_copies(unsigned at, unsigned first, unsigned count)
+{
+    enum status status = ST_OK;
+
+    frames_fail_after(0);
+    for (unsigned i = 0; i < count && status == ST_OK; i++) {
+        struct page *p = &model[at][first + i];
+
+        if (p->index >= objects[p->object].pages)
+            continue;
+        p->own = true;
+        p->word = objects[p->object].word[p->index];
+        p->ground = objects[p->object].ground[p->index];
+        status = sim_write(spaces[at], PAGE_AT(first + i), &p->word, 8, NULL);
+    }
+    if (status == ST_OK)
+        return;
+    status = space_unmap(spaces[at], vaddr(PAGE_AT(first)), (uint64_t)count * PAGE_SIZE);
+    EXPECT_STATUS(status, ST_OK);
+    memset(&model[at][first], 0, count * sizeof(model[at][0]));
+}
+
 static void op_map(struct input *input, unsigned at, enum kind kind)
 {
     unsigned first, count, access, object = take(input) % OBJECTS, flags = take(input);
@@ -438,23 +466,7 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
         model_map(&model[at][first + i], kind, access, object, kind == ANON ? 0 : index + i);
     if ((request.flags & SPACE_POPULATE) == 0 || kind != PRIVATE || (access & ACCESS_WRITE) == 0)
         return;
-    /* Populating writable private pages may copy them now, or leave them to the first write. Write them. */
-    frames_fail_after(0);
-    for (unsigned i = 0; i < count && status == ST_OK; i++) {
-        struct page *p = &model[at][first + i];
-
-        if (p->index >= objects[p->object].pages)
-            continue;
-        p->own = true;
-        p->word = objects[p->object].word[p->index];
-        p->ground = objects[p->object].ground[p->index];
-        status = sim_write(spaces[at], PAGE_AT(first + i), &p->word, 8, NULL);
-    }
-    if (status == ST_OK)
-        return;
-    status = space_unmap(spaces[at], vaddr(PAGE_AT(first)), (uint64_t)count * PAGE_SIZE);
-    EXPECT_STATUS(status, ST_OK);
-    memset(&model[at][first], 0, count * sizeof(model[at][0]));
+    settle_copies(at, first, count);
 }
 
 static void op_unmap(struct input *input, unsigned at)
@@ -564,10 +576,31 @@ static void op_move(struct input *input, unsigned at)
     memcpy(moved, &model[at][first], count * sizeof(moved[0]));
     last = moved[count - 1];
     memset(&model[at][first], 0, count * sizeof(moved[0]));
-    for (unsigned i = count; i < new_count; i++)
+    for (unsigned i = count; i < new_count; i++) {
         model_map(&moved[i], (enum kind)last.kind, last.access, last.object,
                   last.kind == ANON ? 0 : last.index + i - (count - 1));
+        moved[i].locked = last.locked;
+    }
     memcpy(&model[at][to], moved, new_count * sizeof(moved[0]));
+    if (new_count > count && last.locked && last.kind == PRIVATE && last.access & ACCESS_WRITE)
+        settle_copies(at, to + count, new_count - count);
+}
+
+static void op_lock(struct input *input, unsigned at)
+{
+    unsigned first, count, how = take(input);
+    bool lock = how % 4 != 0;
+    enum status status;
+
+    take_range(input, &first, &count);
+    status = space_lock(spaces[at], vaddr(PAGE_AT(first)), (uint64_t)count * PAGE_SIZE, lock);
+    TRACE("%u: space %u: %s %u pages at %u: %s", operations, at, lock ? "lock" : "unlock", count, first,
+          status_name(status));
+    if (status == ST_NO_MEMORY)
+        return;
+    EXPECT_STATUS(status, (all_mapped(model[at], first, count) ? ST_OK : ST_NOT_MAPPED));
+    for (unsigned i = first; i < first + count && model[at][i].kind != NOTHING; i++)
+        model[at][i].locked = lock;
 }
 
 static void op_fork(struct input *input, unsigned at)
@@ -580,6 +613,8 @@ static void op_fork(struct input *input, unsigned at)
     }
     TRACE("%u: space %u: fork to %u", operations, at, child);
     memcpy(model[child], model[at], sizeof(model[at]));
+    for (unsigned i = 0; i < PAGES; i++)
+        model[child][i].locked = false;
 }
 
 static void op_end(struct input *input, unsigned at)
@@ -708,8 +743,10 @@ static void one_operation(struct input *input)
         op_move(input, at);
         break;
     case 8:
-    case 9:
         op_fork(input, at);
+        break;
+    case 9:
+        op_lock(input, at);
         break;
     case 10:
         op_end(input, at);

@@ -226,6 +226,85 @@ static void mappings_that_may_never_be_written(void **state)
     store_end(store);
 }
 
+static unsigned flags_at(struct space *space, uint64_t at)
+{
+    struct space_region region;
+
+    assert_true(space_next_region(space, vaddr(at), &region) && region.start.v <= at);
+    return region.flags;
+}
+
+static void count_locked(struct space *space, uint64_t pages)
+{
+    struct space_counts counts;
+
+    space_count(space, &counts);
+    assert_int_equal(counts.locked_pages, pages);
+    assert_int_equal(space_locked_pages(space, vaddr(0), SPACE_END), pages);
+}
+
+/* What is locked stays so through splits, faults, rights and moves; a child has no locks, nor has what was
+ * mapped over. */
+static void locked_ranges(void **state)
+{
+    struct space *space = new_space(), *child;
+    uint64_t at = map_anon(space, 1024, RW), one = at + 3 * PAGE_SIZE;
+    struct vaddr moved;
+
+    put(space, at, 1); /* a huge page */
+    assert_ok(space_lock(space, vaddr(one), 2 * PAGE_SIZE, true));
+    assert_ok(space_lock(space, vaddr(at + 700 * PAGE_SIZE), 10 * PAGE_SIZE, true));
+    count_locked(space, 12);
+    assert_int_equal(vm_locked_pages(), 2);
+    assert_ok(space_populate(space, vaddr(at), 1024 * PAGE_SIZE));
+    assert_int_equal(vm_locked_pages(), 12);
+    assert_ok(space_protect(space, vaddr(at), 10 * PAGE_SIZE, ACCESS_NONE));
+    assert_true(flags_at(space, one) & SPACE_LOCKED);
+    assert_false(flags_at(space, at) & SPACE_LOCKED);
+    assert_ok(space_protect(space, vaddr(at), 10 * PAGE_SIZE, RW));
+    assert_ok(space_fork(space, &child));
+    count_locked(child, 0);
+    count_locked(space, 12);
+    put(child, one, 8);
+    put(space, one, 9);
+    check_all(child);
+    assert_ok(space_move(space, vaddr(one), 2 * PAGE_SIZE, 4 * PAGE_SIZE, SPACE_MAY_MOVE, vaddr(0), &moved));
+    count_locked(space, 14);
+    assert_int_equal(get(space, moved.v), 9);
+    assert_status(space_lock(space, vaddr(at), 10 * PAGE_SIZE, true), ST_NOT_MAPPED);
+    count_locked(space, 17);
+    map_at(space, at, 1024, RW, SPACE_FIXED);
+    count_locked(space, 4);
+    assert_ok(space_lock_all(space, true));
+    count_locked(space, 1028);
+    assert_ok(space_lock_all(space, false));
+    count_locked(space, 0);
+    check_all(space);
+    space_unref(space);
+    space_unref(child);
+}
+
+static void what_will_be_locked(void **state)
+{
+    struct space *space = new_space();
+    uint64_t at;
+
+    space_lock_future(space, SPACE_LOCKS_ON_FAULT);
+    at = map_anon(space, 10, RW);
+    count_locked(space, 10);
+    assert_int_equal(vm_locked_pages(), 0);
+    put(space, at, 1);
+    assert_int_equal(vm_locked_pages(), 1);
+    space_lock_future(space, SPACE_LOCKS_NOW);
+    (void)map_anon(space, 10, RW);
+    assert_int_equal(vm_locked_pages(), 11);
+    space_set_lock_limit(space, 21 * PAGE_SIZE);
+    assert_true(space_may_lock(space, PAGE_SIZE));
+    assert_false(space_may_lock(space, 2 * PAGE_SIZE));
+    check_all(space);
+    space_unref(space);
+}
+
 static void files_without_access(void **state)
 {
     struct store *store = store_create(8 * PAGE_SIZE);
@@ -305,6 +384,8 @@ int main(void)
         CASE(above_the_top_when_below_is_full),
         CASE(holes_are_found_again),
         CASE(mappings_that_may_never_be_written),
+        CASE(locked_ranges),
+        CASE(what_will_be_locked),
         CASE(files_without_access),
         CASE(dying_with_a_store_that_fails),
         cmocka_unit_test_setup(the_kernels_half, boot_vm_64m),

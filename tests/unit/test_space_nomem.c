@@ -134,6 +134,8 @@ OPERATION(dont_need_in_a_huge_page,
 OPERATION(dont_need_of_files,
           space_advise(scene->space, vaddr(scene->private), 40 * PAGE_SIZE, ADVICE_DONT_NEED))
 OPERATION(advise_no_huge, space_advise(scene->space, vaddr(BASE), 1024 * PAGE_SIZE, ADVICE_NO_HUGE))
+OPERATION(lock_in_a_huge_page, space_lock(scene->space, vaddr(BASE + 9 * PAGE_SIZE), 3 * PAGE_SIZE, true))
+OPERATION(lock_files, space_lock(scene->space, vaddr(scene->shared), 40 * PAGE_SIZE, true))
 OPERATION(move_small_pages,
           space_move(scene->space, vaddr(scene->small), 10 * PAGE_SIZE, 10 * PAGE_SIZE,
                      SPACE_MAY_MOVE | SPACE_MOVE_FIXED, vaddr(0x200000000000 - 4 * PAGE_SIZE), &out))
@@ -242,6 +244,8 @@ int main(void)
         CASE(dont_need_in_a_huge_page),
         CASE(dont_need_of_files),
         CASE(advise_no_huge),
+        CASE(lock_in_a_huge_page),
+        CASE(lock_files),
         CASE(move_small_pages),
         CASE(move_and_grow),
         CASE(move_and_shrink),
