@@ -73,7 +73,7 @@ void trace_close(struct trace *trace)
         return;
     packed_close(trace);
     source_close(trace->source);
-    names_free(&trace->names);
+    trace_names_free(&trace->names);
     free(trace);
 }
 

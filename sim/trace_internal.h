@@ -82,7 +82,7 @@ bool trace_refuse_page(const struct trace *trace, uint64_t page, uint64_t offset
 
 static inline bool trace_refer(struct trace *trace, uint64_t page, bool write, uint32_t *reference)
 {
-    uint32_t number = page <= trace->last_page ? names_number(&trace->names, page) : POLICY_NO_PAGE;
+    uint32_t number = page <= trace->last_page ? trace_names_number(&trace->names, page) : POLICY_NO_PAGE;
 
     *reference = number << 1 | write;
     return number != POLICY_NO_PAGE;

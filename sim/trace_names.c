@@ -1,7 +1,7 @@
 /*
  * The pages of a trace, numbered. Linear probing; nothing is ever removed.
  *
- * Invariant: slots holds every number below `count` once, or is NULL when names_append() alone is used.
+ * Invariant: slots holds every number below `count` once, or is NULL when trace_names_append() alone is used.
  */
 #include "sim/trace_names.h"
 
@@ -10,14 +10,14 @@
 enum { FIRST_SLOTS_BITS = 12, FIRST_NAMES = 1024 };
 #define NAMES_MOST (POLICY_MAX_PAGES - 1) /* so that twice the count fits in 32 bits */
 
-void names_free(struct trace_names *names)
+void trace_names_free(struct trace_names *names)
 {
     free(names->names);
     free(names->slots);
     *names = (struct trace_names){0};
 }
 
-bool names_append(struct trace_names *names, uint64_t name)
+bool trace_names_append(struct trace_names *names, uint64_t name)
 {
     if (names->count == names->size) {
         uint32_t size = names->size ? names->size * 2 : FIRST_NAMES;
@@ -41,9 +41,9 @@ static size_t slot_count(const struct trace_names *names)
 }
 
 /* The slot of the name, or the empty one where it belongs. */
-static struct names_slot *find_slot(const struct trace_names *names, uint64_t name)
+static struct trace_names_slot *find_slot(const struct trace_names *names, uint64_t name)
 {
-    size_t mask = slot_count(names) - 1, at = names_hash(name) >> names->shift;
+    size_t mask = slot_count(names) - 1, at = trace_names_hash(name) >> names->shift;
 
     while (names->slots[at].number != 0 && names->slots[at].name != name)
         at = (at + 1) & mask;
@@ -53,7 +53,7 @@ static struct names_slot *find_slot(const struct trace_names *names, uint64_t na
 static bool grow(struct trace_names *names)
 {
     unsigned bits = names->slots ? 64 - names->shift + 1 : FIRST_SLOTS_BITS;
-    struct names_slot *larger = calloc((size_t)1 << bits, sizeof(*larger));
+    struct trace_names_slot *larger = calloc((size_t)1 << bits, sizeof(*larger));
 
     if (!larger)
         return false;
@@ -62,13 +62,13 @@ static bool grow(struct trace_names *names)
     names->shift = 64 - bits;
     for (uint32_t number = 0; number < names->count; number++)
         *find_slot(names, names->names[number]) =
-            (struct names_slot){names->names[number], (uint64_t)number + 1};
+            (struct trace_names_slot){names->names[number], (uint64_t)number + 1};
     return true;
 }
 
-uint32_t names_add(struct trace_names *names, uint64_t name)
+uint32_t trace_names_add(struct trace_names *names, uint64_t name)
 {
-    struct names_slot *slot;
+    struct trace_names_slot *slot;
 
     if (names->slots) {
         slot = find_slot(names, name);
@@ -77,13 +77,13 @@ uint32_t names_add(struct trace_names *names, uint64_t name)
     }
     if ((uint64_t)(names->count + 1) * 8 > (uint64_t)slot_count(names) * 5 && !grow(names))
         return POLICY_NO_PAGE;
-    if (!names_append(names, name))
+    if (!trace_names_append(names, name))
         return POLICY_NO_PAGE;
-    *find_slot(names, name) = (struct names_slot){name, names->count};
+    *find_slot(names, name) = (struct trace_names_slot){name, names->count};
     return names->count - 1;
 }
 
-const char *names_check(const struct trace_names *names)
+const char *trace_names_check(const struct trace_names *names)
 {
     size_t used = 0;
 

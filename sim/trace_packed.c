@@ -180,8 +180,8 @@ static bool take_names(struct trace *trace, uint32_t pages, struct trace_error *
         bool good = name <= trace->last_page;
 
         if (good && !known)
-            good = packed->ratio > 1 ? take_larger(packed, names_number(&trace->names, name))
-                                     : names_append(&trace->names, name);
+            good = packed->ratio > 1 ? take_larger(packed, trace_names_number(&trace->names, name))
+                                     : trace_names_append(&trace->names, name);
         if (!good)
             return trace_refuse_page(trace, name, source_offset(trace->source), error);
         packed->pages++;

@@ -185,7 +185,7 @@ bool writer_page(struct trace_writer *writer, uint64_t name, struct trace_error 
     /* A block has room for the names of as many pages as it may have references. */
     if (writer->names.count - writer->named == FORMAT_BLOCK_MOST && !write_block(writer, error))
         return false;
-    if (names_append(&writer->names, name))
+    if (trace_names_append(&writer->names, name))
         return true;
     return trace_fail(error, writer->path, "not enough memory, or more than %u pages", POLICY_MAX_PAGES);
 }
@@ -352,7 +352,7 @@ void writer_abandon(struct trace_writer *writer)
         unlink(writer->part);
     ZSTD_freeCCtx(writer->packer);
     pack_room_free(&writer->room);
-    names_free(&writer->names);
+    trace_names_free(&writer->names);
     free(writer->part);
     free(writer->path);
     free(writer);

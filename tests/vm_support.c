@@ -49,6 +49,8 @@ int end_vm(void **state)
         return fprintf(stderr, "# %u objects are left\n", objects);
     slab_check();
     frames_check();
+    reclaim_check();
+    reclaim_forget();
     settle();
     if (frames_free() != free_at_start)
         return fprintf(stderr, "# %lld frames are lost\n", (long long)(free_at_start - frames_free()));
@@ -84,6 +86,7 @@ void check_all(struct space *space)
     object_for_each(note_object, &count);
     for (unsigned i = 0; i < count; i++)
         object_check(to_check[i]);
+    reclaim_check();
     slab_check();
     frames_check();
 }

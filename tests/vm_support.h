@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "support.h"
 
+#include "quire/reclaim.h"
 #include "quire/slab.h"
 
 /* cmocka setups: a machine with src/vm running. The teardown checks everything, and that all frames are free

@@ -252,6 +252,15 @@ uint64_t frames_release_kept(struct pfn start, struct pfn end);
 /* Called by the idle loop: zero at most `count` free frames; returns how many it did. */
 unsigned frames_zero_ahead(unsigned count);
 
+/*
+ * Set, and not cleared again, by an allocation that leaves fewer frames free than the mark says; looked at
+ * where memory is used up and can be reclaimed. The mark is an eighth of memory after frames_init(); setting
+ * it clears the flag.
+ */
+extern bool frames_short; /* a */
+void frames_set_mark(uint64_t frames);
+uint64_t frames_mark(void);
+
 struct frame_counts {
     uint64_t total; /* descriptors */
     uint64_t by_use[FRAME_USES];

@@ -3,7 +3,7 @@
  *
  *   level 4 slot     what                                                  pages
  *   PHYS_SLOT...     the complete physical memory: W, no X                 1 GiB, 2 MiB
- *   VMAP_SLOT        kernel stacks and device registers: W, no X           4 KiB
+ *   VMAP_SLOT        kernel stacks, areas and device registers: W, no X    4 KiB
  *   KERNEL_SLOT      the image: text R X, rodata R, data W                 4 KiB
  *   recursive_index  the level-4 table itself, when the build asks for it
  *

@@ -3,6 +3,7 @@
  *
  *   PHYS_OFFSET          the complete physical memory (build option physical_memory_offset)
  *   KSTACK_REGION        kernel stacks, an unmapped page below each
+ *   AREA_REGION          large memory of the kernel's own, made of single frames; in the same level-4 slot
  *   MMIO_REGION          device registers, uncached; in the same level-4 slot
  *   KERNEL_BASE          the image: its physical address is its address - KERNEL_BASE
  */
@@ -11,6 +12,7 @@
 
 #define KERNEL_BASE 0xffffffff80000000
 #define KSTACK_REGION 0xffffc90000000000
+#define AREA_REGION 0xffffc92000000000
 #define MMIO_REGION 0xffffc94000000000
 #ifndef PHYS_OFFSET
 #define PHYS_OFFSET 0xffff888000000000

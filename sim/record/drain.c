@@ -82,7 +82,7 @@ void drain_abandon(struct drain *drain)
     if (drain->fd >= 0)
         close(drain->fd);
     writer_abandon(drain->writer);
-    names_free(&drain->names);
+    trace_names_free(&drain->names);
     free(drain);
 }
 
@@ -93,7 +93,7 @@ static bool write_references(struct drain *drain, const uint64_t *from, uint32_t
     uint32_t references[CHUNK_REFERENCES];
 
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t before = drain->names.count, number = names_number(&drain->names, from[i] >> 1);
+        uint32_t before = drain->names.count, number = trace_names_number(&drain->names, from[i] >> 1);
 
         if (number == POLICY_NO_PAGE)
             return trace_fail(&drain->error, "the trace", "not enough memory for more than %u pages", before);

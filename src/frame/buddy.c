@@ -231,5 +231,6 @@ enum status frames_init(struct boot_frames *boot)
         if (boot->map->ranges[i].kind == MEMORY_KERNEL || boot->map->ranges[i].kind == MEMORY_MODULE)
             claim_touched(boot->map, &boot->map->ranges[i]);
     set_limits();
+    frames_set_mark(buddy.managed / 8);
     return ST_OK;
 }

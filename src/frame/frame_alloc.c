@@ -21,6 +21,7 @@
 
 struct frame_cache frame_caches[HOST_MAX_CPUS];
 uint64_t frames_fail_countdown;
+bool frames_short;
 
 static uint32_t cache_depth; /* how full a stack may get: less in a small machine */
 static uint32_t cache_limit; /* cache_depth, or 0 while the reserve is not full */
@@ -132,12 +133,14 @@ static uint64_t allowed(uint64_t wanted, unsigned request)
     return wanted < spare ? wanted : spare;
 }
 
-/* While the reserve is not full, freed frames do not stop at the caches. */
+/* While the reserve is not full, freed frames do not stop at the caches. And is memory getting short? */
 static void watch_reserve(void)
 {
     uint32_t limit = buddy.free < buddy.reserve ? 0 : cache_depth;
 
     __atomic_store_n(&cache_limit, limit, __ATOMIC_RELAXED);
+    if (buddy.free < buddy.mark)
+        __atomic_store_n(&frames_short, true, __ATOMIC_RELAXED);
 }
 
 /* Moves zeroed frames from the pool to the CPU. */
@@ -453,6 +456,19 @@ void frames_drain(void)
         }
     watch_reserve();
     lock_drop(&buddy.lock);
+}
+
+void frames_set_mark(uint64_t frames)
+{
+    lock_take(&buddy.lock);
+    buddy.mark = frames;
+    __atomic_store_n(&frames_short, buddy.free < frames, __ATOMIC_RELAXED);
+    lock_drop(&buddy.lock);
+}
+
+uint64_t frames_mark(void)
+{
+    return __atomic_load_n(&buddy.mark, __ATOMIC_RELAXED);
 }
 
 uint64_t frames_fail_after(uint64_t n)

@@ -61,6 +61,7 @@ struct buddy {
     uint64_t pooled;                         /* their number (read without the lock) */
     uint64_t pool_limit;                     /* frames_zero_ahead() stops there */
     uint64_t reserve;                        /* only for FRAME_EMERGENCY */
+    uint64_t mark;                           /* below it frames_short is set */
     uint64_t managed;                        /* descriptors that are not FRAME_RESERVED at the start */
     uint64_t kernel_at_start;                /* FRAME_KERNEL frames that nobody allocated */
 };

@@ -64,6 +64,12 @@ void host_sleep(const void *channel, struct spinlock *lock);
 /* Wake everyone who sleeps on `channel`. */
 void host_wake(const void *channel);
 
+/* Zeroed memory of any size, made of single frames, at addresses that all CPUs can use; NULL without memory,
+ * or when there are HOST_AREAS_MAX of them. Never sleeps; the ranks below RANK_SLAB may be held. */
+enum { HOST_AREAS_MAX = 64 };
+void *host_area_alloc(size_t bytes);
+void host_area_free(void *area, size_t bytes);
+
 /*
  * Translation caches. An address space has one `struct host_mmu`; the port defines it in
  * host_port.h and keeps its PCID and generations there. What to flush is decided by the

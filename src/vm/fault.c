@@ -493,6 +493,8 @@ enum status space_fault(struct space *space, struct vaddr address, enum access a
             break;
     if (f.brought)
         frame_unref(f.brought);
+    if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0))
+        reclaim_upkeep(space);
     if (f.major)
         STAT(fault_major);
     if (status == ST_NOT_MAPPED)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "quire/slab.h"
+#include "vm/pages.h"
 #include "vm/space_internal.h"
 #include "vm/view.h"
 
@@ -131,8 +132,7 @@ static void free_pages(struct object *object)
     while ((frame = radix_next(&object->pages, &index)) != NULL) {
         radix_remove(&object->pages, index);
         object->resident--;
-        if (frame_flags(frame) & FRAME_LISTED)
-            reclaim_remove(frame);
+        pages_remove(frame);
         frame->page.object = NULL;
         frame_unref(frame);
     }
@@ -220,6 +220,26 @@ void object_for_each(void (*visit)(struct object *object, void *context), void *
     lock_drop(&directory_lock);
 }
 
+struct object *object_next(uint32_t above)
+{
+    struct object *next = NULL;
+
+    lock_take(&directory_lock);
+    do {
+        next = NULL;
+        list_for_each(node, &all_objects)
+        {
+            struct object *object = container_of(node, struct object, all);
+
+            if (object->id > above && (!next || object->id < next->id))
+                next = object;
+        }
+        above = next ? next->id : 0;
+    } while (next && !object_hold_if_alive(next));
+    lock_drop(&directory_lock);
+    return next;
+}
+
 /* ------------------------------------------------------------------ taking pages from those who map them */
 
 static void unmap_visit(struct frame *frame, struct pt_entry *entry, void *context)
@@ -268,8 +288,7 @@ static struct frame *take_page_above(struct object *object, uint64_t *index, boo
         *mapped = object_unmap_frame(frame);
         radix_remove(&object->pages, *index);
         object->resident--;
-        if (frame_flags(frame) & FRAME_LISTED)
-            reclaim_remove(frame);
+        pages_remove(frame);
         frame->page.object = NULL;
     }
     lock_drop(&object->lock);

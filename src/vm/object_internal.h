@@ -36,6 +36,17 @@ static inline void object_hold_pages(struct object *object, uint64_t pages)
     __atomic_fetch_add(&object->holds, pages, __ATOMIC_RELAXED);
     __atomic_fetch_add(&object->mapped, pages, __ATOMIC_RELAXED);
 }
+/* One more reference, unless the object is dying. False: it goes without the caller. */
+static inline bool object_hold_if_alive(struct object *object)
+{
+    uint64_t holds = __atomic_load_n(&object->holds, __ATOMIC_RELAXED);
+
+    while (holds != 0)
+        if (__atomic_compare_exchange_n(&object->holds, &holds, holds + 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
 /* The last one makes the object dying: objects_reap() ends it. Any locks may be held. */
 void object_release_pages(struct object *object, uint64_t pages);
 
@@ -71,10 +82,8 @@ MUST_USE bool object_protect_frame(struct frame *frame);
 /* cut.c: private copies of the object's pages from `first` on go from every space. */
 void object_cut_copies(struct object *object, uint64_t first);
 
-/* reclaim.c: the list of pages that can leave. */
-void reclaim_init(void);
-void reclaim_insert(struct frame *frame); /* FRAME_FILE, just made resident */
-void reclaim_remove(struct frame *frame);
+/* The living object with the lowest number above `above`, with a reference; NULL: there is none. */
+struct object *object_next(uint32_t above);
 
 /* What an entry that maps a page of an object becomes when the page leaves: the mark that it came from. */
 static inline struct pt_entry page_to_mark(struct pt_entry page, const struct frame *frame)

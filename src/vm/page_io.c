@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vm/object_internal.h"
+#include "vm/pages.h"
 #include "vm/space_internal.h"
 #include "vm/view.h"
 
@@ -94,7 +95,7 @@ static void end_page_in(struct page_in *io, enum status status)
             object->resident--;
             frame->page.object = NULL;
         } else {
-            reclaim_insert(frame);
+            pages_insert(frame, 0);
         }
     }
     if (status == ST_OK)
@@ -146,8 +147,8 @@ static enum status page_zero(struct object *object, uint64_t index)
     status = insert_page(object, index, frame, 0);
     if (status != ST_OK)
         frame_free(frame);
-    else if (object->pager)
-        reclaim_insert(frame);
+    else
+        pages_insert(frame, 0);
     return status;
 }
 
@@ -188,6 +189,8 @@ enum status object_get_page(struct object *object, uint64_t index, enum object_g
         } while (status == ST_RETRY);
         lock_drop(&object->lock);
     } while (status == ST_NO_MEMORY && vm_make_room());
+    if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0))
+        reclaim_upkeep(NULL);
     return status;
 }
 
@@ -380,47 +383,19 @@ enum status object_sync(struct object *object, uint64_t first, uint64_t count)
     }
 }
 
-struct next_object {
-    uint32_t above;
-    struct object *found;
-};
-
-static void visit_next(struct object *object, void *context)
-{
-    struct next_object *next = context;
-
-    if (object->pager && object->id > next->above && (!next->found || object->id < next->found->id))
-        next->found = object;
-}
-
-/* Takes a reference under the directory's lock, so that the object cannot die in between. */
-static void visit_hold(struct object *object, void *context)
-{
-    struct next_object *next = context;
-
-    if (object == next->found)
-        object_ref(object);
-}
-
 enum status objects_sync_all(void)
 {
-    struct next_object next = {0};
     enum status status = ST_OK;
+    struct object *object;
 
-    for (;;) {
-        enum status one;
+    for (uint32_t above = 0; (object = object_next(above)) != NULL; object_unref(object)) {
+        enum status one = object_sync(object, 0, UINT64_MAX);
 
-        next.found = NULL;
-        object_for_each(visit_next, &next);
-        if (!next.found)
-            return status;
-        next.above = next.found->id;
-        object_for_each(visit_hold, &next);
-        one = object_sync(next.found, 0, UINT64_MAX);
-        object_unref(next.found);
+        above = object->id;
         if (status == ST_OK)
             status = one;
     }
+    return status;
 }
 
 /* ------------------------------------------------------------------ dropping */
@@ -445,7 +420,7 @@ uint64_t object_drop(struct object *object, uint64_t first, uint64_t count)
         }
         radix_remove(&object->pages, index);
         object->resident--;
-        reclaim_remove(frame);
+        pages_remove(frame);
         frame->page.object = NULL;
         frame_unref(frame);
         dropped++;

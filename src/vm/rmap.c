@@ -190,3 +190,14 @@ void rmap_walk(struct frame *frame, view_visit *visit, void *context)
             host_relax();
     } while (!done);
 }
+
+bool rmap_try_walk(struct frame *frame, view_visit *visit, void *context)
+{
+    bool done = lock_try(rmap_lock(frame));
+
+    if (!done)
+        return false;
+    done = walk_places(frame, visit, context);
+    lock_drop(rmap_lock(frame));
+    return done;
+}

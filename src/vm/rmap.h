@@ -120,6 +120,9 @@ void rmap_move(struct frame *frame, uint64_t from, uint64_t to);
  * before a listed frame is freed.
  */
 void rmap_walk(struct frame *frame, view_visit *visit, void *context);
+/* The same for who holds a lock of a higher rank. False: a lock is somebody else's just now, and not all
+ * entries were visited. */
+MUST_USE bool rmap_try_walk(struct frame *frame, view_visit *visit, void *context);
 
 /* True when `place` is one of the frame's places (for checks). */
 bool rmap_has(struct frame *frame, uint64_t place);

@@ -82,6 +82,11 @@ uint64_t range_find_free(struct space *space, uint64_t hint, uint64_t bytes, uin
         (status) = (operation);                                                                              \
     } while ((status) == ST_NO_MEMORY && vm_make_room())
 
+/* reclaim.c: nothing can be reclaimed yet. */
+void reclaim_init(void);
+/* For whoever has just used up frames for the space (NULL: for none in particular), when frames_short says
+ * so. No locks held; may sleep. */
+void reclaim_upkeep(struct space *space);
 /* Frees some frames for an operation that ran out of them; false when there is nothing left to free. May
  * sleep. */
 bool vm_make_room(void);

@@ -3,10 +3,10 @@
  */
 #include "vm/swap.h"
 
-#include "vm/object_internal.h"
+#include "vm/pages.h"
 
 void frame_unmapped_slowly(struct frame *frame)
 {
     if (frame_mapcount(frame) == 0)
-        reclaim_remove(frame);
+        pages_remove(frame);
 }

@@ -210,6 +210,23 @@ void view_walk(struct frame *frame, view_visit *visit, void *context)
     }
 }
 
+bool view_try_walk(struct frame *frame, view_visit *visit, void *context)
+{
+    int64_t block = block_of((int64_t)frame->page.index);
+    bool done = true;
+
+    for (int64_t at = block - 1; done && at <= block; at++) {
+        unsigned bucket = bucket_of(frame->page.object->id, at);
+
+        done = lock_try(bucket_lock(bucket));
+        if (done) {
+            done = walk_bucket(bucket, frame, visit, context);
+            lock_drop(bucket_lock(bucket));
+        }
+    }
+    return done;
+}
+
 static void mapped_visit(struct frame *frame, struct pt_entry *entry, void *context)
 {
     *(bool *)context = true;

@@ -85,6 +85,9 @@ void views_link(struct frame *to);
  * be waited for. The object's lock is held. May spin for a table, never sleeps.
  */
 void view_walk(struct frame *frame, view_visit *visit, void *context);
+/* The same for who holds a lock of a higher rank. False: a lock is somebody else's just now, and not all
+ * entries were visited. */
+MUST_USE bool view_try_walk(struct frame *frame, view_visit *visit, void *context);
 /* Does an entry map the object's page? (TLBs may still know it when none does.) */
 bool view_is_mapped(struct frame *frame);
 

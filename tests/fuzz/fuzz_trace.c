@@ -170,7 +170,7 @@ static void there_and_back(const unsigned char *data, size_t size)
     EXPECT(writer);
     for (size_t i = 1; i + 1 < size; i += 2) {
         uint64_t name = (uint64_t)(data[i] | (data[i + 1] & 0x7f) << 8) * (data[0] & 1 ? 1 : 0x10000001);
-        uint32_t before = names.count, number = names_number(&names, name);
+        uint32_t before = names.count, number = trace_names_number(&names, name);
 
         EXPECT(number <= before);
         if (number == before)
@@ -178,7 +178,7 @@ static void there_and_back(const unsigned char *data, size_t size)
         references[count] = number << 1 | data[i + 1] >> 7;
         EXPECT(writer_put(writer, &references[count++], 1, &error));
     }
-    EXPECT(names_check(&names) == NULL);
+    EXPECT(trace_names_check(&names) == NULL);
     EXPECT(writer_finish(writer, 0, &error) == (count > 0));
     if (count > 0) {
         struct trace *trace = trace_open(path, NULL, &error);
@@ -188,7 +188,7 @@ static void there_and_back(const unsigned char *data, size_t size)
         trace_close(trace);
         expect_future(path, references, count);
     }
-    names_free(&names);
+    trace_names_free(&names);
     close(fd);
 }
 

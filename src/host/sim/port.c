@@ -37,8 +37,44 @@ static void must(bool done, const char *what)
     }
 }
 
+/* Those of the machine; they are forgotten with it. */
+static struct {
+    void *at;
+    size_t bytes;
+} areas[HOST_AREAS_MAX];
+
+static void areas_forget(void)
+{
+    for (unsigned i = 0; i < HOST_AREAS_MAX; i++)
+        if (areas[i].at)
+            host_area_free(areas[i].at, areas[i].bytes);
+}
+
+void *host_area_alloc(size_t bytes)
+{
+    for (unsigned i = 0; i < HOST_AREAS_MAX; i++) {
+        if (areas[i].at)
+            continue;
+        areas[i].at =
+            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        must(areas[i].at != MAP_FAILED, "mmap of an area");
+        areas[i].bytes = bytes;
+        return areas[i].at;
+    }
+    return NULL;
+}
+
+void host_area_free(void *area, size_t bytes)
+{
+    for (unsigned i = 0; i < HOST_AREAS_MAX; i++)
+        if (areas[i].at == area)
+            areas[i].at = NULL;
+    must(munmap(area, bytes) == 0, "munmap of an area");
+}
+
 void sim_shutdown(void)
 {
+    areas_forget();
     if (sim_arena != NULL)
         must(munmap(sim_arena, sim_arena_bytes) == 0, "munmap of the arena");
     sim_arena = NULL;

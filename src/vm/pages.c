@@ -1,0 +1,315 @@
+/*
+ * Pages as policies see them. See pages.h.
+ *
+ * Harvest. A policy that wants to know of a page asks; the A bits of all entries that map the page are then
+ * gathered and cleared, so a shared page is judged by all its mappings. A TLB that has the translation goes
+ * on without setting A again until it forgets it: pages_must_flush() says that there may be such
+ * translations, and whoever lets policies choose flushes once for all of them (evict.c). What each policy
+ * loses by that is in docs/RECLAIM.md.
+ *
+ * Pinned. A page that somebody holds (I/O, a copy in progress), or that is being read or written, is spared:
+ * that can be seen when a policy asks. That an entry is locked in memory only the harvest can tell, which
+ * comes too late for a policy that has made up its mind: such a victim is given back as POLICY_PINNED. These
+ * notes grow old, so they are all taken back now and then, and when no victim is found.
+ *
+ * Invariants (pages_check): a frame is FRAME_LISTED exactly when the pool of its paging.spare has it.
+ */
+#include "vm/pages.h"
+
+#include "vm/members.h"
+#include "vm/table_internal.h"
+
+bool pages_watched;
+
+struct spinlock pages_lock;
+static bool must_flush;       /* l */
+static uint64_t on_their_way; /* l: victims that have neither gone nor come back */
+
+void pages_init(void)
+{
+    pages_watched = false;
+    must_flush = false;
+    on_their_way = 0;
+    lock_init(&pages_lock, RANK_RECLAIM);
+}
+
+/* ------------------------------------------------------------------ what policies ask */
+
+struct harvest {
+    bool used, dirty, locked;
+};
+
+static void harvest_visit(struct frame *frame, struct pt_entry *entry, void *context)
+{
+    struct harvest *seen = context;
+    struct pt_entry now = pt_entry_load(entry);
+    unsigned traits = pt_entry_present(now) ? page_traits(now) : mark_traits(now);
+
+    seen->locked |= (traits & TRAIT_LOCKED) != 0;
+    if (!pt_entry_present(now))
+        return;
+    seen->dirty |= (now.bits & PT_DIRTY) != 0;
+    if (!(now.bits & PT_ACCESSED))
+        return;
+    __atomic_fetch_and(&entry->bits, ~PT_ACCESSED, __ATOMIC_RELAXED);
+    seen->used = true;
+    must_flush = true;
+}
+
+/* Does what the entries say count for whether the page is written when it goes? A file's page is watched for
+ * its first write; others are written unless a slot has them already. */
+static bool is_dirty(const struct frame *frame, const struct harvest *seen)
+{
+    unsigned flags = frame_flags(frame);
+
+    if (frame->use == FRAME_FILE)
+        return (flags & FRAME_DIRTY) != 0;
+    return !(flags & FRAME_SLOT) || (flags & FRAME_DIRTY) || seen->dirty;
+}
+
+/* False: a lock is somebody else's just now. */
+static bool gather(struct frame *frame, struct harvest *seen)
+{
+    struct object *object;
+    bool done = true;
+
+    if (frame->use == FRAME_ANON)
+        return rmap_try_walk(frame, harvest_visit, seen);
+    object = frame->page.object;
+    if (!lock_try(&object->lock))
+        return false;
+    if (frame_flags(frame) & FRAME_MAPPED)
+        done = view_try_walk(frame, harvest_visit, seen);
+    lock_drop(&object->lock);
+    return done;
+}
+
+static void harvest(void *context, struct policy *policy, uint32_t number)
+{
+    const struct pool *pool = context;
+    struct frame *frame = pool_frame(pool, number);
+    struct harvest seen = {0};
+    uint8_t state = policy->state[number];
+
+    STAT(reclaim_scans);
+    if (frame_clear_flags(frame, FRAME_REFERENCED) | !gather(frame, &seen))
+        seen.used = true;
+    state |= seen.used ? POLICY_REFERENCED : 0;
+    policy->state[number] = (uint8_t)((state & ~POLICY_DIRTY) | (is_dirty(frame, &seen) ? POLICY_DIRTY : 0));
+    frame->paging.spare = (frame->paging.spare & ~PAGING_LOCKED) | (seen.locked ? PAGING_LOCKED : 0);
+}
+
+/* Somebody has the page in use in another way than by mapping it. */
+static bool is_held(const struct frame *frame)
+{
+    if (frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING))
+        return true;
+    return frame->use == FRAME_ANON ? frame_refs(frame) > frame_mapcount(frame) : frame_refs(frame) > 1;
+}
+
+static bool spares(void *context, const struct policy *policy, uint32_t number)
+{
+    const struct frame *frame = pool_frame(context, number);
+
+    return is_held(frame);
+}
+
+const struct policy_host pages_host = {.harvest = harvest, .spares = spares};
+
+/* ------------------------------------------------------------------ coming and going */
+
+/* Private memory and what lives in memory only can leave when there is swap. */
+static bool can_leave(const struct frame *frame)
+{
+    return frame->use == FRAME_FILE || ((frame->use == FRAME_ANON || frame->use == FRAME_SHARED) && false);
+}
+
+/* Locked. */
+static void enrol(struct frame *frame, uint64_t ghost)
+{
+    uint64_t name = pool_name(frame);
+    uint32_t number = members_pool(frame);
+
+    if (frame_flags(frame) & FRAME_LISTED)
+        return;
+    if (!pool_insert(&pools[number], frame, ghost ? ghost : name, name) &&
+        (number == 0 || !pool_insert(&pools[number = 0], frame, ghost ? ghost : name, name)))
+        return; /* the sweep will find it */
+    frame->paging.spare = number;
+    frame_set_flags(frame, FRAME_LISTED);
+}
+
+/* Locked. The frame is enrolled no more. */
+static void unlist(struct frame *frame)
+{
+    frame_clear_flags(frame, FRAME_LISTED);
+}
+
+void pages_insert_now(struct frame *frame, uint64_t ghost)
+{
+    if (!can_leave(frame))
+        return;
+    lock_take(&pages_lock);
+    enrol(frame, ghost);
+    lock_drop(&pages_lock);
+}
+
+void pages_remove_now(struct frame *frame)
+{
+    lock_take(&pages_lock);
+    if (frame_flags(frame) & FRAME_LISTED) {
+        pool_remove(&pools[frame_pool(frame)], frame);
+        unlist(frame);
+    }
+    lock_drop(&pages_lock);
+}
+
+void pages_forget_slot(uint32_t slot)
+{
+    if (!__atomic_load_n(&pages_watched, __ATOMIC_RELAXED))
+        return;
+    lock_take(&pages_lock);
+    for (unsigned i = 0; i < POOLS; i++)
+        if (pools[i].policy)
+            pool_forget(&pools[i], NAME_SWAP | slot);
+    lock_drop(&pages_lock);
+}
+
+/* ------------------------------------------------------------------ choosing */
+
+/* A listed frame's object is there, and the frame is not freed, as long as the lock is held: both come for
+ * the lock first. False: the page goes without us. */
+static bool hold(struct victim *victim, struct frame *frame)
+{
+    victim->frame = frame;
+    victim->name = pool_name(frame);
+    victim->object = frame->use == FRAME_ANON ? NULL : frame->page.object;
+    if (victim->object && !object_hold_if_alive(victim->object))
+        return false;
+    frame_ref(frame);
+    return true;
+}
+
+unsigned pages_choose(struct victim *victims, unsigned most, uint32_t taker)
+{
+    unsigned count = 0;
+
+    lock_take(&pages_lock);
+    members_begin(taker);
+    while (count < most) {
+        struct frame *frame = members_victim();
+
+        if (!frame)
+            break;
+        if (hold(&victims[count], frame))
+            count++;
+        unlist(frame);
+    }
+    on_their_way += count;
+    lock_drop(&pages_lock);
+    return count;
+}
+
+void pages_settled(unsigned count)
+{
+    lock_take(&pages_lock);
+    on_their_way -= count;
+    lock_drop(&pages_lock);
+    host_wake(&on_their_way);
+}
+
+bool pages_wait(void)
+{
+    bool any;
+
+    lock_take(&pages_lock);
+    any = on_their_way > 0;
+    if (any)
+        host_sleep(&on_their_way, &pages_lock);
+    lock_drop(&pages_lock);
+    return any;
+}
+
+/* Nobody can take the page's last mapping, or the page from its object, before it is enrolled: both are seen
+ * under the lock that is held here. */
+static void enrol_if_there(const struct victim *victim)
+{
+    struct frame *frame = victim->frame;
+    struct spinlock *lock = victim->object ? &victim->object->lock : rmap_lock(frame);
+
+    lock_take(lock);
+    if (victim->object ? frame->page.object == victim->object : frame_mapcount(frame) > 0) {
+        frame_set_flags(frame, FRAME_REFERENCED);
+        lock_take(&pages_lock);
+        enrol(frame, victim->name);
+        lock_drop(&pages_lock);
+    }
+    lock_drop(lock);
+}
+
+void pages_return(const struct victim *victim)
+{
+    enrol_if_there(victim);
+    frame_unref(victim->frame);
+    if (victim->object)
+        object_unref(victim->object);
+}
+
+void pages_rename(struct frame *const *frames, unsigned count)
+{
+    lock_take(&pages_lock);
+    for (unsigned i = 0; i < count; i++)
+        if (frames[i]->use == FRAME_ANON)
+            pool_rename(&pools[frame_pool(frames[i])], pool_name(frames[i]),
+                        NAME_SWAP | frames[i]->paging.slot);
+    lock_drop(&pages_lock);
+}
+
+bool pages_must_flush(void)
+{
+    bool flush;
+
+    lock_take(&pages_lock);
+    flush = must_flush;
+    must_flush = false;
+    lock_drop(&pages_lock);
+    return flush;
+}
+
+void pages_forget_all(void)
+{
+    lock_take(&pages_lock);
+    for (unsigned i = 0; i < POOLS; i++)
+        for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
+            struct frame *frame = pool_frame(&pools[i], number);
+
+            if (!frame)
+                continue;
+            pool_remove(&pools[i], frame);
+            unlist(frame);
+        }
+    lock_drop(&pages_lock);
+}
+
+uint64_t pages_enrolled(void)
+{
+    uint64_t count = 0;
+
+    lock_take(&pages_lock);
+    for (unsigned i = 0; i < POOLS; i++)
+        count += pool_resident(&pools[i]);
+    lock_drop(&pages_lock);
+    return count;
+}
+
+void pages_check(void)
+{
+    const char *wrong = NULL;
+
+    lock_take(&pages_lock);
+    for (unsigned i = 0; !wrong && i < POOLS; i++)
+        wrong = pool_check(&pools[i]);
+    lock_drop(&pages_lock);
+    if (wrong)
+        host_panic("pages: %s", wrong);
+}
