@@ -43,6 +43,9 @@ void *object_data(const struct object *object);
 void object_set_label(struct object *object, void *label);
 const void *object_label(const struct object *object);
 uint64_t object_size(const struct object *object);
+/* Its pages stay in memory once they are there (SHM_LOCK). */
+void object_set_locked(struct object *object, bool locked);
+bool object_is_locked(const struct object *object);
 /* Resident pages; pages that entries refer to. */
 uint64_t object_resident(const struct object *object);
 uint64_t object_mapped(const struct object *object);

@@ -8,6 +8,7 @@
 #include "kernel/fs/procfs.h"
 #include "kernel/klib.h"
 #include "kernel/linux/names.h"
+#include "kernel/linux/segment.h"
 #include "kernel/linux/syscalls.h"
 #include "quire/slab.h"
 
@@ -220,6 +221,25 @@ static void swaps(struct text *text, const struct proc_subject *subject)
     text_printf(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
 }
 
+static void sysvipc_shm(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text,
+                "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid"
+                "      atime      dtime      ctime                   rss                  swap\n");
+    for (int i = 0; i <= shm_index_highest(); i++) {
+        const struct shm_segment *segment = shm_by_index(i);
+
+        if (segment == NULL)
+            continue;
+        text_printf(text, "%10d %10d  %4o %21lu %5d %5d  %5lu ", segment->key, segment->id, segment->mode,
+                    segment->bytes, segment->creator_pid, segment->last_pid, segment->attaches);
+        text_printf(text, "%5u %5u %5u %5u %10lu %10lu %10lu ", segment->uid, segment->gid,
+                    segment->creator_uid, segment->creator_gid, (uint64_t)segment->attach_ns / SECOND_NS,
+                    (uint64_t)segment->detach_ns / SECOND_NS, (uint64_t)segment->change_ns / SECOND_NS);
+        text_printf(text, "%21lu %21lu\n", object_resident(segment->object) << PAGE_SHIFT, 0ul);
+    }
+}
+
 /* ---------------------------------------------------------------- mounts */
 
 static void mounts_visit(struct mount *mount, const char *path, void *context)
@@ -376,6 +396,21 @@ static void file_max(struct text *text, const struct proc_subject *subject)
     text_printf(text, "%d\n", FILE_MAX);
 }
 
+static void shm_bytes_most(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "%lu\n", (uint64_t)SHM_BYTES_MOST);
+}
+
+static void shm_segments_most(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "%d\n", SHM_SEGMENTS_MOST);
+}
+
+static void zero(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "0\n");
+}
+
 static const struct proc_entry random_entries[] = {
     PROC_TEXT("boot_id", boot_id),
     PROC_TEXT("uuid", random_uuid),
@@ -385,12 +420,22 @@ static const struct proc_entry random_entries[] = {
 };
 
 static const struct proc_entry kernel_entries[] = {
-    PROC_TEXT("ostype", ostype),           PROC_TEXT("osrelease", osrelease),
-    PROC_TEXT("version", osversion),       PROC_TEXT("hostname", hostname),
-    PROC_TEXT("domainname", domainname),   PROC_TEXT("pid_max", pid_max),
-    PROC_TEXT("threads-max", pid_max),     PROC_TEXT("cap_last_cap", cap_last_cap),
-    PROC_TEXT("ngroups_max", ngroups_max), PROC_TEXT("randomize_va_space", randomize_va_space),
-    PROC_FOLDER("random", random_entries), {.name = NULL},
+    PROC_TEXT("ostype", ostype),
+    PROC_TEXT("osrelease", osrelease),
+    PROC_TEXT("version", osversion),
+    PROC_TEXT("hostname", hostname),
+    PROC_TEXT("domainname", domainname),
+    PROC_TEXT("pid_max", pid_max),
+    PROC_TEXT("threads-max", pid_max),
+    PROC_TEXT("cap_last_cap", cap_last_cap),
+    PROC_TEXT("ngroups_max", ngroups_max),
+    PROC_TEXT("randomize_va_space", randomize_va_space),
+    PROC_TEXT("shmmax", shm_bytes_most),
+    PROC_TEXT("shmall", shm_bytes_most),
+    PROC_TEXT("shmmni", shm_segments_most),
+    PROC_TEXT("shm_rmid_forced", zero),
+    PROC_FOLDER("random", random_entries),
+    {.name = NULL},
 };
 
 static const struct proc_entry vm_entries[] = {
@@ -414,6 +459,8 @@ static const struct proc_entry sys_entries[] = {
     {.name = NULL},
 };
 
+static const struct proc_entry sysvipc_entries[] = {PROC_TEXT("shm", sysvipc_shm), {.name = NULL}};
+
 const struct proc_entry proc_system_entries[] = {
     PROC_TEXT("cpuinfo", cpuinfo),
     PROC_TEXT("devices", devices),
@@ -425,6 +472,7 @@ const struct proc_entry proc_system_entries[] = {
     PROC_TEXT("stat", stat),
     PROC_TEXT("swaps", swaps),
     PROC_FOLDER("sys", sys_entries),
+    PROC_FOLDER("sysvipc", sysvipc_entries),
     PROC_LINK("thread-self", thread_self_link),
     PROC_TEXT("uptime", uptime),
     PROC_TEXT("version", version),

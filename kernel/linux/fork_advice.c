@@ -2,6 +2,7 @@
  * What fork does not copy.
  */
 #include "kernel/linux/fork_advice.h"
+#include "kernel/linux/segment.h"
 #include "kernel/linux/syscalls.h"
 #include "quire/slab.h"
 
@@ -101,7 +102,9 @@ long fork_advice_apply(const struct process *parent, struct process *child)
         const struct fork_range *range = range_of(node);
 
         if (range->advice == FORK_DROPS)
-            status = space_unmap(child->space, vaddr(range->start), range->end - range->start);
+            status = shm_forget(child, range->start, range->end) != 0
+                         ? ST_NO_MEMORY
+                         : space_unmap(child->space, vaddr(range->start), range->end - range->start);
         else
             status = wipe(child->space, range);
         if (status != ST_OK)

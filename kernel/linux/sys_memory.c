@@ -8,7 +8,7 @@
 
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
-#include "kernel/linux/fork_advice.h"
+#include "kernel/linux/ranges.h"
 #include "kernel/linux/memory_args.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/task/task_internal.h"
@@ -165,7 +165,7 @@ static long map(struct mapping *mapping, long address, long length, long protect
         mapping->map.flags |= SPACE_LOW_2G;
     if (mapping->map.flags & SPACE_FIXED)
         error =
-            fork_advice_forget(process_current(), mapping->map.hint.v, mapping->map.hint.v + mapping->length);
+            ranges_forget(process_current(), mapping->map.hint.v, mapping->map.hint.v + mapping->length);
     if (error)
         return error;
     status = space_map(space_here(), &mapping->map, &at);
@@ -224,7 +224,7 @@ long sys_munmap(long address, long length)
         return -EINVAL;
     if (!clip(&start, &bytes))
         return 0;
-    if (fork_advice_forget(process_current(), start, start + bytes) != 0)
+    if (ranges_forget(process_current(), start, start + bytes) != 0)
         return -ENOMEM;
     return errno_of(space_unmap(space_here(), vaddr(start), bytes));
 }

@@ -3,8 +3,8 @@
  */
 #include <linux/mman.h>
 
-#include "kernel/linux/fork_advice.h"
 #include "kernel/linux/memory_args.h"
+#include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
 
 static long errno_of_move(enum status status)
@@ -74,7 +74,10 @@ static long second_view(const struct move *move)
     else
         status = map_again(&region, move->start, move->new_bytes, move->to, move->flags & MREMAP_FIXED, &at);
     drop_region(&region);
-    return status == ST_OK ? (long)at.v : errno_of(status);
+    if (status != ST_OK)
+        return errno_of(status);
+    (void)shm_copied(process_current(), move->start, move->new_bytes, at.v); /* best effort: it is a count */
+    return (long)at.v;
 }
 
 /* The pages move; what was there before is as if it had just been mapped. */
@@ -97,7 +100,25 @@ static long move_and_keep(const struct move *move)
     if (status == ST_OK)
         status = map_again(&region, move->start, move->old_bytes, move->start, true, &old);
     drop_region(&region);
-    return status == ST_OK ? (long)at.v : errno_of_move(status);
+    if (status != ST_OK)
+        return errno_of_move(status);
+    (void)shm_copied(process_current(), move->start, move->old_bytes, at.v);
+    return (long)at.v;
+}
+
+/* Attached segments are where they were moved to. Without memory a count of attachments is too low: the
+ * segment itself is held by what is mapped. */
+static void follow_attachments(const struct move *move, uint64_t to)
+{
+    struct process *process = process_current();
+    uint64_t kept = move->new_bytes < move->old_bytes ? move->new_bytes : move->old_bytes;
+
+    if (list_empty(&process->attachments))
+        return;
+    if (to != move->start)
+        (void)shm_copied(process, move->start, kept, to);
+    (void)shm_forget(process, to != move->start ? move->start : move->start + kept,
+                     move->start + move->old_bytes);
 }
 
 /* What a locked mapping grows by is locked too. */
@@ -141,6 +162,7 @@ long sys_mremap(long old, long old_length, long new_length, long flags, long wan
                               (uint64_t)wanted, (unsigned)flags};
     unsigned how =
         ((flags & MREMAP_MAYMOVE) ? SPACE_MAY_MOVE : 0u) | ((flags & MREMAP_FIXED) ? SPACE_MOVE_FIXED : 0u);
+    struct process *process = process_current();
     struct vaddr at;
     enum status status;
     long error = check_move(&move);
@@ -151,11 +173,15 @@ long sys_mremap(long old, long old_length, long new_length, long flags, long wan
         return second_view(&move);
     if (!may_grow_locked(&move))
         return -EAGAIN;
-    if (fork_advice_forget(process_current(), move.start, move.start + move.old_bytes) != 0)
+    if (fork_advice_forget(process, move.start, move.start + move.old_bytes) != 0 ||
+        ((flags & MREMAP_FIXED) && ranges_forget(process, move.to, move.to + move.new_bytes) != 0))
         return -ENOMEM;
     if (flags & MREMAP_DONTUNMAP)
         return move_and_keep(&move);
     status =
         space_move(space_here(), vaddr(move.start), move.old_bytes, move.new_bytes, how, vaddr(move.to), &at);
-    return status == ST_OK ? (long)at.v : errno_of_move(status);
+    if (status != ST_OK)
+        return errno_of_move(status);
+    follow_attachments(&move, at.v);
+    return (long)at.v;
 }

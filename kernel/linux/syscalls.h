@@ -104,7 +104,7 @@ long sys_timer_delete(long id);
 long sys_times(long out);
 long sys_getrusage(long who, long out);
 
-/* ---- sys_memory.c, sys_madvise.c, sys_mremap.c */
+/* ---- sys_memory.c, sys_madvise.c, sys_mlock.c, sys_mremap.c, sys_shm.c */
 long sys_mmap(long address, long length, long protection, long flags, long fd, long offset);
 long sys_munmap(long address, long length);
 long sys_mprotect(long address, long length, long protection);
@@ -119,6 +119,10 @@ long sys_mlock2(long address, long length, long flags);
 long sys_munlock(long address, long length);
 long sys_mlockall(long flags);
 long sys_munlockall(void);
+long sys_shmget(long key, long bytes, long flags);
+long sys_shmat(long id, long address, long flags);
+long sys_shmdt(long address);
+long sys_shmctl(long id, long command, long argument);
 long sys_membarrier(long command, long flags, long cpu);
 
 /* ---- sys_misc.c */

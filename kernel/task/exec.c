@@ -15,7 +15,7 @@
 #include "kernel/boot/boot_info.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
-#include "kernel/linux/fork_advice.h"
+#include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/task/exec_internal.h"
 #include "quire/slab.h"
@@ -263,7 +263,7 @@ static void replace_space(struct exec *exec, struct process *process)
 
     if (old)
         thread_leaves_space(task);
-    fork_advice_clear(process);
+    ranges_clear(process);
     process->space = exec->space;
     exec->space = NULL;
     process->keeps_space = false;

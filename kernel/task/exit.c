@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
-#include "kernel/linux/fork_advice.h"
+#include "kernel/linux/ranges.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -140,7 +140,7 @@ static void give_up_memory(struct process *process)
 
     if (!space)
         return;
-    fork_advice_clear(process);
+    ranges_clear(process);
     process->space = NULL;
     mmu_activate(NULL);
     space_unref(space);

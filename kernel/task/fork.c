@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
-#include "kernel/linux/fork_advice.h"
+#include "kernel/linux/ranges.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -97,6 +97,7 @@ struct process *process_alloc(void)
     waitq_init(&process->child_wait);
     waitq_init(&process->thread_wait);
     list_init(&process->fork_ranges);
+    list_init(&process->attachments);
     process_timers_init(process);
     process->exit_signal = SIGCHLD;
     return process;
@@ -105,7 +106,7 @@ struct process *process_alloc(void)
 /* Takes back what copy_process() has made. */
 static void process_discard(struct process *process)
 {
-    fork_advice_clear(process);
+    ranges_clear(process);
     if (process->space)
         space_unref(process->space);
     if (process->files)
@@ -126,8 +127,7 @@ static void process_discard(struct process *process)
 static bool copy_space(struct process *child, struct process *parent, uint64_t flags)
 {
     if (!(flags & CLONE_VM))
-        return space_fork(parent->space, &child->space) == ST_OK &&
-               (list_empty(&parent->fork_ranges) || fork_advice_apply(parent, child) == 0);
+        return space_fork(parent->space, &child->space) == ST_OK && ranges_inherit(parent, child) == 0;
     space_ref(parent->space);
     child->space = parent->space;
     child->keeps_space = parent->keeps_space = true;

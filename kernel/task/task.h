@@ -189,6 +189,7 @@ struct process {
     uint64_t cpu_timer_left_ns[2], cpu_timer_interval_ns[2]; /* ITIMER_VIRTUAL, ITIMER_PROF */
     struct posix_timer *timers;
     struct list fork_ranges;             /* kernel/linux/fork_advice.c */
+    struct list attachments;             /* of System V shared memory: kernel/linux/segment.c */
     uint64_t faults_minor, faults_major; /* of what is here and of threads that ended */
     uint64_t user_ns, system_ns, switches;
     uint64_t children_user_ns, children_system_ns, children_faults_minor, children_faults_major;

@@ -191,6 +191,16 @@ const void *object_label(const struct object *object)
     return object->label;
 }
 
+void object_set_locked(struct object *object, bool locked)
+{
+    __atomic_store_n(&object->locked, locked, __ATOMIC_RELAXED);
+}
+
+bool object_is_locked(const struct object *object)
+{
+    return __atomic_load_n(&object->locked, __ATOMIC_RELAXED);
+}
+
 uint64_t object_size(const struct object *object)
 {
     return __atomic_load_n(&object->size, __ATOMIC_RELAXED);

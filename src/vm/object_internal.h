@@ -25,6 +25,7 @@ struct object {
     uint32_t window;               /* o: pages to read at once */
     struct list all;               /* d: of living objects */
     struct object *next_dying;     /* d */
+    bool locked;                   /* a: its pages stay in memory */
     bool queued;                   /* d: among the dying */
 };
 
