@@ -303,8 +303,11 @@ static void clear_in(struct cursor *cursor, struct frame *table, enum keep_empty
                 drop_if_empty(cursor, table, &entries[i], start);
         }
     }
-    if (cleared)
+    if (cleared) {
         table_count_out(table, cleared);
+        if (level == 1)
+            table_narrow(table, first, last);
+    }
     space_sub_pages(cursor->space, pages);
 }
 

@@ -60,9 +60,12 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
     uint64_t place = entry_place(target);
 
     for (unsigned i = from->table.high; to->privates < from->privates; i--) {
-        struct pt_entry entry = pt_entry_load(&source[i]);
-        struct frame *frame = entry_private(entry);
+        struct pt_entry entry;
+        struct frame *frame;
 
+        i = table_last_private(source, i);
+        entry = pt_entry_load(&source[i]);
+        frame = entry_private(entry);
         if (!frame)
             continue;
         if (frame_is_plain(frame))

@@ -82,6 +82,18 @@ static inline void table_count_out(struct frame *table, unsigned count)
     }
 }
 
+/* The entries first..last, which table_part() gave, have become empty: if they were at an end of what is in
+ * use, that end is further in now. After table_count_out(). */
+static inline void table_narrow(struct frame *table, unsigned first, unsigned last)
+{
+    if (table->table.live == 0)
+        return;
+    if (last == table->table.high)
+        table->table.high = (uint16_t)(first - 1);
+    else if (first == table->table.low)
+        table->table.low = (uint16_t)(last + 1);
+}
+
 /* The entries first..last of `table` in which [start, end) lies; false when it does not lie in the table. */
 static inline bool table_span(const struct frame *table, uint64_t start, uint64_t end, unsigned *first,
                               unsigned *last)

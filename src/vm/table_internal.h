@@ -41,6 +41,11 @@ static inline uint32_t mark_object(struct pt_entry entry)
     return !pt_entry_present(entry) && mark_has_object(entry) ? mark_object_id(entry) : 0;
 }
 
+/* The bit of a mark's kind that says that it may be about a private frame or a slot. */
+#define PRIVATE_KIND ((uint64_t)4)
+_Static_assert((MARK_HELD & 4) && (MARK_SWAP & 4) && !((MARK_ANON | MARK_PRIVATE | MARK_SHARED) & 4),
+               "one bit tells marks about private pages");
+
 /* The private frame that an entry maps or holds, whose places the reverse map knows; NULL: it is about
  * something else. */
 static inline struct frame *entry_private(struct pt_entry entry)
@@ -53,6 +58,19 @@ static inline struct frame *entry_private(struct pt_entry entry)
     if ((entry.bits & (PT_PRESENT | MARK_KIND_MASK)) == (uint64_t)MARK_HELD << MARK_KIND_SHIFT)
         return frame_at(held_paddr(entry));
     return NULL;
+}
+
+/* The last entry at or below `i` that can be about a private frame or a slot; there is one. What it passes over
+ * is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND. */
+static inline unsigned table_last_private(const struct pt_entry *entries, unsigned i)
+{
+    for (;; i--) {
+        uint64_t bits = pt_entry_load(&entries[i]).bits;
+
+        if (bits & (PT_PRESENT | PRIVATE_KIND << MARK_KIND_SHIFT) &&
+            (bits & (PT_PRESENT | PAGE_OBJECT)) != (PT_PRESENT | PAGE_OBJECT))
+            return i;
+    }
 }
 
 /* A mark that stands for nothing but itself. */

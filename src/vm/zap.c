@@ -112,8 +112,10 @@ static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
     views_end(table);
     /* From the end: data lie above text, and a stack's pages at its top. */
     for (unsigned i = table->table.high, left = table->privates; left > 0; i--) {
-        struct frame *frame = entry_private(pt_entry_load(&entries[i]));
+        struct frame *frame;
 
+        i = table_last_private(entries, i);
+        frame = entry_private(pt_entry_load(&entries[i]));
         if (!frame)
             continue;
         left--;
