@@ -26,10 +26,7 @@ struct proc_node {
     int fd;       /* of a link in fd/; -1 */
 };
 
-static const struct vnode_ops proc_ops, proc_fd_ops;
-
-/* A link in fd/. Its target is the open file itself, see proc_jump(). */
-static const struct proc_entry fd_entry = {.name = "", .mode = S_IFLNK | 0700};
+static const struct vnode_ops proc_ops, proc_jump_ops;
 
 static struct proc_node *node_of(struct vnode *vnode)
 {
@@ -41,7 +38,7 @@ static struct proc_node *node_of(struct vnode *vnode)
 /* False: the process or the thread is gone. Ended by subject_end(). */
 static bool subject_begin(const struct proc_node *node, struct proc_subject *subject)
 {
-    *subject = (struct proc_subject){.process = NULL};
+    *subject = (struct proc_subject){.fd = node->fd};
     if (node->pid == 0)
         return true;
     subject->process = process_find(node->pid);
@@ -72,12 +69,39 @@ static const struct proc_entry task_entry = {
     .name = "", .mode = S_IFDIR | 0555, .entries = proc_task_entries};
 
 /* The file behind a link in fd/, with a reference. */
-static struct file *fd_file(const struct proc_node *node)
+static struct file *fd_file(const struct proc_subject *subject)
 {
-    struct process *process = process_find(node->pid);
+    struct files *files = subject->process->files;
 
-    return process == NULL || process->files == NULL ? NULL : files_get(process->files, node->fd);
+    return files == NULL ? NULL : files_get(files, subject->fd);
 }
+
+static long fd_link(char *to, size_t size, const struct proc_subject *subject)
+{
+    struct file *file = fd_file(subject);
+    long length;
+
+    if (file == NULL)
+        return -ENOENT;
+    length = (long)file_describe(file, to, size);
+    file_unref(file);
+    return length;
+}
+
+static int fd_jump(struct vnode_jump *to, const struct proc_subject *subject)
+{
+    struct file *file = fd_file(subject);
+
+    if (file == NULL)
+        return -ENOENT;
+    *to = (struct vnode_jump){.file = file, .path = file->path};
+    if (file->vnode != NULL)
+        to->node = vnode_ref(file->vnode);
+    return 0;
+}
+
+static const struct proc_entry fd_entry = {
+    .name = "", .mode = S_IFLNK | 0700, .link = fd_link, .jump = fd_jump};
 
 /* ---------------------------------------------------------------- nodes */
 
@@ -87,7 +111,7 @@ static int node_create(const struct proc_entry *entry, const struct proc_node *a
 
     if (node == NULL)
         return -ENOMEM;
-    vnode_init(&node->vnode, entry == &fd_entry ? &proc_fd_ops : &proc_ops, entry->mode & S_IFMT);
+    vnode_init(&node->vnode, entry->jump != NULL ? &proc_jump_ops : &proc_ops, entry->mode & S_IFMT);
     node->entry = entry;
     node->fd = -1;
     if (at != NULL) {
@@ -162,20 +186,21 @@ static int lookup_number(struct proc_node *dir, int number, struct vnode **out)
 static int proc_lookup(struct vnode *vnode, const char *name, struct vnode **out)
 {
     struct proc_node *dir = node_of(vnode);
-    int number, error = -ENOENT;
+    const struct proc_entry *entry = dir->entry->entries;
+    int number = dir->entry->folder != PROC_PLAIN ? number_of(name) : -1;
+    int error;
 
     if (vnode->type != S_IFDIR)
         return -ENOTDIR;
     if (dir->pid != 0 && process_find(dir->pid) == NULL)
         return -ENOENT;
-    for (const struct proc_entry *entry = dir->entry->entries; entry != NULL && entry->name != NULL; entry++)
-        if (strcmp(entry->name, name) == 0) {
-            error = node_create(entry, dir, out);
-            break;
-        }
-    number = dir->entry->folder != PROC_PLAIN && error == -ENOENT ? number_of(name) : -1;
-    if (number >= 0)
+    if (number >= 0) {
         error = lookup_number(dir, number, out);
+    } else {
+        while (entry != NULL && entry->name != NULL && strcmp(entry->name, name) != 0)
+            entry++;
+        error = entry == NULL || entry->name == NULL ? -ENOENT : node_create(entry, dir, out);
+    }
     if (error == 0 && (*out)->type == S_IFDIR)
         (*out)->parent = vnode_ref(vnode);
     return error;
@@ -288,15 +313,6 @@ static long proc_readlink(struct vnode *vnode, char *to, size_t size)
     struct proc_subject subject;
     long length = -ENOENT;
 
-    if (node->entry == &fd_entry) {
-        struct file *file = fd_file(node);
-
-        if (file == NULL)
-            return -ENOENT;
-        length = (long)file_describe(file, to, size);
-        file_unref(file);
-        return length < (long)size ? length : (long)size;
-    }
     if (node->entry->link == NULL)
         return -EINVAL;
     if (subject_begin(node, &subject)) {
@@ -306,10 +322,17 @@ static long proc_readlink(struct vnode *vnode, char *to, size_t size)
     return length < (long)size ? length : (long)size;
 }
 
-static int proc_jump(struct vnode *vnode, struct file **out)
+static int proc_jump(struct vnode *vnode, struct vnode_jump *out)
 {
-    *out = fd_file(node_of(vnode));
-    return *out == NULL ? -ENOENT : 0;
+    struct proc_node *node = node_of(vnode);
+    struct proc_subject subject;
+    int error = -ENOENT;
+
+    if (subject_begin(node, &subject)) {
+        error = node->entry->jump(out, &subject);
+        subject_end(&subject);
+    }
+    return error;
 }
 
 /* ---------------------------------------------------------------- texts */
@@ -401,8 +424,8 @@ static const struct vnode_ops proc_ops = {
     .release = proc_release,
 };
 
-/* The same for links to open files. */
-static const struct vnode_ops proc_fd_ops = {
+/* The same for links to files themselves. */
+static const struct vnode_ops proc_jump_ops = {
     .readlink = proc_readlink,
     .getattr = proc_getattr,
     .statfs = proc_statfs,

@@ -16,6 +16,7 @@ struct proc_subject {
     struct process *process;
     struct task *task;
     struct space *space; /* NULL: none (any more) */
+    int fd;              /* of a link in fd/; -1 */
 };
 
 /* Folders whose names are made on the fly. */
@@ -26,6 +27,7 @@ struct proc_entry {
     uint32_t mode;
     void (*text)(struct text *text, const struct proc_subject *subject);
     long (*link)(char *to, size_t size, const struct proc_subject *subject);
+    int (*jump)(struct vnode_jump *to, const struct proc_subject *subject); /* a link to a file itself */
     const struct proc_entry *entries;
     enum proc_folder folder;
 };
@@ -37,6 +39,10 @@ struct proc_entry {
 #define PROC_LINK(name_, link_)                                                                              \
     {                                                                                                        \
         .name = (name_), .mode = S_IFLNK | 0777, .link = (link_)                                             \
+    }
+#define PROC_JUMP(name_, link_, jump_)                                                                       \
+    {                                                                                                        \
+        .name = (name_), .mode = S_IFLNK | 0777, .link = (link_), .jump = (jump_)                            \
     }
 #define PROC_FOLDER(name_, entries_)                                                                         \
     {                                                                                                        \

@@ -288,18 +288,42 @@ static long root_link(char *to, size_t size, const struct proc_subject *subject)
     return subject->process->zombie ? -ENOENT : (long)strlcpy(to, "/", size);
 }
 
+/* Where the links lead, whatever the files' names are by now. */
+static int jump_to(struct vnode_jump *to, struct vnode *node, const char *path)
+{
+    if (node == NULL)
+        return -ENOENT;
+    *to = (struct vnode_jump){.node = vnode_ref(node), .path = path};
+    return 0;
+}
+
+static int exe_jump(struct vnode_jump *to, const struct proc_subject *subject)
+{
+    return jump_to(to, subject->process->exe, subject->process->exe_path);
+}
+
+static int cwd_jump(struct vnode_jump *to, const struct proc_subject *subject)
+{
+    return jump_to(to, subject->process->cwd, subject->process->cwd_path);
+}
+
+static int root_jump(struct vnode_jump *to, const struct proc_subject *subject)
+{
+    return jump_to(to, subject->process->root, "/");
+}
+
 #define PROC_PRIVATE(name_, text_)                                                                           \
     {                                                                                                        \
         .name = (name_), .mode = S_IFREG | 0400, .text = (text_)                                             \
     }
 
 #define PROC_OF_TASKS                                                                                        \
-    PROC_TEXT("cmdline", cmdline), PROC_TEXT("comm", comm), PROC_LINK("cwd", cwd_link),                      \
-        PROC_PRIVATE("environ", environ), PROC_LINK("exe", exe_link),                                        \
+    PROC_TEXT("cmdline", cmdline), PROC_TEXT("comm", comm), PROC_JUMP("cwd", cwd_link, cwd_jump),            \
+        PROC_PRIVATE("environ", environ), PROC_JUMP("exe", exe_link, exe_jump),                              \
         {.name = "fd", .mode = S_IFDIR | 0500, .folder = PROC_FDS}, PROC_PRIVATE("io", io),                  \
         PROC_TEXT("limits", limits), PROC_TEXT("maps", proc_maps), PROC_TEXT("mountinfo", proc_mountinfo),   \
         PROC_TEXT("mounts", proc_mounts), PROC_TEXT("oom_score", zero), PROC_TEXT("oom_score_adj", zero),    \
-        PROC_LINK("root", root_link), PROC_TEXT("smaps", proc_smaps), PROC_TEXT("stat", stat),               \
+        PROC_JUMP("root", root_link, root_jump), PROC_TEXT("smaps", proc_smaps), PROC_TEXT("stat", stat),    \
         PROC_TEXT("statm", statm), PROC_TEXT("status", status), PROC_TEXT("wchan", zero)
 
 const struct proc_entry proc_task_entries[] = {PROC_OF_TASKS, {.name = NULL}};

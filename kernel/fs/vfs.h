@@ -67,6 +67,13 @@ enum { VATTR_MODE = 1, VATTR_UID = 2, VATTR_GID = 4, VATTR_SIZE = 8, VATTR_ATIME
 typedef bool vdir_emit(void *context, const char *name, size_t length, uint64_t ino, unsigned dtype,
                        uint64_t next);
 
+/* Where such a link leads: to a vnode, to an open file, or to an open file that has no vnode. */
+struct vnode_jump {
+    struct vnode *node; /* with a reference, or NULL */
+    struct file *file;  /* with a reference, or NULL */
+    const char *path;   /* the vnode's; NULL: not known. Good until the file is let go or the caller sleeps */
+};
+
 /* NULL in a table: -ENOTDIR, -EPERM or -EINVAL as fits. New vnodes come back with a reference. `name` is one
  * component, NUL-terminated, never "." or ".." (except lookup of ".." which the path walk does through
  * vnode->parent or the mount). All may sleep. */
@@ -90,9 +97,8 @@ struct vnode_ops {
                 struct file *file); /* may set file->ops and file->data; NULL: files of the object */
     int (*sync)(struct vnode *node, bool data_only);
     int (*statfs)(struct vnode *node, struct statfs64_info *out);
-    /* A link that leads to an open file, not to a name (/proc/self/fd/1): gives it with a reference. Else
-     * NULL. */
-    int (*jump)(struct vnode *node, struct file **out);
+    /* A link that leads to a file itself, not to a name (/proc/self/fd/1, /proc/self/exe). Else NULL. */
+    int (*jump)(struct vnode *node, struct vnode_jump *out);
     void (*release)(struct vnode *node); /* last reference gone: free it */
 };
 

@@ -157,26 +157,26 @@ static int walk_link(struct walk *walk, struct vnode *link, struct vnode **at, c
     return 0;
 }
 
-/* A link to an open file: its vnode, or the file itself when it has none and ends the path. */
+/* A link to a file itself: its vnode, or the open file when it has none and ends the path. */
 static int walk_jump(struct walk *walk, struct vnode **link, bool is_last)
 {
-    struct file *file;
-    int error = (*link)->ops->jump(*link, &file);
+    struct vnode_jump to = {.node = NULL};
+    int error = (*link)->ops->jump(*link, &to);
 
     if (error != 0)
         return error;
-    if (file->vnode == NULL && !is_last) {
-        file_unref(file);
+    if (to.node == NULL && !is_last) {
+        file_unref(to.file);
         return -ENOTDIR;
     }
-    if (file->vnode == NULL) {
-        walk->file = file;
-        *link = walk_replace(*link, NULL);
+    *link = walk_replace(*link, to.node);
+    if (to.node == NULL) {
+        walk->file = to.file;
         return 0;
     }
-    *link = walk_replace(*link, vnode_ref(file->vnode));
-    resolved_begin(walk, file->path);
-    file_unref(file);
+    resolved_begin(walk, to.path);
+    if (to.file != NULL)
+        file_unref(to.file);
     return 0;
 }
 

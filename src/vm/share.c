@@ -91,7 +91,7 @@ static enum status copy_upper(struct frame *from, struct frame *to)
     for (unsigned i = from->table.low; to->table.live < from->table.live; i++) {
         struct pt_entry entry;
 
-        i = table_next_live(source, i);
+        i = table_next_live(from, i, from->table.live - to->table.live);
         entry = pt_entry_load(&source[i]);
         if (pt_entry_is_table(entry, level)) {
             table_share(&source[i]);

@@ -142,7 +142,7 @@ static void share_root(struct space *parent, struct space *child)
     unsigned live = parent->root->table.live;
 
     for (unsigned i = parent->root->table.low; live > 0; i++) {
-        i = table_next_live(from, i);
+        i = table_next_live(parent->root, i, live);
         if (pt_entry_is_table(from[i], PT_LEVELS)) {
             table_share(&from[i]);
         } else {

@@ -122,11 +122,15 @@ static inline bool table_part(const struct frame *table, uint64_t start, uint64_
     return *first <= *last;
 }
 
-/* The first entry at or above `i` that is in use; there is one. Eight at a time where it can. */
-static inline unsigned table_next_live(const struct pt_entry *entries, unsigned i)
+/* The first entry of `table` at or above `i` that is in use; `left` of them are, at least one. Eight at a time
+ * where it can; the last one mostly stands where the table says that they end. */
+static inline unsigned table_next_live(const struct frame *table, unsigned i, unsigned left)
 {
+    const struct pt_entry *entries = table_entries(table);
     const struct pt_entry *e = &entries[i];
 
+    if (left == 1 && entries[table->table.high].bits != 0)
+        return table->table.high;
     while (e->bits == 0) {
         if (((e - entries) & 7) == 0)
             while ((e[0].bits | e[1].bits | e[2].bits | e[3].bits | e[4].bits | e[5].bits | e[6].bits |

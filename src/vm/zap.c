@@ -176,7 +176,7 @@ uint64_t table_go(struct flush_batch *batch, struct frame *table)
     if (level == 1)
         return leaves_go(batch, table);
     for (unsigned i = table->table.low; live > 0; i++) {
-        i = table_next_live(entries, i);
+        i = table_next_live(table, i, live);
         pages += table_zap(batch, &entries[i], level, table->table.start + i * span);
         live--;
     }
