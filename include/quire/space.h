@@ -41,7 +41,9 @@ enum space_flag {
     SPACE_LOW_2G = 32,      /* MAP_32BIT */
     SPACE_NEVER_WRITE = 64, /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
                                is then ST_DENIED */
-    SPACE_LOCKED = 128      /* stays in memory, once it is there (mlock) */
+    SPACE_LOCKED = 128,     /* stays in memory, once it is there (mlock) */
+    SPACE_AHEAD = 256       /* pages of the object that are in memory are mapped at once, or, when the mapping
+                               is private and writable and there is plenty of memory, copied; waits for nothing */
 };
 
 struct space_map {

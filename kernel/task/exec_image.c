@@ -120,15 +120,30 @@ static unsigned segment_access(const struct elf64_phdr *segment)
            ((segment->p_flags & PF_X) ? ACCESS_EXEC : 0u);
 }
 
+/*
+ * What a program will soon touch is mapped at once, where its file is in memory: a fault costs as much as
+ * mapping some sixty pages. Of a writable segment nearly every page is written when a program starts
+ * (relocations, the C library's own data), so a small one is copied at once.
+ */
+enum { AHEAD_PAGES = 256, AHEAD_COPIES = 16 };
+
+static unsigned ahead_flag(const struct elf64_phdr *segment, uint64_t bytes)
+{
+    unsigned most = (segment->p_flags & PF_W) ? AHEAD_COPIES : AHEAD_PAGES;
+
+    return bytes >> PAGE_SHIFT <= most ? SPACE_AHEAD : 0;
+}
+
 static enum status map_file_part(const struct exec_image *image, const struct elf64_phdr *segment,
                                  struct space *space, uint64_t start, uint64_t file_end)
 {
+    uint64_t bytes = align_up(file_end, PAGE_SIZE) - start;
     struct vaddr at;
     const struct space_map map = {
         .hint = vaddr(start),
-        .length_bytes = align_up(file_end, PAGE_SIZE) - start,
+        .length_bytes = bytes,
         .access = segment_access(segment),
-        .flags = SPACE_FIXED,
+        .flags = SPACE_FIXED | ahead_flag(segment, bytes),
         .object = image->node->object,
         .first_page = align_down(segment->p_offset, PAGE_SIZE) >> PAGE_SHIFT,
     };

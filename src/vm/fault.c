@@ -16,11 +16,11 @@
  */
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
+#include "vm/resident.h"
 #include "vm/swap.h"
 
 enum {
     AROUND_PAGES = 32,    /* mapped around a read fault of an object's page, when resident */
-    HUGE_FREE_SHIFT = 2,  /* huge pages only while this part (1/4) of memory is free */
     GUARD_GAP_PAGES = 256 /* kept free below a stack, as Linux's stack_guard_gap */
 };
 
@@ -62,8 +62,7 @@ static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
 {
     struct frame *head;
 
-    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) ||
-        frames_free() < (frame_table_count >> HUGE_FREE_SHIFT) + level_pages(2))
+    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) || !memory_is_plenty(level_pages(2)))
         return false;
     head = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
     if (!head)
@@ -83,107 +82,37 @@ static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
 
 /* ------------------------------------------------------------------ pages of objects */
 
-/* May the entry write at once? Only pages of files are watched for their first write. */
-static inline bool write_unwatched(const struct frame *frame)
-{
-    return frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY;
-}
-
-/* What the entries of a mark's pages have in common. */
-struct page_form {
-    uint64_t bits;
-    bool may_write; /* once nobody waits to hear of the first write */
-};
-
-static inline struct page_form form_of(struct pt_entry mark)
-{
-    bool shared = mark_kind(mark) == MARK_SHARED;
-
-    return (struct page_form){page_make(paddr(0), mark_access(mark), mark_traits(mark), false, shared).bits |
-                                  PAGE_OBJECT,
-                              shared && mark_access(mark) & ACCESS_WRITE};
-}
-
-/* The resident frame takes the place of its mark in the entry. The object is locked; the view is counted by
- * the caller. */
-static inline void map_resident(struct pt_entry *entry, struct page_form form, struct frame *frame)
-{
-    uint64_t bits = form.bits | frame_paddr(frame).v;
-
-    if (form.may_write && write_unwatched(frame))
-        bits |= PT_WRITE | PT_DIRTY;
-    frame_set_flags(frame, FRAME_MAPPED);
-    pt_entry_store(entry, pt_entry(bits));
-}
-
-static inline bool may_map(const struct frame *frame)
-{
-    return frame && !(frame_flags(frame) & FRAME_BUSY);
-}
-
 /* Map the resident neighbours of a page just mapped, where their marks stand. The object is locked. */
-static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct page_form form,
-                       struct object *object)
+static void map_around(struct fault *f, struct pt_entry *entry, struct pt_entry mark, struct object *object)
 {
-    uint64_t index = mark_index(mark);
-    uint64_t first = align_down(index, AROUND_PAGES);
-    uint64_t end = first + AROUND_PAGES < object_pages(object) ? first + AROUND_PAGES : object_pages(object);
-    void **slots = radix_slots(&object->pages, align_down(index, RADIX_SLOTS));
-    uint64_t at = (uint64_t)(entry - table_entries(f->cursor.table));
-    unsigned mapped = 0;
+    unsigned at = (unsigned)(entry - table_entries(f->cursor.table));
+    unsigned before = (unsigned)(mark_index(mark) % AROUND_PAGES);
+    unsigned count = AROUND_PAGES;
 
-    if (mark_traits(mark) & TRAIT_RANDOM || !slots)
+    if (mark_traits(mark) & TRAIT_RANDOM)
         return;
-    if (index - first > at)
-        first = index - at;
-    if (end - index > PT_ENTRIES - at)
-        end = index + PT_ENTRIES - at;
-    slots += first % RADIX_SLOTS;
-    mark.bits += (index - first) << MARK_PAYLOAD_SHIFT;
-    form.bits &= ~PT_ACCESSED; /* the MMU will say whether they are used */
-    entry -= index - first;
-    for (uint64_t left = end - first; left > 0; left--) {
-        struct frame *frame = *slots++;
-
-        if (entry->bits == mark.bits && may_map(frame)) {
-            map_resident(entry, form, frame);
-            mapped++;
-        }
-        entry++;
-        mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT;
+    if (before > at) {
+        count -= before - at;
+        before = at;
     }
-    STAT_ADD(fault_around, mapped);
-}
-
-/* A private copy of `frame` takes the place of `mark`, which stood for it. */
-static enum status map_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                            const struct frame *from)
-{
-    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
-
-    if (!copy)
-        return ST_NO_MEMORY;
-    host_copy_page(frame_data(copy), frame_data(from));
-    table_map_private(table, entry, copy, origin_make(mark_object_id(mark), mark_index(mark)), mark);
-    STAT(fault_copy);
-    return ST_OK;
+    if (count > PT_ENTRIES - (at - before))
+        count = PT_ENTRIES - (at - before);
+    mark.bits += (uint64_t)before << MARK_PAYLOAD_SHIFT;
+    STAT_ADD(fault_around, resident_map_run(object, entry - before, count, mark));
 }
 
 /* The page is resident, its object locked. */
 static enum status map_object_page(struct fault *f, struct pt_entry *entry, struct pt_entry mark,
                                    struct object *object, struct frame *frame)
 {
-    struct page_form form;
-
     frame_set_flags(frame, FRAME_REFERENCED);
     if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
-        return map_copy(f->cursor.table, entry, mark, frame);
+        return resident_copy(f->cursor.table, entry, mark, frame);
     if (f->access == ACCESS_WRITE && object->pager)
         frame_set_flags(frame, FRAME_DIRTY);
-    form = form_of(mark);
-    map_resident(entry, form, frame);
+    resident_map(entry, page_form(mark), frame);
     if (f->access != ACCESS_WRITE)
-        map_around(f, entry, mark, form, object);
+        map_around(f, entry, mark, object);
     STAT(fault_minor);
     return ST_OK;
 }
@@ -209,7 +138,7 @@ static enum status fault_object(struct fault *f, struct pt_entry *entry, struct 
     frame = object_find(object, index);
     if (index >= object_pages(object))
         status = ST_BEYOND_END;
-    else if (may_map(frame))
+    else if (frame_is_resident(frame))
         status = map_object_page(f, entry, mark, object, frame);
     else
         status = needs_io(f, object, index);

@@ -5,6 +5,7 @@
  */
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
+#include "vm/resident.h"
 
 enum status space_range(struct vaddr start, uint64_t length_bytes, uint64_t *end)
 {
@@ -124,8 +125,9 @@ enum status space_populate(struct space *space, struct vaddr start, uint64_t len
 /* ------------------------------------------------------------------ mapping */
 
 static enum status map_once(struct space *space, uint64_t start, uint64_t end, struct pt_entry mark,
-                            bool replace)
+                            unsigned flags)
 {
+    bool replace = !(flags & SPACE_NO_REPLACE);
     struct cursor cursor;
     enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
 
@@ -142,6 +144,8 @@ static enum status map_once(struct space *space, uint64_t start, uint64_t end, s
         if (replace)
             cursor_clear_keep(&cursor);
         cursor_fill(&cursor, mark);
+        if (flags & SPACE_AHEAD)
+            resident_map_ahead(&cursor);
     }
     cursor_end(&cursor);
     if (status != ST_OK) {
@@ -173,9 +177,8 @@ static enum status map_fixed(struct space *space, const struct space_map *reques
                              uint64_t end)
 {
     enum status status;
-    bool replace = !(request->flags & SPACE_NO_REPLACE);
 
-    WITH_RECLAIM(status, map_once(space, request->hint.v, end, mark, replace));
+    WITH_RECLAIM(status, map_once(space, request->hint.v, end, mark, request->flags));
     return status;
 }
 
@@ -191,7 +194,8 @@ static enum status map_anywhere(struct space *space, const struct space_map *req
                                  request->flags & SPACE_LOW_2G);
         if (*start == 0)
             return ST_NO_SPACE;
-        WITH_RECLAIM(status, map_once(space, *start, *start + bytes, mark, false));
+        WITH_RECLAIM(status,
+                     map_once(space, *start, *start + bytes, mark, request->flags | SPACE_NO_REPLACE));
     } while (status == ST_MAPPED);
     return status;
 }

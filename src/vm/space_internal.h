@@ -76,6 +76,14 @@ uint64_t range_find_free(struct space *space, uint64_t hint, uint64_t bytes, uin
  * its own, so that they go and move as a whole. */
 #define OWN_TABLE_BYTES ((uint64_t)1 << 20)
 
+/* Memory is spent ahead of need (huge pages, copies) only while this part (1/4) of it stays free. */
+enum { PLENTY_SHIFT = 2 };
+
+static inline bool memory_is_plenty(uint64_t pages)
+{
+    return frames_free() >= (frame_table_count >> PLENTY_SHIFT) + pages;
+}
+
 /* Try `operation` until it does not run out of memory, or nothing can be reclaimed any more. */
 #define WITH_RECLAIM(status, operation)                                                                      \
     do {                                                                                                     \

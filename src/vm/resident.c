@@ -1,0 +1,104 @@
+/*
+ * See resident.h.
+ */
+#include "vm/resident.h"
+
+enum status resident_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
+                          const struct frame *from)
+{
+    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
+
+    if (!copy)
+        return ST_NO_MEMORY;
+    host_copy_page(frame_data(copy), frame_data(from));
+    table_map_private(table, entry, copy, origin_make(mark_object_id(mark), mark_index(mark)), mark);
+    STAT(fault_copy);
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ many at once */
+
+/* `count` slots of one radix node, and their entries. Mostly a page has been mapped before, and nobody
+ * watches for writes. */
+static __attribute__((noinline)) unsigned map_slots(void *const *slots, struct pt_entry *entries,
+                                                    unsigned count, struct pt_entry mark,
+                                                    struct page_form form)
+{
+    const unsigned usual = form.may_write ? UINT32_MAX : FRAME_MAPPED;
+    unsigned left_out = 0;
+
+    for (unsigned i = 0; i < count; i++, mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT) {
+        struct frame *frame = slots[i];
+
+        if (entries[i].bits != mark.bits || !frame)
+            left_out++;
+        else if ((frame_flags(frame) & (FRAME_BUSY | FRAME_MAPPED)) == usual)
+            pt_entry_store(&entries[i], pt_entry(form.bits | frame_paddr(frame).v));
+        else if (frame_is_resident(frame))
+            resident_map(&entries[i], form, frame);
+        else
+            left_out++;
+    }
+    return count - left_out;
+}
+
+unsigned resident_map_run(struct object *object, struct pt_entry *entries, unsigned count,
+                          struct pt_entry mark)
+{
+    struct page_form form = page_form(mark);
+    uint64_t index = mark_index(mark);
+    uint64_t pages = object_pages(object);
+    unsigned mapped = 0;
+
+    form.bits &= ~PT_ACCESSED;
+    if (index + count > pages)
+        count = index < pages ? (unsigned)(pages - index) : 0;
+    for (unsigned done = 0, part; done < count; done += part) {
+        unsigned slot = (unsigned)(index + done) % RADIX_SLOTS;
+        void *const *slots = radix_slots(&object->pages, index + done - slot);
+
+        part = RADIX_SLOTS - slot < count - done ? RADIX_SLOTS - slot : count - done;
+        if (slots)
+            mapped += map_slots(slots + slot, entries + done, part, mark_advance(mark, done), form);
+    }
+    return mapped;
+}
+
+/* ------------------------------------------------------------------ ahead of faults */
+
+/* Writable pages of a private mapping. */
+static void copy_run(struct frame *table, struct object *object, struct pt_entry *entries, unsigned count)
+{
+    if (!memory_is_plenty(count))
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        struct frame *frame = object_find(object, mark_index(entries[i]));
+
+        if (frame_is_resident(frame) && resident_copy(table, &entries[i], entries[i], frame) != ST_OK)
+            return;
+    }
+}
+
+static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                        uint64_t start, void *context)
+{
+    struct pt_entry mark = entries[0];
+    struct object *object;
+
+    if (level > 1 || !mark_has_object(mark))
+        return true;
+    object = object_by_id(mark_object_id(mark));
+    if (!lock_try(&object->lock))
+        return true;
+    if (mark_kind(mark) == MARK_PRIVATE && mark_access(mark) & ACCESS_WRITE)
+        copy_run(frame_at(paddr(entry_place(entries))), object, entries, count);
+    else
+        STAT_ADD(fault_around, resident_map_run(object, entries, count, mark));
+    lock_drop(&object->lock);
+    return true;
+}
+
+void resident_map_ahead(struct cursor *cursor)
+{
+    cursor_walk(cursor, ahead_visit, NULL);
+}
