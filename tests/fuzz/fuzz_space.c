@@ -409,7 +409,8 @@ static void model_map(struct page *p, enum kind kind, unsigned access, unsigned 
         .kind = (uint8_t)kind, .access = (uint8_t)access, .object = (uint8_t)object, .index = index};
 }
 
-/* Populating writable private pages may copy them now, or leave them to the first write. Write them. */
+/* Populating writable private pages, or mapping them ahead, may copy them now, or leave them to the first
+ * write. Write them. */
 static void settle_copies(unsigned at, unsigned first, unsigned count)
 {
     enum status status = ST_OK;
@@ -448,7 +449,8 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
         .length_bytes = (uint64_t)count * PAGE_SIZE,
         .access = access,
         .flags = (careful ? SPACE_NO_REPLACE : SPACE_FIXED) | (kind == SHARED ? SPACE_SHARED : 0u) |
-                 (flags % 8 == 5 && count < 100 ? SPACE_POPULATE : 0u),
+                 (flags % 8 == 5 && count < 100 ? SPACE_POPULATE : 0u) |
+                 (flags % 8 == 6 && count < 100 ? SPACE_AHEAD : 0u),
         .object = kind == ANON ? NULL : objects[object].object,
         .first_page = kind == ANON ? 0 : index,
     };
@@ -464,7 +466,8 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
     EXPECT(status == ST_OK && out.v == PAGE_AT(first));
     for (unsigned i = 0; i < count; i++)
         model_map(&model[at][first + i], kind, access, object, kind == ANON ? 0 : index + i);
-    if ((request.flags & SPACE_POPULATE) == 0 || kind != PRIVATE || (access & ACCESS_WRITE) == 0)
+    if ((request.flags & (SPACE_POPULATE | SPACE_AHEAD)) == 0 || kind != PRIVATE ||
+        (access & ACCESS_WRITE) == 0)
         return;
     settle_copies(at, first, count);
 }

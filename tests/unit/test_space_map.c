@@ -325,6 +325,101 @@ static void populate_makes_resident(void **state)
     space_unref(space);
 }
 
+/* A file of 20 pages, of which the first twelve are in memory. */
+static struct object *partly_resident(struct store **store)
+{
+    struct object *object;
+    char word[8];
+    size_t done;
+
+    *store = store_create(20 * PAGE_SIZE);
+    object = store_object(*store);
+    for (uint64_t i = 0; i < 12; i++)
+        assert_ok(object_read(object, i * PAGE_SIZE, word, sizeof(word), &done));
+    return object;
+}
+
+static uint64_t resident(struct space *space)
+{
+    struct space_counts counts;
+
+    space_count(space, &counts);
+    return counts.resident_pages;
+}
+
+static void ahead_maps_what_is_in_memory(void **state)
+{
+    struct space *space = new_space();
+    struct store *store;
+    struct object *object = partly_resident(&store);
+    uint64_t in_memory = object_resident(object), faults = vm_stats.faults, copies = vm_stats.fault_copy;
+    uint64_t reads = store->reads, at;
+
+    at = map_object(space, object, 0, 20, RX, SPACE_AHEAD);
+    assert_true(in_memory >= 12);
+    assert_int_equal(resident(space), in_memory);
+    assert_int_equal(store->reads, reads);
+    for (uint64_t i = 0; i < 12; i++)
+        assert_int_equal(get(space, at + i * PAGE_SIZE), store_word(store, i));
+    assert_int_equal(vm_stats.faults, faults);
+    assert_int_equal(vm_stats.fault_copy, copies);
+    assert_status(try_put(space, at, 1), ST_DENIED);
+    check_all(space);
+    space_unref(space);
+    object_unref(object);
+    store_end(store);
+}
+
+/* What was copied is the space's own at once; the rest is as without SPACE_AHEAD. */
+static void ahead_copies_what_may_be_written(void **state)
+{
+    struct space *space = new_space();
+    struct store *store;
+    struct object *object = partly_resident(&store);
+    uint64_t in_memory = object_resident(object), faults, at, shared;
+
+    shared = map_object(space, object, 0, 20, RW, SPACE_SHARED | SPACE_AHEAD);
+    at = map_object(space, object, 0, 20, RW, SPACE_AHEAD);
+    check_all(space);
+    assert_int_equal(resident(space), 2 * in_memory);
+    faults = vm_stats.faults;
+    for (uint64_t i = 0; i < 12; i++) {
+        assert_int_equal(get(space, at + i * PAGE_SIZE), store_word(store, i));
+        put(space, at + i * PAGE_SIZE, 100 + i);
+    }
+    assert_int_equal(vm_stats.faults, faults);
+    for (uint64_t i = 0; i < 12; i++)
+        assert_int_equal(get(space, shared + i * PAGE_SIZE), store_word(store, i));
+    put(space, shared, 7); /* the first write is noticed, for the store */
+    assert_int_equal(vm_stats.faults, faults + 1);
+    assert_int_equal(get(space, at), 100);
+    assert_int_equal(get(space, at + 19 * PAGE_SIZE), store_word(store, 19));
+    check_all(space);
+    space_unref(space);
+    object_unref(object);
+    store_end(store);
+}
+
+static void ahead_copies_nothing_when_memory_is_short(void **state)
+{
+    struct space *space = new_space();
+    struct store *store;
+    struct object *object = partly_resident(&store);
+    uint64_t part = frame_table_count / 8, copies, at;
+
+    while (frames_free() > frame_table_count / 4)
+        assert_ok(try_map(space, NULL, 0, 0, part < 512 ? part : 512, RW, SPACE_POPULATE, &at));
+    copies = vm_stats.fault_copy;
+    at = map_object(space, object, 0, 20, RW, SPACE_AHEAD);
+    assert_int_equal(vm_stats.fault_copy, copies);
+    put(space, at, 1);
+    assert_int_equal(vm_stats.fault_copy, copies + 1);
+    check_all(space);
+    space_unref(space);
+    object_unref(object);
+    store_end(store);
+}
+
 static void the_break(void **state)
 {
     struct space *space = new_space();
@@ -497,6 +592,9 @@ int main(void)
         CASE(dont_need_gives_zeroes),
         CASE(residency),
         CASE(populate_makes_resident),
+        CASE(ahead_maps_what_is_in_memory),
+        CASE(ahead_copies_what_may_be_written),
+        CASE(ahead_copies_nothing_when_memory_is_short),
         CASE(the_break),
         CASE(limits),
         CASE(stacks_grow),
