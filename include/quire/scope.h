@@ -79,6 +79,20 @@ struct scope {
 MUST_USE enum status scope_init(struct scope *scope, const struct scope_config *config,
                                 struct scope_member *members, uint32_t count);
 
+/*
+ * For hosts whose members come and go. `members` has room for `member`, which is GONE or new: its fields of
+ * the host's are filled in, and it comes in. scope->count grows as far as needed (in between others are
+ * GONE). ST_LIMIT: its guaranteed minimum does not fit; nothing has changed.
+ */
+MUST_USE enum status scope_join(struct scope *scope, uint32_t member);
+/* Its class and minimum are others from now on. ST_LIMIT as above. */
+MUST_USE enum status scope_reclass(struct scope *scope, uint32_t member, enum scope_class class,
+                                   uint32_t minimum);
+/* There are more frames, or fewer, but not fewer than what is guaranteed (then as few as that). Targets
+ * change.
+ */
+void scope_resize(struct scope *scope, uint32_t frames);
+
 /* The member has ended: it has no frames any more. Others' targets may grow. */
 void scope_leave(struct scope *scope, uint32_t member);
 

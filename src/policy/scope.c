@@ -42,6 +42,23 @@ static uint32_t count_in(const struct scope *scope)
     return in;
 }
 
+/* What everybody who is not gone has in any case: a vvip its minimum, others a frame. */
+static uint64_t guaranteed(const struct scope_member *member)
+{
+    if (member->place == MEMBER_GONE)
+        return 0;
+    return member->class == CLASS_VVIP && member->minimum > 1 ? member->minimum : 1;
+}
+
+static uint64_t all_guaranteed(const struct scope *scope)
+{
+    uint64_t frames = 0;
+
+    for (uint32_t i = 0; i < scope->count; i++)
+        frames += guaranteed(&scope->members[i]);
+    return frames;
+}
+
 enum status scope_init(struct scope *scope, const struct scope_config *config, struct scope_member *members,
                        uint32_t count)
 {
@@ -69,6 +86,47 @@ void scope_leave(struct scope *scope, uint32_t member)
     CHECK(scope->members[member].frames == 0);
     scope->members[member].place = MEMBER_GONE;
     scope->members[member].working_set = 0;
+    divide(scope);
+}
+
+enum status scope_join(struct scope *scope, uint32_t number)
+{
+    struct scope_member *member = &scope->members[number];
+
+    member->place = MEMBER_IN;
+    if ((number < scope->count ? all_guaranteed(scope) : all_guaranteed(scope) + guaranteed(member)) >
+        scope->config.frames) {
+        member->place = MEMBER_GONE;
+        return ST_LIMIT;
+    }
+    for (; scope->count <= number; scope->count++)
+        if (scope->count < number)
+            scope->members[scope->count] = (struct scope_member){0};
+    member->target = 0;
+    member->since = scope->now;
+    divide(scope);
+    return ST_OK;
+}
+
+enum status scope_reclass(struct scope *scope, uint32_t number, enum scope_class class, uint32_t minimum)
+{
+    struct scope_member *member = &scope->members[number], old = *member;
+
+    member->class = class;
+    member->minimum = minimum;
+    if (all_guaranteed(scope) > scope->config.frames) {
+        *member = old;
+        return ST_LIMIT;
+    }
+    divide(scope);
+    return ST_OK;
+}
+
+void scope_resize(struct scope *scope, uint32_t frames)
+{
+    uint64_t least = all_guaranteed(scope);
+
+    scope->config.frames = frames > least ? frames : least > 0 ? (uint32_t)least : 1;
     divide(scope);
 }
 
@@ -327,11 +385,43 @@ static void settle(struct scope *scope, struct scope_member *member)
     begin_window(member);
 }
 
+/* Targets that no longer fit, or are below a floor that has risen: all give in proportion to what they have
+ * above their floors. */
+static void fit_targets(struct scope *scope)
+{
+    uint64_t room = room_for_vips(scope), floors = 0, above = 0, left;
+
+    for (uint32_t i = 0; i < scope->count; i++) {
+        struct scope_member *member = &scope->members[i];
+        uint32_t least;
+
+        if (member->target == 0)
+            continue;
+        least = floor_of(member, &room);
+        member->target = member->target > least ? member->target : least;
+        floors += least;
+        above += member->target - least;
+    }
+    left = scope->config.frames > floors ? scope->config.frames - floors : 0;
+    if (above <= left)
+        return;
+    room = room_for_vips(scope);
+    for (uint32_t i = 0; i < scope->count; i++) {
+        struct scope_member *member = &scope->members[i];
+
+        if (member->target == 0)
+            continue;
+        floors = floor_of(member, &room);
+        member->target = (uint32_t)(floors + (member->target - floors) * left / above);
+    }
+}
+
 static void divide_by_need(struct scope *scope)
 {
     for (uint32_t i = 0; i < scope->count; i++)
         if (!is_in(&scope->members[i]))
             scope->members[i].target = 0;
+    fit_targets(scope);
     for (uint32_t i = 0; i < scope->count; i++)
         if (is_in(&scope->members[i]) && scope->members[i].target == 0)
             settle(scope, &scope->members[i]);

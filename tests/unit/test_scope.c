@@ -385,6 +385,23 @@ static void equal_is_equal(void)
             assert_true(members[i].target == most || members[i].target == members[i].minimum || most == 0);
 }
 
+/* What fails has changed nothing. */
+static void come_and_go(void)
+{
+    uint32_t member = roll(MOST);
+    struct scope_member before = members[member];
+
+    if (roll(30) == 0)
+        scope_resize(&scope, 1 + roll(300));
+    if (member >= scope.count || members[member].place == MEMBER_GONE) {
+        members[member].minimum = members[member].class == CLASS_ORDINARY ? 0 : roll(80);
+        (void)!scope_join(&scope, member);
+    } else if (roll(30) == 0 && scope_reclass(&scope, member, CLASS_VVIP, roll(80)) != ST_OK) {
+        assert_memory_equal(&before, &members[member], sizeof(before));
+    }
+    holds();
+}
+
 static void one_event(void)
 {
     uint32_t member = roll(scope.count), steps = 0, who;
@@ -396,8 +413,9 @@ static void one_event(void)
         scope_leave(&scope, member);
     else if (members[member].place == MEMBER_IN)
         window(member, roll(3) == 0 ? 100 : roll(15));
+    come_and_go();
     while ((how = scope_balance(&scope, &who)) != SWAP_NOTHING) {
-        assert_true(members[who].class != CLASS_VVIP);
+        assert_true(how == SWAP_IN || members[who].class != CLASS_VVIP);
         scope_swapped(&scope, who, how);
         holds();
         assert_true(++steps <= 2 * scope.count + 2);
@@ -429,6 +447,66 @@ static void nothing_breaks_it(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ members that come and go */
+
+static void one_that_joins_gets_its_share(void **state)
+{
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 90}, 2);
+    TARGETS(45, 45);
+    members[4] = (struct scope_member){.class = CLASS_VVIP, .minimum = 40};
+    assert_ok(scope_join(&scope, 4));
+    TARGETS(25, 25, 0, 0, 40);
+    holds();
+    assert_ok(scope_join(&scope, 2));
+    TARGETS(16, 16, 16, 0, 40);
+    scope_leave(&scope, 4);
+    TARGETS(30, 30, 30, 0, 0);
+    holds();
+}
+
+static void what_cannot_be_guaranteed_is_not_promised(void **state)
+{
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 60}, 2);
+    members[2] = (struct scope_member){.class = CLASS_VVIP, .minimum = 59};
+    assert_status(scope_join(&scope, 2), ST_LIMIT);
+    TARGETS(30, 30);
+    members[2].minimum = 58;
+    assert_ok(scope_join(&scope, 2));
+    TARGETS(1, 1, 58);
+    assert_status(scope_reclass(&scope, 0, CLASS_VVIP, 2), ST_LIMIT);
+    assert_int_equal(members[0].class, CLASS_ORDINARY);
+    assert_ok(scope_reclass(&scope, 2, CLASS_VIP, 30));
+    assert_ok(scope_reclass(&scope, 0, CLASS_VVIP, 29));
+    TARGETS(29, 1, 30);
+    holds();
+}
+
+static void memory_that_shrinks_and_grows(void **state)
+{
+    const struct scope_config config = {.kind = SCOPE_LOCAL,
+                                        .rule = SCOPE_PFF,
+                                        .frames = 100,
+                                        .pff_low = 10,
+                                        .pff_high = 20,
+                                        .pff_window = 10};
+
+    members[0] = (struct scope_member){.class = CLASS_VVIP, .minimum = 40};
+    start(config, 3);
+    TARGETS(40, 33, 27);
+    scope_resize(&scope, 70);
+    TARGETS(40, 16, 13);
+    holds();
+    scope_resize(&scope, 10); /* no fewer than is guaranteed */
+    TARGETS(40, 1, 1);
+    holds();
+    scope_resize(&scope, 1000); /* what nobody needs stays free */
+    TARGETS(40, 1, 1);
+    members[3].pages = 10;
+    assert_ok(scope_join(&scope, 3));
+    TARGETS(40, 1, 1, 250);
+    holds();
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, clear)
@@ -454,6 +532,9 @@ int main(void)
         CASE(classes_in_load_control),
         CASE(targets_follow_swapping),
         CASE(nothing_breaks_it),
+        CASE(one_that_joins_gets_its_share),
+        CASE(what_cannot_be_guaranteed_is_not_promised),
+        CASE(memory_that_shrinks_and_grows),
     };
 
     return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
