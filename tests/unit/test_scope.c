@@ -389,10 +389,11 @@ static void equal_is_equal(void)
 static void come_and_go(void)
 {
     uint32_t member = roll(MOST);
-    struct scope_member before = members[member];
+    struct scope_member before;
 
     if (roll(30) == 0)
         scope_resize(&scope, 1 + roll(300));
+    before = members[member];
     if (member >= scope.count || members[member].place == MEMBER_GONE) {
         members[member].minimum = members[member].class == CLASS_ORDINARY ? 0 : roll(80);
         (void)!scope_join(&scope, member);
