@@ -149,8 +149,19 @@ int eventfd_create(uint64_t initial, unsigned flags, struct file **out);
 int epoll_create(struct file **out);
 int epoll_control(struct file *epoll, int operation, int fd, struct file *file, uint32_t events,
                   uint64_t data);
-/* An anonymous file in memory, as memfd_create(2). */
-int tmpfs_anonymous(const char *name, struct file **out);
+/* An anonymous file in memory, as memfd_create(2), with these rights and seals. */
+int tmpfs_anonymous(const char *name, uint32_t mode, unsigned seals, struct file **out);
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20 /* since Linux 6.3 */
+#endif
+/* fcntl's F_GET_SEALS and F_ADD_SEALS (seals.c); -EINVAL for files that have none. */
+long seals_get(const struct file *file);
+long seals_add(struct file *file, unsigned seals);
+/* Do the seals allow a regular file of `size` bytes to become `wanted` bytes long? 0 or -EPERM. */
+int seals_resize(const struct vnode *node, uint64_t size, uint64_t wanted);
+/* How much of a write of `bytes` at `offset` they allow; 0: -EPERM. Pages that would reach behind the end are
+ * not begun. */
+uint64_t seals_write(const struct vnode *node, uint64_t offset, uint64_t bytes);
 extern const struct file_ops pipe_reader_ops, pipe_writer_ops, epoll_file_ops;
 /* F_GETPIPE_SZ, F_SETPIPE_SZ. */
 long pipe_capacity(struct file *file);

@@ -186,6 +186,11 @@ long object_file_write(struct file *file, struct uio *uio, uint64_t offset)
     bytes = write_limit(offset, uio->left);
     if (bytes == 0)
         return -EFBIG;
+    if (node->seals != 0) {
+        bytes = seals_write(node, offset, bytes);
+        if (bytes == 0)
+            return -EPERM;
+    }
     if (!memory_allows(node, old_size, offset, offset + bytes))
         return -ENOSPC;
     if (offset + bytes > old_size) {

@@ -80,6 +80,7 @@ static struct tmpfs_node *node_create(uint32_t mode)
         node->gid = process->gid[CREDENTIAL_EFFECTIVE];
     }
     if (node->vnode.type == S_IFREG) {
+        node->vnode.seals = F_SEAL_SEAL; /* but for memfd_create's */
         node->vnode.object = object_create(NULL, NULL, 0);
         if (node->vnode.object == NULL) {
             slab_free(node);
@@ -532,11 +533,18 @@ static int tmpfs_setattr(struct vnode *vnode, const struct vattr *attr, unsigned
 {
     struct tmpfs_node *node = node_of(vnode);
 
+    if ((which & VATTR_MODE) != 0 && (vnode->seals & F_SEAL_EXEC) != 0 &&
+        ((node->mode ^ attr->mode) & 0111) != 0)
+        return -EPERM;
     if ((which & VATTR_SIZE) != 0) {
         enum status status;
+        int error;
 
         if (vnode->object == NULL)
             return vnode->type == S_IFDIR ? -EISDIR : -EINVAL;
+        error = seals_resize(vnode, object_size(vnode->object), attr->size);
+        if (error != 0)
+            return error;
         status = object_resize(vnode->object, attr->size);
         if (status != ST_OK)
             return status == ST_NO_MEMORY ? -ENOSPC : (int)errno_of(status);
@@ -635,15 +643,16 @@ void tmpfs_set_owner(struct vnode *vnode, uint32_t uid, uint32_t gid)
     node_of(vnode)->gid = gid;
 }
 
-int tmpfs_anonymous(const char *name, struct file **out)
+int tmpfs_anonymous(const char *name, uint32_t mode, unsigned seals, struct file **out)
 {
-    struct tmpfs_node *node = node_create(S_IFREG | 0777);
+    struct tmpfs_node *node = node_create(S_IFREG | mode);
     struct file *file;
     char path[NAME_BYTES + 32];
 
     if (node == NULL)
         return -ENOMEM;
     node->vnode.mount = vfs_root->mount;
+    node->vnode.seals = seals;
     file = file_alloc(&object_file_ops, &node->vnode, O_RDWR);
     vnode_unref(&node->vnode);
     if (file == NULL)

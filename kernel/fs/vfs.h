@@ -114,6 +114,7 @@ struct vnode {
     struct file_lock *locks; /* record locks and flock, kernel/fs/locks.c */
     struct pipe *fifo;       /* a named pipe that is open */
     int64_t written_ns; /* last write through read/write calls; stat shows the later of it and getattr's */
+    unsigned seals;     /* F_SEAL_*: what may not be done with it any more (memfd_create) */
     bool in_memory;     /* the object has no pager: reading ahead is of no use */
     void *data;         /* the file system's */
 };

@@ -529,6 +529,12 @@ static long vnode_allocate(struct file *file, int mode, uint64_t offset, uint64_
         (mode & (PUNCH_HOLE | ZERO_RANGE)) == (PUNCH_HOLE | ZERO_RANGE) ||
         ((mode & PUNCH_HOLE) != 0 && (mode & KEEP_SIZE) == 0))
         return -EOPNOTSUPP;
+    if ((mode & (PUNCH_HOLE | ZERO_RANGE)) != 0 &&
+        (file->vnode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
+        return -EPERM;
+    if ((mode & PUNCH_HOLE) == 0 && seals_resize(file->vnode, object_size(file->vnode->object), end) != 0 &&
+        end > object_size(file->vnode->object))
+        return -EPERM;
     if ((mode & (PUNCH_HOLE | ZERO_RANGE)) != 0)
         result = zero_range(file, offset, end);
     if (result == 0 && (mode & KEEP_SIZE) == 0 && end > object_size(file->vnode->object))

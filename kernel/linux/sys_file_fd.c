@@ -209,6 +209,10 @@ static long fcntl_on(struct file *file, int fd, int command, uint64_t argument)
         return file_is_pipe(file) ? pipe_capacity(file) : -EBADF;
     case F_SETPIPE_SZ:
         return file_is_pipe(file) ? pipe_set_capacity(file, argument) : -EBADF;
+    case F_GET_SEALS:
+        return seals_get(file);
+    case F_ADD_SEALS:
+        return seals_add(file, (unsigned)argument);
     case F_GETLEASE:
         return F_UNLCK;
     default:
@@ -296,15 +300,23 @@ long sys_eventfd(unsigned initial)
 
 long sys_memfd_create(uint64_t name, unsigned flags)
 {
+    const unsigned SEALED_AGAINST_EXECUTION = 8, EXECUTABLE = 16; /* MFD_NOEXEC_SEAL, MFD_EXEC of Linux 6.3 */
+    unsigned seals = (flags & MFD_ALLOW_SEALING) != 0 ? 0 : F_SEAL_SEAL;
+    uint32_t mode = 0777;
     struct file *file;
     char text[MEMFD_NAME_MAX + 1];
     long result;
 
-    if ((flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING)) != 0)
+    if ((flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | SEALED_AGAINST_EXECUTION | EXECUTABLE)) != 0 ||
+        (flags & (SEALED_AGAINST_EXECUTION | EXECUTABLE)) == (SEALED_AGAINST_EXECUTION | EXECUTABLE))
         return -EINVAL;
+    if ((flags & SEALED_AGAINST_EXECUTION) != 0) {
+        seals = F_SEAL_EXEC;
+        mode = 0666;
+    }
     result = user_read_string(text, name, sizeof text);
     if (result < 0)
         return result == -ENAMETOOLONG ? -EINVAL : result;
-    result = tmpfs_anonymous(text, &file);
+    result = tmpfs_anonymous(text, mode, seals, &file);
     return result != 0 ? result : install(file, (flags & MFD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
 }

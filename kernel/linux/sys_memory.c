@@ -8,8 +8,8 @@
 
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
-#include "kernel/linux/ranges.h"
 #include "kernel/linux/memory_args.h"
+#include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/task/task_internal.h"
 
@@ -80,6 +80,12 @@ static bool writable(const struct file *file)
     return (file->flags & O_ACCMODE) != O_RDONLY;
 }
 
+/* Against writing. */
+static bool is_sealed(const struct file *file)
+{
+    return file->vnode && file->vnode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+}
+
 static long check_file(struct mapping *mapping, long protection)
 {
     const uint64_t PAGES_MOST = (uint64_t)INT64_MAX >> PAGE_SHIFT; /* of a file */
@@ -96,7 +102,10 @@ static long check_file(struct mapping *mapping, long protection)
     case MAP_SHARED:
         if ((protection & PROT_WRITE) && !writable(file))
             return -EACCES;
-        mapping->map.flags |= SPACE_SHARED | (writable(file) ? 0u : (unsigned)SPACE_NEVER_WRITE);
+        if ((protection & PROT_WRITE) && is_sealed(file))
+            return -EPERM;
+        mapping->map.flags |=
+            SPACE_SHARED | (writable(file) && !is_sealed(file) ? 0u : (unsigned)SPACE_NEVER_WRITE);
         __attribute__((fallthrough));
     case MAP_PRIVATE:
         if (!readable(file))
@@ -164,8 +173,7 @@ static long map(struct mapping *mapping, long address, long length, long protect
     if ((mapping->flags & (MAP_32BIT | MAP_FIXED)) == MAP_32BIT)
         mapping->map.flags |= SPACE_LOW_2G;
     if (mapping->map.flags & SPACE_FIXED)
-        error =
-            ranges_forget(process_current(), mapping->map.hint.v, mapping->map.hint.v + mapping->length);
+        error = ranges_forget(process_current(), mapping->map.hint.v, mapping->map.hint.v + mapping->length);
     if (error)
         return error;
     status = space_map(space_here(), &mapping->map, &at);
