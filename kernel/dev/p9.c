@@ -96,6 +96,7 @@ struct p9_request {
 _Static_assert(sizeof(struct p9_request) <= 2048, "a cell of half a page");
 
 struct p9_client {
+    struct p9_client *next;
     struct virtio_device device;
     struct virtq *queue;
     char tag[TAG_BYTES];
@@ -109,7 +110,7 @@ struct p9_client {
     struct waitq room; /* a request or a place in the queue has become free */
 };
 
-static struct p9_client *only_client;
+static struct p9_client *clients; /* one a device: the root, the share */
 
 static void clunk_unused(struct p9_client *client, uint32_t fid);
 
@@ -511,8 +512,6 @@ int p9_start(const struct pci_device *pci)
     struct p9_client *client;
     int error;
 
-    if (only_client != NULL)
-        return -EEXIST;
     client = slab_alloc(sizeof(*client));
     if (client == NULL)
         return -ENOMEM;
@@ -520,14 +519,20 @@ int p9_start(const struct pci_device *pci)
     list_init(&client->active);
     waitq_init(&client->room);
     error = start(client, pci);
-    if (error == 0)
-        only_client = client; /* otherwise its memory stays the device's, which may have been told of it */
-    return error;
+    if (error != 0)
+        return error; /* its memory stays the device's, which may have been told of it */
+    client->next = clients;
+    clients = client;
+    return 0;
 }
 
 struct p9_client *p9_find(const char *tag)
 {
-    return only_client != NULL && strcmp(only_client->tag, tag) == 0 ? only_client : NULL;
+    struct p9_client *client = clients;
+
+    while (client != NULL && strcmp(client->tag, tag) != 0)
+        client = client->next;
+    return client;
 }
 
 static int agree(struct p9_client *client)

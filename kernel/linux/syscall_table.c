@@ -3,6 +3,7 @@
  */
 #include <asm/unistd_64.h>
 
+#include "kernel/klib.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/linux/syscalls_file.h"
 #include "kernel/linux/syscalls_internal.h"
@@ -265,9 +266,14 @@ static uint32_t unknown_calls[SYSCALL_LIMIT + 1]; /* the last: numbers beyond th
 
 long syscall_unknown(void)
 {
-    uint64_t number = task_current()->frame->error;
+    const struct task *task = task_current();
+    uint64_t number = task->frame->error;
+    uint32_t *count = &unknown_calls[number < SYSCALL_LIMIT ? number : SYSCALL_LIMIT];
+    const char *name = syscall_name(number < SYSCALL_LIMIT ? (unsigned)number : SYSCALL_LIMIT);
 
-    unknown_calls[number < SYSCALL_LIMIT ? number : SYSCALL_LIMIT]++;
+    if ((*count)++ == 0)
+        host_log("%s: there is no system call %lu%s%s", task->name, number, name ? ": " : "",
+                 name ? name : "");
     return -ENOSYS;
 }
 

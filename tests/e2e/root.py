@@ -27,6 +27,17 @@ def dynamic_programs_of_the_host():
     same_as_on_the_host("bash", "-c", "for i in 1 2 3; do echo $i | tr 1-3 a-c; done; ls /usr/lib/python3* | sort | md5sum")
 
 
+@case(timeout=60)
+def a_share_beside_the_root():
+    share = harness.scratch()
+    lines = b"".join(b"%d\n" % (i * 7919 % 1000) for i in range(1000))
+    with open(os.path.join(share, "in"), "wb") as file:
+        file.write(lines)
+    expect_run(boot("--root", "/", "--share", share, "--", "sort", "-n", "/share/in", "-o", "/share/out"))
+    with open(os.path.join(share, "out"), "rb") as file:
+        expect_equal(file.read(), b"".join(sorted(lines.splitlines(True), key=int)), "the sorted file on the host")
+
+
 def make_root():
     """A root of its own, so that what is in it is known: busybox and a few files."""
     root = harness.scratch()
