@@ -4,7 +4,7 @@
  */
 #include "reference_pt.h"
 
-enum { PRESENT = 1, WRITE = 2, USER = 4, HUGE = 0x80 };
+enum { PRESENT = 1, WRITE = 2, USER = 4, ACCESSED = 0x20, DIRTY = 0x40, HUGE = 0x80 };
 #define NO_EXEC ((uint64_t)1 << 63)
 #define FRAME ((uint64_t)0x000ffffffffff000)
 
@@ -133,6 +133,19 @@ enum reference_status reference_unmap(const struct reference *tables, uint64_t p
         return status;
     *frame = *leaf & FRAME;
     *leaf = 0;
+    return REFERENCE_OK;
+}
+
+enum reference_status reference_harvest(const struct reference *tables, uint64_t page, uint64_t *old)
+{
+    uint64_t *leaf;
+    enum reference_status status = find_leaf(tables, page, &leaf);
+
+    if (status != REFERENCE_OK)
+        return status;
+    *old = *leaf;
+    if (*old & (ACCESSED | DIRTY))
+        *old = __atomic_fetch_and(leaf, ~(uint64_t)(ACCESSED | DIRTY), __ATOMIC_ACQ_REL);
     return REFERENCE_OK;
 }
 

@@ -37,6 +37,8 @@ enum reference_status reference_translate(const struct reference *tables, uint64
 enum reference_status reference_protect(const struct reference *tables, uint64_t page, uint64_t set,
                                         uint64_t clear);
 enum reference_status reference_unmap(const struct reference *tables, uint64_t page, uint64_t *frame);
+/* Clears the accessed and the dirty bit, which the MMU may be setting; gives the entry as it was. */
+enum reference_status reference_harvest(const struct reference *tables, uint64_t page, uint64_t *old);
 /* Takes out every level-1 table in the range that is empty, by looking at its entries; how many. */
 uint64_t reference_clean(const struct reference *tables, uint64_t start, uint64_t bytes);
 

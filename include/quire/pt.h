@@ -122,14 +122,16 @@ enum pt_flush_kind {
  * becomes of the promise: pt_flush_now(), pt_batch_add() or pt_flush_ignore().
  */
 struct pt_flush {
-    uint64_t start; /* private, like the other; with the status at bit 0, whole pages */
-    uint64_t what;  /* pages of 4 KiB, kind << PT_FLUSH_KIND_SHIFT */
+    uint64_t start; /* private, like the other; of the first page */
+    uint64_t what;  /* pages of 4 KiB, status << PT_FLUSH_STATUS_SHIFT, kind << PT_FLUSH_KIND_SHIFT */
 };
 _Static_assert(sizeof(struct pt_flush) == 16, "travels in two registers");
-enum { PT_FLUSH_KIND_SHIFT = 56 };
-_Static_assert(ST_COUNT <= PAGE_SIZE, "a status fits beside the start of a page");
+enum { PT_FLUSH_STATUS_SHIFT = 48, PT_FLUSH_KIND_SHIFT = 56 };
+_Static_assert(PAGE_SHIFT + PT_FLUSH_STATUS_SHIFT >= PT_INDEX_BITS * PT_LEVELS + PAGE_SHIFT &&
+                   ST_COUNT <= 1 << (PT_FLUSH_KIND_SHIFT - PT_FLUSH_STATUS_SHIFT),
+               "pages and a status fit");
 
-/* What a call that has succeeded promises; `start` is a page's. */
+/* What a call that has succeeded promises. */
 static inline struct pt_flush pt_flush_promise(struct vaddr start, uint64_t pages, enum pt_flush_kind kind)
 {
     return (struct pt_flush){start.v, pages | (uint64_t)kind << PT_FLUSH_KIND_SHIFT};
@@ -138,12 +140,12 @@ static inline struct pt_flush pt_flush_promise(struct vaddr start, uint64_t page
 /* And one that has failed. */
 static inline struct pt_flush pt_flush_failed(enum status status)
 {
-    return (struct pt_flush){(uint64_t)status, 0};
+    return (struct pt_flush){0, (uint64_t)status << PT_FLUSH_STATUS_SHIFT};
 }
 
 static inline enum status pt_flush_status(struct pt_flush promise)
 {
-    return (enum status)(promise.start & PAGE_MASK);
+    return (enum status)(promise.what >> PT_FLUSH_STATUS_SHIFT & 0xff);
 }
 
 struct pt_flusher {
@@ -288,7 +290,7 @@ enum pt_option {
 MUST_USE static inline struct pt_flush pt_map_page(struct pt *pt, struct vaddr page, struct paddr to,
                                                    struct pt_flags flags);
 /* PT_STRICT. */
-MUST_USE struct pt_flush pt_unmap_page(struct pt *pt, struct vaddr page);
+MUST_USE static inline struct pt_flush pt_unmap_page(struct pt *pt, struct vaddr page);
 MUST_USE static inline struct pt_flush pt_protect_page(struct pt *pt, struct vaddr page, struct pt_flags set,
                                                        struct pt_flags clear);
 
@@ -315,27 +317,6 @@ MUST_USE struct pt_flush pt_protect(struct pt *pt, struct vaddr start, uint64_t 
 MUST_USE struct pt_flush pt_protect_level(struct pt *pt, struct vaddr start, uint64_t length_bytes,
                                           unsigned level, struct pt_flags set, struct pt_flags clear,
                                           unsigned options);
-
-/* pt_map_page() and pt_protect_page(), with what becomes a constant at most callers made ready there. */
-MUST_USE struct pt_flush pt_map_page_slowly(struct pt *pt, struct vaddr page, struct paddr to,
-                                            struct pt_flags flags);
-MUST_USE struct pt_flush pt_put_page(struct pt *pt, struct vaddr page, struct pt_entry entry, struct paddr to,
-                                     struct pt_flags flags);
-MUST_USE struct pt_flush pt_change_page(struct pt *pt, struct vaddr page, struct pt_change change,
-                                        struct pt_flags set, struct pt_flags clear);
-MUST_USE static inline struct pt_flush pt_map_page(struct pt *pt, struct vaddr page, struct paddr to,
-                                                   struct pt_flags flags)
-{
-    return pt_flags_fit(flags) ? pt_put_page(pt, page, pt_entry_page(to, flags, 1), to, flags)
-                               : pt_map_page_slowly(pt, page, to, flags);
-}
-
-MUST_USE static inline struct pt_flush pt_protect_page(struct pt *pt, struct vaddr page, struct pt_flags set,
-                                                       struct pt_flags clear)
-{
-    return pt_change_fits(set, clear) ? pt_change_page(pt, page, pt_change(set, clear), set, clear)
-                                      : pt_flush_failed(ST_UNSUPPORTED);
-}
 
 /* The page or group at `address`, if it is larger, becomes pages of `size`. ST_OK if it is not larger,
  * ST_NOT_MAPPED. */
@@ -455,7 +436,8 @@ struct pt_translation {
  * ST_NOT_MAPPED: an entry on the way is empty or a mark (out->entry, out->level say which). Every other
  * failure is another status: ST_NOT_CANONICAL, ST_INVALID (a reserved bit is set), ST_NO_SPACE.
  */
-MUST_USE enum status pt_translate(const struct pt *pt, struct vaddr address, struct pt_translation *out);
+MUST_USE static inline enum status pt_translate(const struct pt *pt, struct vaddr address,
+                                                struct pt_translation *out);
 
 struct pt_visit {
     struct vaddr start; /* of what the entry stands for */
@@ -525,5 +507,7 @@ MUST_USE enum status pt_check(const struct pt *pt, struct pt_broken *broken, str
 /* How many tables [start, start + length_bytes) needs in an empty page table, without the root, by level and
  * in all: for planning. Largest pages, or of one size. */
 uint64_t pt_tables_needed(struct vaddr start, struct paddr to, uint64_t length_bytes, enum pt_size size);
+
+#include "pt/quick.h"
 
 #endif

@@ -30,7 +30,7 @@ static enum pt_flush_kind flush_kind(struct pt_flush promise)
 
 static uint64_t flush_pages(struct pt_flush promise)
 {
-    return promise.what & (((uint64_t)1 << PT_FLUSH_KIND_SHIFT) - 1);
+    return promise.what & (((uint64_t)1 << PT_FLUSH_STATUS_SHIFT) - 1);
 }
 
 enum status pt_flush_now(struct pt_flush promise, const struct pt_flusher *flusher)

@@ -21,7 +21,7 @@ struct reaper {
 };
 
 /* Clears the flags of the entry, and gives what was there at that moment. */
-static struct pt_entry take_marks(const struct reaper *reaper, struct pt_entry *at, unsigned level)
+PT_INLINE struct pt_entry take_marks(const struct reaper *reaper, struct pt_entry *at, unsigned level)
 {
     struct pt_change change = pt_change_at(reaper->change, level);
     struct pt_entry old = *at;
@@ -114,6 +114,57 @@ static bool reap_page(struct reaper *reaper, struct pt_entry *at, unsigned count
     return harvest->visitor(harvest->context, &visit);
 }
 
+/* Sums of neighbours that grow: of bits, pairs, fours, bytes (Warren, "Hacker's Delight", 5-1). */
+static unsigned bits_set(uint64_t word)
+{
+    word -= word >> 1 & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return (unsigned)(word * 0x0101010101010101 >> 56);
+}
+
+static void note_word(uint64_t *map, uint64_t *pages, uint64_t first, uint64_t bits)
+{
+    *pages += bits_set(bits);
+    if (map)
+        map[first / 64] |= bits << first % 64;
+}
+
+/* Pages of level 1, each a translation, whose bits are in one word of the maps: the first is number `first`
+ * of the range. */
+PT_INLINE void reap_word(struct reaper *reaper, struct pt_entry *run, unsigned count, uint64_t first)
+{
+    struct pt_harvest *harvest = reaper->harvest;
+    uint64_t accessed = 0, dirty = 0, start = harvest->start.v + (first << PAGE_SHIFT);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry entry = pt_entry_load(&run[i]);
+        uint32_t marks = pt_entry_flags(entry, 1).bits & HARVESTED;
+
+        if (!pt_entry_present(entry) || marks == 0)
+            continue;
+        if (marks & harvest->clear.bits) {
+            marks |= pt_entry_flags(take_marks(reaper, &run[i], 1), 1).bits & HARVESTED;
+            note_cleared(reaper, start + i * PAGE_SIZE, start + i * PAGE_SIZE + PAGE_MASK);
+        }
+        accessed |= (uint64_t)(marks / PT_FLAG_ACCESSED & 1) << i;
+        dirty |= (uint64_t)(marks / PT_FLAG_DIRTY & 1) << i;
+    }
+    note_word(harvest->accessed, &harvest->accessed_pages, first, accessed);
+    note_word(harvest->dirty, &harvest->dirty_pages, first, dirty);
+}
+
+static void reap_run(struct reaper *reaper, struct pt_entry *run, unsigned count, uint64_t at)
+{
+    uint64_t first = (at - reaper->harvest->start.v) >> PAGE_SHIFT;
+
+    for (unsigned part; count > 0; run += part, count -= part, first += part) {
+        part = 64 - (unsigned)(first % 64);
+        part = part < count ? part : count;
+        reap_word(reaper, run, part, first);
+    }
+}
+
 /* How many entries are one translation with this one. */
 static unsigned group_size(struct pt_entry entry, unsigned level)
 {
@@ -135,6 +186,11 @@ static bool reap_table(struct reaper *reaper, enum pt_way way, uint64_t at, uint
     if (path.level > 1)
         count = group_size(path.entry, path.level);
     *next = path.level > 1 ? path_next(vaddr(at), path.level) + (count - 1) * span : at;
+    if (path.level == 1 && PT_GROUP_ENTRIES == 1 && !reaper->harvest->visitor) {
+        reap_run(reaper, &path.table[path.index], count, at);
+        *next = at + count * span;
+        count = 0;
+    }
     for (unsigned i = 0, pages; i < count && more; i += pages) {
         pages = group_size(pt_entry_load(&path.table[path.index + i]), path.level);
         more = reap_page(reaper, &path.table[path.index + i], pages, path.level, at + i * span);

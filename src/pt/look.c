@@ -5,34 +5,9 @@
 
 /* ------------------------------------------------------------------ translate */
 
-/* What a walk has come to. */
-struct walk {
-    struct pt_entry entry;
-    struct pt_rights rights;
-    struct paddr frame; /* of the next table */
-};
-
-/* True: the entry of `level` is a table, and the walk goes on. The levels are constants. */
-PT_INLINE bool walk_step(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned level,
-                         struct walk *walk)
+enum status pt_translate_end(struct pt_rights rights, struct pt_entry entry, struct vaddr address,
+                             unsigned level, struct pt_translation *out)
 {
-    struct pt_entry *table = table_open(way, pt, walk->frame, address, level);
-
-    walk->entry = pt_entry_load(&table[pt_index(address, level)]);
-    table_close(way, pt, table);
-    if (!pt_entry_is_table(walk->entry, level))
-        return false;
-    pt_rights_add(&walk->rights, walk->entry);
-    walk->frame = pt_entry_paddr(walk->entry);
-    return true;
-}
-
-/* The walk has ended at an entry of `level`. */
-PT_INLINE enum status walk_end(const struct walk *walk, struct vaddr address, unsigned level,
-                               struct pt_translation *out)
-{
-    struct pt_entry entry = walk->entry;
-
     out->entry = entry;
     out->level = level;
     if (!pt_entry_present(entry))
@@ -40,40 +15,28 @@ PT_INLINE enum status walk_end(const struct walk *walk, struct vaddr address, un
     if (!pt_entry_valid(entry, level))
         return ST_INVALID;
     out->paddr = paddr(pt_entry_page_paddr(entry, level).v | (address.v & (pt_entry_span(entry, level) - 1)));
-    out->flags = pt_rights_flags(walk->rights, entry, level);
+    out->flags = pt_rights_flags(rights, entry, level);
     return ST_OK;
 }
 
-PT_INLINE enum status translate_work(enum pt_way way, const struct pt *pt, struct vaddr address,
-                                     struct pt_translation *out)
+enum status pt_translate_slowly(const struct pt *pt, struct vaddr address, struct pt_translation *out)
 {
-    struct walk walk = {.rights = PT_RIGHTS_ALL, .frame = pt->root};
+    enum status status = pt_canonical(address) ? reach_check(pt) : ST_NOT_CANONICAL;
+    struct pt_rights rights = PT_RIGHTS_ALL;
+    struct paddr frame = pt->root;
 
-    if (PT_LEVELS >= 5 && !walk_step(way, pt, address, 5, &walk))
-        return walk_end(&walk, address, 5, out);
-    if (PT_LEVELS >= 4 && !walk_step(way, pt, address, 4, &walk))
-        return walk_end(&walk, address, 4, out);
-    if (!walk_step(way, pt, address, 3, &walk))
-        return walk_end(&walk, address, 3, out);
-    if (!walk_step(way, pt, address, 2, &walk))
-        return walk_end(&walk, address, 2, out);
-    (void)walk_step(way, pt, address, 1, &walk);
-    return walk_end(&walk, address, 1, out);
-}
+    if (status != ST_OK)
+        return status;
+    for (unsigned level = PT_LEVELS;; level--) {
+        struct pt_entry *table = table_open(pt->reach.way, pt, frame, address, level);
+        struct pt_entry entry = pt_entry_load(&table[pt_index(address, level)]);
 
-static __attribute__((noinline)) enum status
-translate_work_slowly(enum pt_way way, const struct pt *pt, struct vaddr address, struct pt_translation *out)
-{
-    enum status status = reach_check(pt);
-
-    return status == ST_OK ? translate_work(way, pt, address, out) : status;
-}
-
-enum status pt_translate(const struct pt *pt, struct vaddr address, struct pt_translation *out)
-{
-    if (!pt_canonical(address))
-        return ST_NOT_CANONICAL;
-    return PT_BY_WAY(pt, translate_work, pt, address, out);
+        table_close(pt->reach.way, pt, table);
+        if (!pt_entry_is_table(entry, level))
+            return pt_translate_end(rights, entry, address, level, out);
+        pt_rights_add(&rights, entry);
+        frame = pt_entry_paddr(entry);
+    }
 }
 
 /* ------------------------------------------------------------------ visit */

@@ -323,7 +323,7 @@ PT_INLINE bool memory_exists(struct paddr to, uint64_t length_bytes)
 
 /* The level-1 table that is missing at quick->parent, with `count` pages in it. False: no frame. */
 static __attribute__((noinline)) bool map_new_table(struct pt *pt, struct vaddr start, unsigned count,
-                                                    struct pt_entry first, const struct quick *quick)
+                                                    struct pt_entry first, const struct pt_quick *quick)
 {
     unsigned index = pt_index(start, 1);
     struct pt_entry *table;
@@ -338,7 +338,7 @@ static __attribute__((noinline)) bool map_new_table(struct pt *pt, struct vaddr 
     }
     fill(table + index, count, first, pt_entry_step(1));
     pt_entry_store(quick->parent, pt_entry_with_live(pt_entry_table(frame), (int)count));
-    quick_add_live(quick->above, pt_entry_load(quick->above), 1);
+    pt_quick_add_live(quick->above, pt_entry_load(quick->above), 1);
     return true;
 }
 
@@ -347,20 +347,21 @@ PT_INLINE bool map_quickly(struct pt *pt, const struct pt_map *request)
 {
     unsigned count = quick_count(request->start, request->length_bytes);
     struct pt_entry *run, first;
-    struct quick quick;
+    struct pt_quick quick;
 
     if (count == 0 || request->size > PT_SIZE_4K || request->mark.value != 0 ||
         !is_aligned(request->to.v, PAGE_SIZE) || !memory_exists(request->to, request->length_bytes) ||
-        !pt_flags_fit(request->flags) || !quick_walk(pt, request->start, &quick))
+        !pt_flags_fit(request->flags) || !pt_canonical(request->start) ||
+        !pt_quick_walk(pt, request->start, &quick))
         return false;
     first = pt_entry_page(request->to, request->flags, 1);
-    if (!quick_leaf(pt, request->start, &quick, &run))
+    if (!pt_quick_leaf(pt, request->start, &quick, &run))
         return request->size == PT_SIZE_4K && pt_entry_empty(pt_entry_load(quick.parent)) &&
                map_new_table(pt, request->start, count, first, &quick);
     if (run_or(run, count) != 0)
         return false;
     run_fill(run, count, first, pt_entry_step(1));
-    quick_add_live(quick.parent, quick.entry, (int)count);
+    pt_quick_add_live(quick.parent, quick.entry, (int)count);
     return true;
 }
 
@@ -401,6 +402,14 @@ struct pt_flush pt_map(struct pt *pt, struct pt_map *request)
         status = map_range(pt, request);
     return status == ST_OK ? flush_promise(request->start, request->length_bytes, PT_FLUSH_OF_MAP)
                            : pt_flush_failed(status);
+}
+
+struct pt_flush pt_map_page_slowly(struct pt *pt, struct vaddr page, struct paddr to, struct pt_flags flags)
+{
+    struct pt_map request = {
+        .start = page, .to = to, .length_bytes = PAGE_SIZE, .flags = flags, .size = PT_SIZE_4K};
+
+    return pt_map(pt, &request);
 }
 
 enum status pt_make_tables(struct pt *pt, struct vaddr start, uint64_t length_bytes, unsigned level)

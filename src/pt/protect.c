@@ -86,7 +86,7 @@ PT_INLINE bool protect_quickly(struct pt *pt, struct vaddr start, uint64_t lengt
                                struct pt_change change)
 {
     unsigned count = quick_count(start, length_bytes);
-    struct quick quick;
+    struct pt_quick quick;
     struct pt_entry *run;
 
     if (!quick_run(pt, start, count, &quick, &run) || (pt->live && run_may_get_dirty(run, count)) ||

@@ -63,6 +63,14 @@ PT_INLINE void table_close(enum pt_way way, const struct pt *pt, struct pt_entry
         pt->reach.hide(pt->reach.context, table);
 }
 
+/* The table that the entry of `level` points to, if it does, will be read soon. (What a CPU fetches ahead by
+ * itself ends with the frame.) */
+PT_INLINE void table_prefetch(const struct pt *pt, struct pt_entry entry, unsigned level)
+{
+    if (pt->reach.way == PT_WAY_OFFSET && pt_entry_is_table(entry, level))
+        __builtin_prefetch(table_open(PT_WAY_OFFSET, pt, pt_entry_paddr(entry), vaddr(0), level - 1));
+}
+
 /* A frame that no table points to. */
 PT_INLINE struct pt_entry *frame_open(enum pt_way way, const struct pt *pt, struct paddr frame)
 {
@@ -179,58 +187,6 @@ PT_INLINE bool run_cuts_group(const struct pt_entry *run, unsigned index, unsign
              pt_entry_is_grouped(pt_entry_load(&run[count - 1]), 1)));
 }
 
-/*
- * The quick way, for what is most frequent: tables that are reached by an offset, and a level-1 table that is
- * there. Where it ends, or something is wrong, the call begins at the beginning.
- */
-
-/* The entry for the address in the table of `level` that is at `frame`. */
-PT_INLINE struct pt_entry *quick_entry(const struct pt *pt, struct paddr frame, struct vaddr address,
-                                       unsigned level)
-{
-    return &((struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset))[pt_index(address, level)];
-}
-
-/* Where a walk is. */
-struct quick {
-    struct pt_entry *above;  /* of level 3: counts the table that `parent` is in */
-    struct pt_entry *parent; /* of level 2 */
-    struct pt_entry entry;   /* what the last one read holds */
-};
-
-/* From quick->entry, of `level`, to the entry below it, which is read if it is not the last. */
-PT_INLINE bool quick_step(const struct pt *pt, struct vaddr address, unsigned level, struct quick *quick,
-                          struct pt_entry **at)
-{
-    if (!pt_entry_is_table(quick->entry, level))
-        return false;
-    *at = quick_entry(pt, pt_entry_paddr(quick->entry), address, level - 1);
-    if (level > 2)
-        quick->entry = pt_entry_load(*at);
-    return true;
-}
-
-/* Down to quick->parent. False when the walk ends above. Not through an entry of the root that points to the
- * root. */
-PT_INLINE bool quick_walk(const struct pt *pt, struct vaddr address, struct quick *quick)
-{
-    quick->above = quick_entry(pt, pt->root, address, PT_LEVELS);
-    if (pt->reach.way != PT_WAY_OFFSET || !pt_canonical(address))
-        return false;
-    quick->entry = pt_entry_load(quick->above);
-    return pt_entry_paddr(quick->entry).v != pt->root.v &&
-           (PT_LEVELS < 5 || quick_step(pt, address, 5, quick, &quick->above)) &&
-           (PT_LEVELS < 4 || quick_step(pt, address, 4, quick, &quick->above)) &&
-           quick_step(pt, address, 3, quick, &quick->parent);
-}
-
-/* The entry of level 1 below quick->parent. False when that is no table. */
-PT_INLINE bool quick_leaf(const struct pt *pt, struct vaddr address, struct quick *quick,
-                          struct pt_entry **leaf)
-{
-    return quick_step(pt, address, 2, quick, leaf);
-}
-
 /* Whole pages inside one level-1 table's span: how many; 0 when it is not so. */
 PT_INLINE unsigned quick_count(struct vaddr start, uint64_t length_bytes)
 {
@@ -241,19 +197,11 @@ PT_INLINE unsigned quick_count(struct vaddr start, uint64_t length_bytes)
 }
 
 /* The run of level 1 for `count` pages inside one table that is there. */
-PT_INLINE bool quick_run(const struct pt *pt, struct vaddr start, unsigned count, struct quick *quick,
+PT_INLINE bool quick_run(const struct pt *pt, struct vaddr start, unsigned count, struct pt_quick *quick,
                          struct pt_entry **run)
 {
-    return count != 0 && quick_walk(pt, start, quick) && quick_leaf(pt, start, quick, run) &&
-           !run_cuts_group(*run, pt_index(start, 1), count);
-}
-
-/* The table that the entry points to, which was `entry` a moment ago, got `delta` more entries that are not
- * empty. */
-PT_INLINE void quick_add_live(struct pt_entry *at, struct pt_entry entry, int delta)
-{
-    if (PT_LIVE_IS_COUNTED)
-        pt_entry_store(at, pt_entry_add_live(entry, delta));
+    return count != 0 && pt_canonical(start) && pt_quick_walk(pt, start, quick) &&
+           pt_quick_leaf(pt, start, quick, run) && !run_cuts_group(*run, pt_index(start, 1), count);
 }
 
 PT_INLINE struct pt_flush flush_promise(struct vaddr start, uint64_t length_bytes, enum pt_flush_kind kind)

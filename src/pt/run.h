@@ -11,10 +11,15 @@
 
 #include "pt/format.h"
 
-#define PT_INLINE static inline __attribute__((always_inline))
-
-typedef uint64_t run_vec __attribute__((vector_size(16), may_alias, aligned(8)));
+typedef uint64_t run_vec __attribute__((vector_size(16), may_alias));
+typedef run_vec run_any_vec __attribute__((aligned(8))); /* at any entry */
 enum { RUN_STEP = 16, RUN_VECS = RUN_STEP / 2 };
+
+/* Has the entry an address that a vector may begin at? Reading is quicker there. */
+PT_INLINE bool run_is_aligned(const struct pt_entry *entries)
+{
+    return ((uintptr_t)entries & (sizeof(run_vec) - 1)) == 0;
+}
 
 /* The OR of all entries of the run: 0 when every one is empty. */
 PT_INLINE uint64_t run_or(const struct pt_entry *entries, unsigned count)
@@ -25,13 +30,18 @@ PT_INLINE uint64_t run_or(const struct pt_entry *entries, unsigned count)
     if (count >= RUN_STEP) {
         run_vec a = {0, 0}, b = {0, 0};
 
+        if (!run_is_aligned(entries))
+            any = entries++->bits;
         for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
             const run_vec *v = (const run_vec *)(const void *)entries;
-            a |= v[0] | v[2] | v[4] | v[6];
-            b |= v[1] | v[3] | v[5] | v[7];
+#pragma GCC unroll 4
+            for (unsigned k = 0; k < RUN_VECS; k += 2) {
+                a |= v[k];
+                b |= v[k + 1];
+            }
         }
         a |= b;
-        any = a[0] | a[1];
+        any |= a[0] | a[1];
     }
     for (; entries < end; entries++)
         any |= entries->bits;
@@ -45,15 +55,20 @@ PT_INLINE uint64_t run_and(const struct pt_entry *entries, unsigned count)
     uint64_t all = ~(uint64_t)0;
 
     if (count >= RUN_STEP) {
-        run_vec a = {~(uint64_t)0, ~(uint64_t)0}, b = a;
+        run_vec a = {all, all}, b = a;
 
+        if (!run_is_aligned(entries))
+            all = entries++->bits;
         for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
             const run_vec *v = (const run_vec *)(const void *)entries;
-            a &= v[0] & v[2] & v[4] & v[6];
-            b &= v[1] & v[3] & v[5] & v[7];
+#pragma GCC unroll 4
+            for (unsigned k = 0; k < RUN_VECS; k += 2) {
+                a &= v[k];
+                b &= v[k + 1];
+            }
         }
         a &= b;
-        all = a[0] & a[1];
+        all &= a[0] & a[1];
     }
     for (; entries < end; entries++)
         all &= entries->bits;
@@ -74,7 +89,7 @@ PT_INLINE void run_fill(struct pt_entry *entries, unsigned count, struct pt_entr
         for (unsigned k = 1; k < RUN_VECS; k++)
             v[k] = v[k - 1] + pair;
         for (; entries != last_step; entries += RUN_STEP) {
-            run_vec *out = (run_vec *)(void *)entries;
+            run_any_vec *out = (run_any_vec *)(void *)entries;
 #pragma GCC unroll 8
             for (unsigned k = 0; k < RUN_VECS; k++) {
                 out[k] = v[k];
@@ -116,7 +131,7 @@ PT_INLINE void run_change(struct pt_entry *entries, unsigned count, struct pt_ch
         run_vec keep = {change.keep, change.keep}, add = {change.add, change.add};
 
         for (; entries + RUN_STEP <= end; entries += RUN_STEP) {
-            run_vec *v = (run_vec *)(void *)entries;
+            run_any_vec *v = (run_any_vec *)(void *)entries;
 #pragma GCC unroll 8
             for (unsigned k = 0; k < RUN_VECS; k++)
                 v[k] = (v[k] & keep) | add;

@@ -179,13 +179,13 @@ static __attribute__((noinline)) enum status unmap_range(struct pt *pt, struct v
 PT_INLINE bool unmap_quickly(struct pt *pt, struct vaddr start, uint64_t length_bytes)
 {
     unsigned count = quick_count(start, length_bytes);
-    struct quick quick;
+    struct pt_quick quick;
     struct pt_entry *run;
 
     if (!quick_run(pt, start, count, &quick, &run) || !pt_entry_present(pt_entry(run_and(run, count))))
         return false;
     run_clear(run, count);
-    quick_add_live(quick.parent, quick.entry, -(int)count);
+    pt_quick_add_live(quick.parent, quick.entry, -(int)count);
     return true;
 }
 
@@ -214,18 +214,53 @@ struct clean {
     struct pt_batch *batch;
 };
 
-static bool table_is_empty(const struct clean *clean, struct pt_entry entry, struct vaddr address,
-                           unsigned level)
+PT_INLINE bool table_is_empty(enum pt_way way, const struct pt *pt, struct pt_entry entry,
+                              struct vaddr address, unsigned level)
 {
     int live = pt_entry_live(entry);
 
     if (live == PT_LIVE_UNKNOWN) {
-        struct pt_entry *table = table_open(clean->way, clean->pt, pt_entry_paddr(entry), address, level);
+        struct pt_entry *table = table_open(way, pt, pt_entry_paddr(entry), address, level);
 
         live = run_or(table, PT_ENTRIES) == 0 ? 0 : 1;
-        table_close(clean->way, clean->pt, table);
+        table_close(way, pt, table);
     }
     return live == 0;
+}
+
+/* Takes the table that the entry `at` of `level` points to out, if it is empty. */
+PT_INLINE bool clean_entry(enum pt_way way, const struct clean *clean, struct pt_entry *at,
+                           struct pt_entry entry, struct vaddr address, unsigned level)
+{
+    if (!table_is_empty(way, clean->pt, entry, address, level - 1))
+        return false;
+    pt_entry_store(at, pt_entry(0));
+    if (way == PT_WAY_RECURSIVE)
+        reach_forget_tables(&clean->pt->reach, address, level - 1, level);
+    batch_push(clean->batch, pt_entry_paddr(entry), 0);
+    return true;
+}
+
+/* The same for the tables of level 1 below the first to the last of a run; gives how many. */
+PT_INLINE int clean_leaf_tables(enum pt_way way, const struct clean *clean, struct pt_entry *run,
+                                const struct pt_entry *last, uint64_t address)
+{
+    int removed = 0;
+
+    for (; run <= last; run++, address += pt_level_span(2)) {
+        struct pt_entry entry = pt_entry_load(run);
+
+        if (!pt_entry_empty(entry) && pt_entry_is_table(entry, 2))
+            removed += clean_entry(way, clean, run, entry, vaddr(address), 2);
+    }
+    return removed;
+}
+
+static __attribute__((noinline)) int clean_leaf_tables_slowly(enum pt_way way, const struct clean *clean,
+                                                              struct pt_entry *run,
+                                                              const struct pt_entry *last, uint64_t address)
+{
+    return clean_leaf_tables(way, clean, run, last, address);
 }
 
 /* Takes the empty tables out of the open table of `level` that begins at `base`; gives how many. */
@@ -237,29 +272,28 @@ static int clean_table(const struct clean *clean, struct pt_entry *table, uint64
     unsigned final = clean->last < end ? pt_index(vaddr(clean->last), level) : PT_ENTRIES - 1;
     int removed = 0;
 
-    for (unsigned i = first; i <= final; i++) {
+    if (level == 2 && pt->keep_level > 1)
+        return PT_BY_WAY(pt, clean_leaf_tables, clean, &table[first], &table[final], base + first * span);
+    for (unsigned i = first; i <= final && level > 2; i++) {
         struct pt_entry entry = pt_entry_load(&table[i]);
         uint64_t at = base + i * span;
 
         if (!pt_entry_is_table(entry, level) || pt_entry_paddr(entry).v == pt->root.v)
             continue;
-        if (level > 2) {
-            struct pt_entry *child = table_open(clean->way, pt, pt_entry_paddr(entry), vaddr(at), level - 1);
-            int gone = clean_table(clean, child, at, level - 1);
 
-            table_close(clean->way, pt, child);
-            if (pt_entry_live(entry) != PT_LIVE_UNKNOWN && gone > 0) {
-                entry = pt_entry_with_live(pt_entry_load(&table[i]), pt_entry_live(entry) - gone);
-                pt_entry_store(&table[i], entry);
-            }
+        if (i < final)
+            table_prefetch(pt, pt_entry_load(&table[i + 1]), level);
+
+        struct pt_entry *child = table_open(clean->way, pt, pt_entry_paddr(entry), vaddr(at), level - 1);
+        int gone = clean_table(clean, child, at, level - 1);
+
+        table_close(clean->way, pt, child);
+        if (pt_entry_live(entry) != PT_LIVE_UNKNOWN && gone > 0) {
+            entry = pt_entry_with_live(pt_entry_load(&table[i]), pt_entry_live(entry) - gone);
+            pt_entry_store(&table[i], entry);
         }
-        if (level - 1 < pt->keep_level && table_is_empty(clean, entry, vaddr(at), level - 1)) {
-            pt_entry_store(&table[i], pt_entry(0));
-            if (clean->way == PT_WAY_RECURSIVE)
-                reach_forget_tables(&pt->reach, vaddr(at), level - 1, level);
-            batch_push(clean->batch, pt_entry_paddr(entry), 0);
-            removed++;
-        }
+        if (level - 1 < pt->keep_level)
+            removed += clean_entry(clean->way, clean, &table[i], entry, vaddr(at), level);
     }
     return removed;
 }

@@ -12,7 +12,7 @@ EXAMPLE = os.path.join(harness.TOP, "examples", "pt-consumer")
 PRINTED = b"x86-64: 0x400012345678 -> 0x52345678\nSv39: 0xffffffd000003210 -> 0x10003210\n"
 FORMATS = ("x86_64", "x86_64_5", "sv39", "sv48", "sv57", "aarch64")
 HEADERS = {"quire/pt.h", "quire/pt_cursor.h", "quire/pt_flags.h", "quire/pt_tlb.h", "quire/pt_tlb_x86_64.h", "quire/status.h",
-           "quire/types.h", "pt/format.h", "pt/names.h", "pt/fmt/common.h", "pt/fmt/x86_64.h", "pt/fmt/x86_64_5.h",
+           "quire/types.h", "pt/format.h", "pt/names.h", "pt/quick.h", "pt/fmt/common.h", "pt/fmt/x86_64.h", "pt/fmt/x86_64_5.h",
            "pt/fmt/riscv.h", "pt/fmt/sv39.h", "pt/fmt/sv48.h", "pt/fmt/sv57.h", "pt/fmt/aarch64.h"}
 STRICT = ["-std=gnu17", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 

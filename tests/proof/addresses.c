@@ -89,7 +89,6 @@ static inline _Bool pt_canonical(struct vaddr address);
 
 /* Runs of entries, with vectors that Frama-C does not know, are not looked at. */
 #define PT_RUN_H
-#define PT_INLINE static inline
 
 /* Behind what the entry of `level` stands for. */
 /*@ requires 1 <= level <= 5; assigns \nothing;

@@ -22,7 +22,7 @@ def objects(compiler, folder, form):
     os.makedirs(target, exist_ok=True)
     sources = glob.glob(os.path.join(TOP, "src/pt/*.c")) + [os.path.join(TOP, "src/base/status.c")]
     if not os.listdir(target):
-        subprocess.run([compiler, *FLAGS, "-DPT_FORMAT=" + form, "-I" + TOP + "/include", "-I" + TOP + "/src", "-c", *sources],
+        subprocess.run([*compiler.split(), *FLAGS, "-DPT_FORMAT=" + form, "-I" + TOP + "/include", "-I" + TOP + "/src", "-c", *sources],
                        cwd=target, check=True, timeout=120)
     return glob.glob(os.path.join(target, "*.o"))
 
@@ -32,7 +32,7 @@ def fault(compiler, folder, name, form, code, expected):
     source, program = os.path.join(folder, name + ".c"), os.path.join(folder, name)
     with open(source, "w", encoding="utf-8") as file:
         file.write(code)
-    done = subprocess.run([compiler, *FLAGS, "-DPT_FORMAT=" + form, "-I" + TOP + "/include", "-I" + TOP + "/src", source,
+    done = subprocess.run([*compiler.split(), *FLAGS, "-DPT_FORMAT=" + form, "-I" + TOP + "/include", "-I" + TOP + "/src", source,
                            *objects(compiler, folder, form), "-o", program],
                           stderr=subprocess.PIPE, text=True, check=False, timeout=120)
     if done.returncode != 0:

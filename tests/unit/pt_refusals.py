@@ -68,7 +68,7 @@ def cases():
 
 
 def compile_with(compiler, form, statement):
-    return subprocess.run([compiler, *FLAGS, "-DPT_FORMAT=" + form, "-"], input=BEFORE % statement, text=True,
+    return subprocess.run([*compiler.split(), *FLAGS, "-DPT_FORMAT=" + form, "-"], input=BEFORE % statement, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)
 
 

@@ -350,6 +350,13 @@ static void addresses_are_canonical(void **state)
         translate(f, bad[i], ST_NOT_CANONICAL);
     }
     assert_status(map(f, half - PAGE_SIZE, 0x1000, 2 * PAGE_SIZE, 0, 1), ST_NOT_CANONICAL);
+    for (unsigned i = 0; i < 20000; i++) { /* near the borders, and anywhere */
+        uint64_t low = (uint64_t)next_random(f) % 3 << (next_random(f) % 16);
+        struct vaddr at = vaddr((i & 1 ? good[i / 2 % 4] : bad[i / 2 % 5]) + (i & 2 ? low : 0 - low) +
+                                (i % 3 ? 0 : (uint64_t)next_random(f) << (next_random(f) % 33)));
+
+        assert_int_equal(pt_quick_page(at), pt_canonical(at) && is_aligned(at.v, PAGE_SIZE));
+    }
     for (unsigned i = 0; i < 4; i++) {
         assert_status(map(f, good[i], 0x7000, PAGE_SIZE, 0, 1), ST_OK);
         assert_int_equal(translate(f, good[i] + 9, ST_OK).paddr.v, 0x7009);
@@ -442,6 +449,11 @@ static void a_group_is_changed_as_a_whole(void **state)
     assert_status(unmap(f, AT + 0x3000, 0x1000, PT_STRICT), ST_HUGE_PAGE);
     assert_status(protect(f, AT + 0xf000, 0x2000, 0, PT_FLAG_WRITE, PT_SKIP_HOLES), ST_HUGE_PAGE);
     assert_status(unmap(f, AT, 0x12000, PT_SKIP_HOLES), ST_HUGE_PAGE);
+    assert_status(pt_flush_ignore(pt_unmap_page(&f->pt, vaddr(AT + 0x3000))), ST_HUGE_PAGE);
+    assert_status(
+        pt_flush_ignore(pt_protect_page(&f->pt, vaddr(AT + 0x3000), pt_flags(PT_FLAG_SOFT_0), pt_flags(0))),
+        ST_HUGE_PAGE);
+    assert_int_equal(look(f, AT + 0x3000, &level).group, 0x10000);
     /* the whole */
     assert_status(protect(f, AT, 0x40000, PT_FLAG_SOFT_0, PT_FLAG_WRITE, PT_STRICT), ST_OK);
     assert_int_equal(look(f, AT + 0x2a000, &level).group, 0x10000);

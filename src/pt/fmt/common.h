@@ -11,6 +11,8 @@
 #include "quire/pt_flags.h"
 #include "quire/types.h"
 
+#define PT_INLINE static inline __attribute__((always_inline))
+
 /* One entry of a table of any level. Read and written whole, with pt_entry_load/store. */
 struct pt_entry {
     uint64_t bits;

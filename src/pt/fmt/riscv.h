@@ -129,7 +129,7 @@ static inline bool pt_entry_is_page(struct pt_entry entry, unsigned level)
 
 static inline bool pt_entry_is_table(struct pt_entry entry, unsigned level)
 {
-    return level > 1 && (entry.bits & (PT_PRESENT | PT_RIGHTS_BITS)) == PT_PRESENT;
+    return level > 1 && ((entry.bits - PT_PRESENT) & (PT_PRESENT | PT_RIGHTS_BITS)) == 0; /* all at once */
 }
 
 static inline bool pt_entry_is_grouped(struct pt_entry entry, unsigned level)

@@ -110,7 +110,7 @@ static inline bool pt_entry_is_page(struct pt_entry entry, unsigned level)
 
 static inline bool pt_entry_is_table(struct pt_entry entry, unsigned level)
 {
-    return level > 1 && (entry.bits & (PT_PRESENT | PT_HUGE)) == PT_PRESENT;
+    return level > 1 && ((entry.bits - PT_PRESENT) & (PT_PRESENT | PT_HUGE)) == 0; /* both bits at once */
 }
 
 /* No reserved bit is set: PS above level 3, address bits below the size of a huge page (bit 12 is PAT there).
@@ -192,14 +192,18 @@ static inline uint64_t pt_entry_step(unsigned level)
     return pt_level_span(level);
 }
 
-static inline struct pt_flags pt_entry_flags(struct pt_entry page, unsigned level)
+/* Of the bits of a page, and of those that can withhold execution. */
+static inline struct pt_flags pt_flags_of_bits(uint64_t bits, uint64_t no_exec, unsigned level)
 {
-    uint64_t bits = page.bits;
-
     if (level > 1)
         bits = (bits & ~PT_HUGE) | (bits & PT_HUGE_ATTRIBUTE) >> 5;
     return pt_flags((uint32_t)(bits & PT_FLAGS_LOW) | (uint32_t)(bits >> PT_HIGH_SHIFT & PT_FLAGS_HIGH) |
-                    (uint32_t)(~bits >> 63));
+                    (uint32_t)(~no_exec >> 63));
+}
+
+static inline struct pt_flags pt_entry_flags(struct pt_entry page, unsigned level)
+{
+    return pt_flags_of_bits(page.bits, page.bits, level);
 }
 
 /* What an entry that points to a table says, and allows the pages below it. */
@@ -257,7 +261,7 @@ static inline struct pt_flags pt_rights_flags(struct pt_rights rights, struct pt
 {
     uint64_t given = page.bits & (rights.all | ~(PT_WRITE | PT_USER));
 
-    return pt_entry_flags(pt_entry(given | (rights.any & PT_NO_EXEC)), level);
+    return pt_flags_of_bits(given, page.bits | rights.any, level);
 }
 
 /* ------------------------------------------------------------------ changing flags */
