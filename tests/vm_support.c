@@ -10,13 +10,18 @@ static uint64_t free_at_start;
 
 /* ------------------------------------------------------------------ machines */
 
+void note_free_frames(void)
+{
+    settle();
+    free_at_start = frames_free();
+}
+
 static int boot_vm(uint64_t bytes)
 {
     sim_boot(bytes);
     assert_ok(vm_init(sim_kernel_root()));
     object_unref(object_create(NULL, NULL, 0)); /* the table of objects' numbers stays */
-    settle();
-    free_at_start = frames_free();
+    note_free_frames();
     return 0;
 }
 

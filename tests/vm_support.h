@@ -16,6 +16,8 @@
 int boot_vm_8m(void **state);
 int boot_vm_64m(void **state);
 int end_vm(void **state);
+/* The frames that are free now are those that must be free at the end. */
+void note_free_frames(void);
 
 /* A space with a layout as exec sets it; the test ends it by space_unref(). */
 struct space *new_space(void);

@@ -42,7 +42,7 @@ enum frame_use {
 
 /* Bits of frame->flags. */
 enum frame_flag {
-    FRAME_DIRTY = 1,       /* differs from its store (o); ANON with FRAME_SLOT: from its slot (w) */
+    FRAME_DIRTY = 1,       /* differs from its store (o) */
     FRAME_REFERENCED = 2,  /* used since reclaim last looked (a) */
     FRAME_BUSY = 4,        /* being read or written; sleep on the frame (o, in the swap cache w) */
     FRAME_SLOT = 8,        /* paging.slot has, or is being given, what is in it: the swap cache (w) */
@@ -97,8 +97,8 @@ struct frame {
             uint16_t live;        /* t: entries that are not empty */
             uint16_t low, high;   /* t: no entry below low or above high is in use (may be wider) */
             uint8_t level;        /* u: 1 = leaf */
-            uint8_t spare;
-            struct view *views; /* t: leaf tables: what it shows of objects (src/vm/view.h) */
+            uint8_t spare;        /* swap_check_marks() */
+            struct view *views;   /* t: leaf tables: what it shows of objects (src/vm/view.h) */
         } table;
         struct {
             void *cache; /* u: the slab cache */

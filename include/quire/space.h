@@ -155,6 +155,7 @@ struct space_region {
     struct object *object; /* NULL: anonymous; valid during the call only */
     uint64_t first_page;
     uint64_t resident_pages;
+    uint64_t swap_pages;
     uint64_t dirty_pages;
 };
 /* The next region that ends above `from`: neighbouring entries that agree are one region. False when there is
@@ -164,6 +165,7 @@ bool space_next_region(struct space *space, struct vaddr from, struct space_regi
 struct space_counts {
     uint64_t mapped_bytes; /* VmSize */
     uint64_t resident_pages;
+    uint64_t swap_pages; /* VmSwap */
     uint64_t anon_pages;
     uint64_t file_pages;
     uint64_t locked_pages; /* VmLck */
@@ -211,7 +213,13 @@ struct vm_stats {
     uint64_t table_copies;     /* shared tables copied when one side changed them */
     uint64_t page_ins, page_in_reads;
     uint64_t write_backs, write_back_writes;
-    uint64_t drops; /* clean pages dropped by reclaim */
+    uint64_t swap_outs, swap_writes, swap_write_errors; /* pages, requests, requests that failed */
+    uint64_t swap_ins, swap_reads, swap_read_errors; /* pages with those read ahead, requests, failed ones */
+    uint64_t swap_ahead,
+        swap_ahead_hits;      /* pages read before anybody asked; of these, those asked for later */
+    uint64_t swap_cache_hits; /* found in the swap cache, not read ahead */
+    uint64_t fault_swap;      /* a page in swap, or in the swap cache */
+    uint64_t drops;           /* clean pages dropped by reclaim */
     uint64_t reclaim_scans;
     uint64_t huge_splits;
     uint64_t table_frames; /* now */

@@ -54,6 +54,9 @@ static void describe_mark(char *to, size_t size, struct pt_entry mark)
     case MARK_HELD:
         snprintf(to, size, "mark --- private, frame %013lx%s", held_paddr(mark).v, locked);
         break;
+    case MARK_SWAP:
+        snprintf(to, size, "mark %s private, swap slot %u%s", access, entry_slot(mark), locked);
+        break;
     default:
         snprintf(to, size, "mark %016lx", mark.bits);
         break;

@@ -26,10 +26,8 @@ static enum status check_holes(struct space *space, uint64_t start, uint64_t end
 /* ------------------------------------------------------------------ don't need */
 
 /* The mark that a private frame came from. */
-static struct pt_entry origin_mark(const struct frame *frame, unsigned access, unsigned traits)
+static struct pt_entry origin_mark(uint64_t origin, unsigned access, unsigned traits)
 {
-    uint64_t origin = frame->page.index;
-
     if (!(origin & ORIGIN_OBJECT))
         return mark_make(MARK_ANON, access, traits, 0);
     return mark_make(MARK_PRIVATE, access, traits,
@@ -59,7 +57,7 @@ static void forget_page(struct cursor *cursor, struct pt_entry *entry, struct pt
         pt_entry_store(entry, page_to_mark(page, frame));
         return;
     }
-    pt_entry_store(entry, origin_mark(frame, access, traits));
+    pt_entry_store(entry, origin_mark(frame->page.index, access, traits));
     forget_frame(cursor, entry, frame);
 }
 
@@ -67,8 +65,19 @@ static void forget_held(struct cursor *cursor, struct pt_entry *entry, struct pt
 {
     struct frame *frame = frame_at(held_paddr(mark));
 
-    pt_entry_store(entry, origin_mark(frame, ACCESS_NONE, mark_traits(mark)));
+    pt_entry_store(entry, origin_mark(frame->page.index, ACCESS_NONE, mark_traits(mark)));
     forget_frame(cursor, entry, frame);
+}
+
+static void forget_swapped(struct cursor *cursor, struct pt_entry *entry, struct pt_entry mark,
+                           uint64_t start)
+{
+    uint32_t slot = entry_slot(mark);
+
+    batch_page(&cursor->batch, start); /* it may be just leaving */
+    pt_entry_store(entry, origin_mark(swap_origin(slot), mark_access(mark), mark_traits(mark)));
+    entry_count_privates(entry, -1);
+    swap_put(slot);
 }
 
 static bool forget_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
@@ -81,6 +90,8 @@ static bool forget_visit(struct cursor *cursor, struct pt_entry *entries, unsign
             forget_page(cursor, &entries[i], now, start + i * PAGE_SIZE);
         else if (mark_is_held(now))
             forget_held(cursor, &entries[i], now);
+        else if (entry_slot(now))
+            forget_swapped(cursor, &entries[i], now, start + i * PAGE_SIZE);
     }
     return true;
 }

@@ -52,12 +52,22 @@ static void drop(struct cut *cut, struct frame *frame)
     cut->hold[cut->held++] = frame;
 }
 
-static bool is_cut(const struct cut *cut, const struct frame *frame)
+static bool is_cut(const struct cut *cut, uint64_t origin)
 {
-    uint64_t origin = frame->page.index;
-
-    return frame->use == FRAME_ANON && origin & ORIGIN_OBJECT && origin_object_id(origin) == cut->object_id &&
+    return origin & ORIGIN_OBJECT && origin_object_id(origin) == cut->object_id &&
            origin_index(origin) >= cut->first;
+}
+
+static void cut_swapped(const struct cut *cut, struct pt_entry *entry, struct pt_entry mark)
+{
+    uint64_t origin = swap_origin(entry_slot(mark));
+
+    if (!is_cut(cut, origin))
+        return;
+    pt_entry_store(entry, mark_make(MARK_PRIVATE, mark_access(mark), mark_traits(mark),
+                                    object_payload(cut->object_id, origin_index(origin))));
+    entry_count_privates(entry, -1);
+    swap_put(entry_slot(mark));
 }
 
 static void cut_entry(struct cut *cut, struct pt_entry *entry)
@@ -66,10 +76,12 @@ static void cut_entry(struct cut *cut, struct pt_entry *entry)
     bool held = mark_is_held(now);
     struct frame *frame;
 
+    if (entry_slot(now))
+        cut_swapped(cut, entry, now);
     if (!held && !pt_entry_present(now))
         return;
     frame = frame_at(held ? held_paddr(now) : pt_entry_paddr(now));
-    if (!is_cut(cut, frame))
+    if (frame->use != FRAME_ANON || !is_cut(cut, frame->page.index))
         return;
     pt_entry_store(entry, mark_make(MARK_PRIVATE, held ? (unsigned)ACCESS_NONE : page_access(now),
                                     held ? mark_traits(now) : page_traits(now),

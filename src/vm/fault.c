@@ -32,6 +32,7 @@ struct fault {
     struct object *object; /* ST_NEEDS_IO: the page to wait for; a reference */
     uint64_t index;
     struct frame *brought; /* that page, held since it came */
+    struct swap_read read; /* ST_NEEDS_IO without an object */
     bool major;
 };
 
@@ -108,7 +109,7 @@ static enum status map_object_page(struct fault *f, struct pt_entry *entry, stru
     frame_set_flags(frame, FRAME_REFERENCED);
     if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
         return resident_copy(f->cursor.table, entry, mark, frame);
-    if (f->access == ACCESS_WRITE && object->pager)
+    if (f->access == ACCESS_WRITE)
         frame_set_flags(frame, FRAME_DIRTY);
     resident_map(entry, page_form(mark), frame);
     if (f->access != ACCESS_WRITE)
@@ -146,21 +147,49 @@ static enum status fault_object(struct fault *f, struct pt_entry *entry, struct 
     return status;
 }
 
+static uint64_t reads_so_far(void)
+{
+    return __atomic_load_n(&vm_stats.page_in_reads, __ATOMIC_RELAXED) +
+           __atomic_load_n(&vm_stats.swap_reads, __ATOMIC_RELAXED);
+}
+
+static enum status bring_object_page(struct fault *f)
+{
+    uint64_t before = reads_so_far();
+    enum status status = object_get_page(f->object, f->index, OBJECT_READ, &f->brought);
+
+    if (reads_so_far() != before)
+        f->major = true;
+    object_unref(f->object);
+    f->object = NULL;
+    return status;
+}
+
 /* Wait for the store, without a cursor. The page is held until the fault is over. */
 static enum status bring_in(struct fault *f)
 {
     enum status status;
-    uint64_t before = __atomic_load_n(&vm_stats.page_in_reads, __ATOMIC_RELAXED);
 
     if (f->brought)
         frame_unref(f->brought);
     f->brought = NULL;
-    status = object_get_page(f->object, f->index, OBJECT_READ, &f->brought);
-    if (f->object->pager && __atomic_load_n(&vm_stats.page_in_reads, __ATOMIC_RELAXED) != before)
+    if (f->object) {
+        status = bring_object_page(f);
+    } else {
+        f->brought = f->read.frame;
         f->major = true;
-    object_unref(f->object);
-    f->object = NULL;
+        status = swap_read_in(&f->read);
+    }
     return status == ST_OK ? ST_RETRY : status;
+}
+
+static enum status fault_swap(struct fault *f, struct pt_entry *entry, struct pt_entry mark)
+{
+    enum status status = swap_map(f->cursor.table, entry, mark, f->access, &f->space->streams, &f->read);
+
+    if (status == ST_OK)
+        STAT(fault_swap);
+    return status;
 }
 
 /* ------------------------------------------------------------------ writing to a page that may not be
@@ -241,8 +270,7 @@ static enum status note_dirty(struct pt_entry *entry, struct pt_entry page, stru
 
     if (!lock_try(&object->lock))
         return ST_RETRY;
-    if (object->pager)
-        frame_set_flags(frame, FRAME_DIRTY);
+    frame_set_flags(frame, FRAME_DIRTY);
     pt_entry_store(entry, pt_entry(page.bits | PT_WRITE | PT_DIRTY | PT_ACCESSED));
     lock_drop(&object->lock);
     STAT(fault_minor);
@@ -262,6 +290,8 @@ static enum status fault_write(struct fault *f, struct pt_entry *entry, struct p
     if (frame == zero_frame)
         return write_zero_page(f, entry, page);
     if (frame->use == FRAME_ANON && frame_is_sole(frame))
+        return reuse(entry, page);
+    if (frame->use == FRAME_ANON && frame_flags(frame) & FRAME_SLOT && swap_take_over(frame))
         return reuse(entry, page);
     return level == 1 ? copy_page(f, entry, page, frame) : split_to_copy(f);
 }
@@ -325,6 +355,8 @@ static enum status fault_mark(struct fault *f, struct pt_entry *entry, struct pt
 {
     if (mark_kind(mark) == MARK_HELD || !access_allows(mark_access(mark), f->access))
         return denied();
+    if (mark_kind(mark) == MARK_SWAP)
+        return fault_swap(f, entry, mark);
     if (mark_kind(mark) != MARK_ANON)
         return fault_object(f, entry, mark);
     return f->access == ACCESS_WRITE ? map_zeroed_frame(f->cursor.table, entry, mark)

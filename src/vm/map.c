@@ -379,6 +379,7 @@ static void protect_none(struct cursor *cursor, struct pt_entry *entry, struct p
     if (frame == zero_frame) {
         pt_entry_store(entry, mark_make(MARK_ANON, ACCESS_NONE, traits, 0));
     } else if (frame->use == FRAME_ANON) {
+        frame_lost_dirty(frame, page);
         pt_entry_store(entry, mark_make(MARK_HELD, ACCESS_NONE, traits, frame_pfn(frame).v));
     } else {
         pt_entry_store(entry, pt_entry(page_to_mark(page, frame).bits & ~MARK_ACCESS_MASK));
@@ -391,7 +392,7 @@ static bool writable_at_once(struct pt_entry page)
     const struct frame *frame = frame_at(pt_entry_paddr(page));
 
     if (page.bits & PAGE_SHARED)
-        return frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY;
+        return frame_flags(frame) & FRAME_DIRTY;
     return frame != zero_frame && frame->use == FRAME_ANON && frame_is_sole(frame);
 }
 
@@ -426,6 +427,8 @@ static bool protect_visit(struct cursor *cursor, struct pt_entry *entries, unsig
     for (unsigned i = 0; i < count; i++) {
         struct pt_entry now = pt_entry_load(&entries[i]);
 
+        if (entry_slot(now)) /* a page that is just leaving: its translation may still be there */
+            batch_page(&cursor->batch, start + i * PAGE_SIZE);
         if (!pt_entry_present(now))
             protect_mark(&entries[i], now, level, access);
         else if (access == ACCESS_NONE)

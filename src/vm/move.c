@@ -58,8 +58,9 @@ static void relocate(struct pt_entry *from, struct pt_entry *to)
     struct pt_entry entry = pt_entry_swap(from, pt_entry(0));
     struct frame *frame = entry_private(entry);
 
-    if (frame) {
+    if (frame)
         rmap_move(frame, entry_place(from), entry_place(to));
+    if (frame || entry_slot(entry)) {
         entry_count_privates(from, -1);
         entry_count_privates(to, 1);
     }
@@ -91,7 +92,7 @@ static void move_entries(struct cursor *cursor, struct frame *from, struct frame
 
         if (pt_entry_empty(entry))
             continue;
-        if (pt_entry_present(entry))
+        if (pt_entry_present(entry) || entry_slot(entry))
             batch_page(&cursor->batch, start + i * PAGE_SIZE);
         change_view(entry, from, first + i, to, target + i);
         relocate(&source[first + i], &sink[target + i]);

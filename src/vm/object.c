@@ -124,17 +124,35 @@ void object_release_pages(struct object *object, uint64_t pages)
     release(object, pages);
 }
 
+/* A value leaves `pages`: the frame, which is the caller's, or NULL: the page was in swap, and that is done.
+ */
+static struct frame *take_out(struct object *object, uint64_t index)
+{
+    void *value = radix_remove(&object->pages, index);
+    struct frame *frame = value;
+
+    if (tag_slot(value)) {
+        object->swapped--;
+        swap_put(tag_slot(value));
+        return NULL;
+    }
+    object->resident--;
+    pages_remove(frame);
+    frame_forget_slot(frame);
+    __atomic_store_n(&frame->page.object, NULL, __ATOMIC_RELAXED); /* swap looks before it has the lock */
+    return frame;
+}
+
+/* The object is dying; whoever has its frames, as reclaim may, has seen it alive and lets it go on. */
 static void free_pages(struct object *object)
 {
     uint64_t index = 0;
-    struct frame *frame;
 
-    while ((frame = radix_next(&object->pages, &index)) != NULL) {
-        radix_remove(&object->pages, index);
-        object->resident--;
-        pages_remove(frame);
-        frame->page.object = NULL;
-        frame_unref(frame);
+    while (radix_next(&object->pages, &index) != NULL) {
+        struct frame *frame = take_out(object, index);
+
+        if (frame)
+            frame_unref(frame);
     }
 }
 
@@ -281,25 +299,23 @@ bool object_protect_frame(struct frame *frame)
 
 /* ------------------------------------------------------------------ growing and shrinking */
 
-/* The first page at or above *index leaves the object; NULL: there is none. Waits while it is in use by a
- * store. */
+/* The first page at or above *index that is in memory leaves the object, and those in swap before it; NULL:
+ * there is none. Waits while it is in use by a store. */
 static struct frame *take_page_above(struct object *object, uint64_t *index, bool *mapped)
 {
-    struct frame *frame;
+    struct frame *frame = NULL;
+    void *value;
 
     lock_take(&object->lock);
-    for (;;) {
-        frame = radix_next(&object->pages, index);
-        if (!frame || !(frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING)))
-            break;
-        host_sleep(frame, &object->lock);
-    }
-    if (frame) {
-        *mapped = object_unmap_frame(frame);
-        radix_remove(&object->pages, *index);
-        object->resident--;
-        pages_remove(frame);
-        frame->page.object = NULL;
+    while (!frame && (value = radix_next(&object->pages, index)) != NULL) {
+        if (tag_slot(value)) {
+            take_out(object, *index);
+        } else if (frame_flags(value) & (FRAME_BUSY | FRAME_WRITING)) {
+            host_sleep(value, &object->lock);
+        } else {
+            *mapped = object_unmap_frame(value);
+            frame = take_out(object, *index);
+        }
     }
     lock_drop(&object->lock);
     return frame;
@@ -316,9 +332,24 @@ static void zero_tail(struct object *object, uint64_t size_bytes)
     while ((frame = object_find(object, size_bytes >> PAGE_SHIFT)) != NULL &&
            (frame_flags(frame) & FRAME_BUSY))
         host_sleep(frame, &object->lock);
-    if (frame)
+    if (frame) {
         memset((char *)frame_data(frame) + offset, 0, PAGE_SIZE - offset);
+        if (!object->pager)
+            frame_set_flags(frame, FRAME_DIRTY);
+    }
     lock_drop(&object->lock);
+}
+
+/* The page that is to be cut comes back from swap, held, before anything changes. */
+static enum status bring_tail(struct object *object, uint64_t size_bytes, struct frame **out)
+{
+    bool in_swap;
+
+    lock_take(&object->lock);
+    in_swap = size_bytes < object->size && (size_bytes & PAGE_MASK) != 0 &&
+              object_slot(object, size_bytes >> PAGE_SHIFT) != 0;
+    lock_drop(&object->lock);
+    return in_swap ? object_get_page(object, size_bytes >> PAGE_SHIFT, OBJECT_WRITE, out) : ST_OK;
 }
 
 enum status object_resize(struct object *object, uint64_t size_bytes)
@@ -326,9 +357,14 @@ enum status object_resize(struct object *object, uint64_t size_bytes)
     uint64_t first_out = (size_bytes + PAGE_MASK) >> PAGE_SHIFT;
     uint64_t index = first_out;
     uint64_t old;
+    struct frame *tail = NULL;
+    enum status status;
 
     if (first_out >> MARK_INDEX_BITS)
         return ST_LIMIT;
+    status = bring_tail(object, size_bytes, &tail);
+    if (status != ST_OK)
+        return status;
     lock_take(&object->lock);
     old = object->size;
     __atomic_store_n(&object->size, size_bytes, __ATOMIC_RELAXED);
@@ -349,6 +385,8 @@ enum status object_resize(struct object *object, uint64_t size_bytes)
     }
     object_cut_copies(object, first_out);
     zero_tail(object, size_bytes);
+    if (tail)
+        frame_unref(tail);
     return ST_OK;
 }
 
@@ -357,20 +395,29 @@ enum status object_resize(struct object *object, uint64_t size_bytes)
 void object_check(struct object *object)
 {
     uint64_t index = 0;
-    uint64_t count = 0;
-    struct frame *frame;
+    uint64_t count = 0, swapped = 0;
+    void *value;
 
     lock_take(&object->lock);
-    for (; (frame = radix_next(&object->pages, &index)) != NULL; index++) {
+    for (; (value = radix_next(&object->pages, &index)) != NULL; index++) {
+        const struct frame *frame = value;
+
+        if (tag_slot(value)) {
+            CHECK_ALWAYS(!object->pager);
+            CHECK_ALWAYS(swap_mark_agrees(tag_slot(value)));
+            swapped++;
+            continue;
+        }
         count++;
         CHECK_ALWAYS(frame->page.object == object && frame->page.index == index);
         CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
         CHECK_ALWAYS((frame->use == FRAME_FILE) == (object->pager != NULL));
         CHECK_ALWAYS(frame_refs(frame) >= 1 && frame_mapcount(frame) == 0);
         CHECK_ALWAYS(!(frame_flags(frame) & FRAME_BUSY) || !(frame_flags(frame) & FRAME_MAPPED));
-        CHECK_ALWAYS(frame_flags(frame) & FRAME_MAPPED || !view_is_mapped(frame));
+        CHECK_ALWAYS(frame_flags(frame) & FRAME_MAPPED || !view_is_mapped(value));
+        CHECK_ALWAYS(frame_flags(frame) & (FRAME_DIRTY | FRAME_SLOT) || object->pager);
     }
-    CHECK_ALWAYS(count == object->resident);
+    CHECK_ALWAYS(count == object->resident && swapped == object->swapped);
     CHECK_ALWAYS(object->holds >= object->mapped);
     lock_drop(&object->lock);
 }

@@ -9,15 +9,18 @@
 #include "quire/object.h"
 #include "vm/entry.h"
 #include "vm/radix.h"
+#include "vm/swap.h"
 
 struct object {
-    struct spinlock lock;          /* RANK_OBJECT */
-    uint32_t id;                   /* c: its number in marks */
-    uint64_t holds;                /* a: references + pages that entries refer to; 0: dying */
-    uint64_t mapped;               /* a: of these, pages that entries refer to */
-    uint64_t size;                 /* o: bytes */
-    uint64_t resident;             /* o: pages in `pages` */
-    struct radix pages;            /* o: index -> struct frame */
+    struct spinlock lock;        /* RANK_OBJECT */
+    uint32_t id;                 /* c: its number in marks */
+    uint64_t holds;              /* a: references + pages that entries refer to; 0: dying */
+    uint64_t mapped;             /* a: of these, pages that entries refer to */
+    uint64_t size;               /* o: bytes */
+    uint64_t resident;           /* o: frames in `pages` */
+    uint64_t swapped;            /* o: slots in `pages` */
+    struct radix pages;          /* o: index -> struct frame, or a slot_tag(), which no pager's object has */
+    struct swap_streams streams; /* w */
     const struct pager_ops *pager; /* c */
     void *data;                    /* c */
     void *label;                   /* set once */
@@ -62,10 +65,30 @@ static inline void objects_reap(void)
 
 void objects_init(void);
 
+/* What stands for a page in swap: frames are aligned. */
+static inline void *slot_tag(uint32_t slot)
+{
+    return (void *)((uintptr_t)slot << 1 | 1);
+}
+
+/* The slot that a value of `pages` stands for; 0: it is a frame, or NULL. */
+static inline uint32_t tag_slot(const void *value)
+{
+    return (uintptr_t)value & 1 ? (uint32_t)((uintptr_t)value >> 1) : 0;
+}
+
+/* The slot of a page that is in swap; 0: it is not. object->lock held. */
+static inline uint32_t object_slot(struct object *object, uint64_t index)
+{
+    return tag_slot(radix_get(&object->pages, index));
+}
+
 /* The resident page, which may be busy; NULL when it is not resident. object->lock held. */
 static inline struct frame *object_find(struct object *object, uint64_t index)
 {
-    return radix_get(&object->pages, index);
+    void *value = radix_get(&object->pages, index);
+
+    return (uintptr_t)value & 1 ? NULL : value;
 }
 
 static inline uint64_t object_pages(const struct object *object)

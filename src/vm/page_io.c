@@ -136,7 +136,8 @@ static enum status page_in_alone(struct object *object, uint64_t index)
     return page_in(object, index, 1);
 }
 
-/* A missing page of an object without a store: zeroes. Locked. */
+/* A missing page of an object without a store, or that is to be overwritten: zeroes. Without a store it is
+ * all there is of the page, hence dirty. Locked. */
 static enum status page_zero(struct object *object, uint64_t index)
 {
     struct frame *frame = frame_alloc(0, page_use(object), FRAME_ZERO);
@@ -144,12 +145,38 @@ static enum status page_zero(struct object *object, uint64_t index)
 
     if (!frame)
         return ST_NO_MEMORY;
-    status = insert_page(object, index, frame, 0);
+    status = insert_page(object, index, frame, object->pager ? 0 : FRAME_DIRTY);
     if (status != ST_OK)
         frame_free(frame);
     else
         pages_insert(frame, 0);
     return status;
+}
+
+/* Page `index` is in swap: one attempt to have it back. Locked; sleeps. */
+static enum status page_from_swap(struct object *object, uint64_t index, uint32_t slot)
+{
+    struct swap_read read;
+    enum status status = swap_bring(object, index, slot, &read);
+
+    if (status != ST_NEEDS_IO)
+        return status;
+    lock_drop(&object->lock);
+    status = swap_read_in(&read);
+    frame_unref(read.frame);
+    lock_take(&object->lock);
+    return status;
+}
+
+/* The page is not there: bring it. Locked; sleeps. */
+static enum status bring(struct object *object, uint64_t index, enum object_get how)
+{
+    uint32_t slot;
+
+    if (object->pager)
+        return how == OBJECT_OVERWRITE ? page_zero(object, index) : page_in(object, index, 0);
+    slot = object_slot(object, index);
+    return slot ? page_from_swap(object, index, slot) : page_zero(object, index);
 }
 
 /* One attempt; ST_RETRY: something was waited for. Locked. */
@@ -162,8 +189,7 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
         return ST_BEYOND_END;
     frame = object_find(object, index);
     if (!frame) {
-        enum status status =
-            object->pager && how != OBJECT_OVERWRITE ? page_in(object, index, 0) : page_zero(object, index);
+        enum status status = bring(object, index, how);
 
         return status == ST_OK ? ST_RETRY : status;
     }
@@ -172,8 +198,7 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
         return ST_RETRY;
     }
     frame_ref(frame);
-    frame_set_flags(frame,
-                    how != OBJECT_READ && object->pager ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
+    frame_set_flags(frame, how != OBJECT_READ ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
     *out = frame;
     return ST_OK;
 }
@@ -199,10 +224,10 @@ enum status object_adopt(struct object *object, uint64_t index, struct frame *fr
     enum status status;
 
     lock_take(&object->lock);
-    if (object_find(object, index))
+    if (radix_get(&object->pages, index))
         status = ST_MAPPED;
     else
-        status = insert_page(object, index, frame, 0);
+        status = insert_page(object, index, frame, object->pager ? 0 : FRAME_DIRTY);
     if (status == ST_OK)
         frame_set_use(frame, page_use(object));
     lock_drop(&object->lock);

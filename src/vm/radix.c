@@ -130,6 +130,11 @@ no_memory:
     return ST_NO_MEMORY;
 }
 
+void radix_replace(struct radix *tree, uint64_t index, void *value)
+{
+    lowest_node(tree, index)->slots[slot_of(index, 0)] = value;
+}
+
 void *radix_remove(struct radix *tree, uint64_t index)
 {
     struct radix_node *node = lowest_node(tree, index);

@@ -27,6 +27,8 @@ void *radix_get(const struct radix *tree, uint64_t index);
 void **radix_slots(const struct radix *tree, uint64_t first);
 /* `value` is not NULL, and the slot is empty. ST_NO_MEMORY: nothing has changed. */
 MUST_USE enum status radix_insert(struct radix *tree, uint64_t index, void *value);
+/* Another value where one is. */
+void radix_replace(struct radix *tree, uint64_t index, void *value);
 /* What was there, or NULL. Nodes that become empty are freed. */
 void *radix_remove(struct radix *tree, uint64_t index);
 /* The first value at or above `*index`, whose place is put there; NULL when there is none. */

@@ -20,7 +20,7 @@ struct aspect {
     uint64_t kind;   /* access, SPACE_* flags, traits, packed */
     uint32_t object; /* number, 0: anonymous */
     uint64_t index;  /* of the page of the object */
-    bool resident, dirty;
+    bool resident, swapped, dirty;
 };
 
 enum { ASPECT_FLAGS_SHIFT = 8, ASPECT_TRAITS_SHIFT = 16 };
@@ -55,7 +55,7 @@ static inline struct aspect aspect_of_page(struct pt_entry page)
     }
     out.object = frame->page.object->id;
     out.index = frame->page.index;
-    out.dirty = (frame->flags & FRAME_DIRTY) != 0;
+    out.dirty = (frame_flags(frame) & FRAME_DIRTY) != 0;
     return out;
 }
 
@@ -70,7 +70,10 @@ static inline struct aspect aspect_of_mark(struct pt_entry mark)
         out.index = mark_index(mark);
     } else if (mark_kind(mark) == MARK_HELD) {
         out.resident = out.dirty = true;
-        aspect_origin(&out, frame_at(held_paddr(mark))->page.index);
+        aspect_origin(&out, entry_origin(mark));
+    } else if (mark_kind(mark) == MARK_SWAP) {
+        out.swapped = true;
+        aspect_origin(&out, entry_origin(mark));
     }
     return out;
 }
@@ -83,7 +86,7 @@ static inline struct aspect aspect_of(struct pt_entry entry)
 struct region_walk {
     struct aspect first;
     uint64_t start, end;
-    uint64_t resident_pages, dirty_pages;
+    uint64_t resident_pages, swap_pages, dirty_pages;
     bool found;
 };
 
@@ -104,6 +107,8 @@ static inline bool region_add(struct region_walk *walk, struct pt_entry entry, u
     walk->end = start + span;
     if (next.resident)
         walk->resident_pages += span >> PAGE_SHIFT;
+    if (next.swapped)
+        walk->swap_pages += span >> PAGE_SHIFT;
     if (next.dirty)
         walk->dirty_pages += span >> PAGE_SHIFT;
     return true;
@@ -175,6 +180,7 @@ static void region_fill(struct space_region *out, const struct region_walk *walk
         .object = walk->first.object ? object_by_id(walk->first.object) : NULL,
         .first_page = walk->first.index,
         .resident_pages = walk->resident_pages,
+        .swap_pages = walk->swap_pages,
         .dirty_pages = walk->dirty_pages,
     };
 }
@@ -240,6 +246,7 @@ static void count_entry(struct space_counts *out, struct pt_entry entry, unsigne
     } else if (mark_kind(entry) == MARK_HELD) {
         out->anon_pages += pages;
     } else {
+        out->swap_pages += mark_kind(entry) == MARK_SWAP;
         return;
     }
     out->resident_pages += pages;
@@ -291,7 +298,10 @@ static void check_mapped_frame(struct pt_entry entry, const struct pt_entry *at,
     CHECK_ALWAYS(((frame->flags & FRAME_HUGE) != 0) == (level == 2));
     CHECK_ALWAYS((frame->use != FRAME_ANON) == entry_is_object_page(entry));
     if (frame->use == FRAME_ANON) {
-        CHECK_ALWAYS(frame->mapcount >= 1 && frame->refs >= frame->mapcount);
+        bool cached = frame->flags & FRAME_SLOT;
+
+        CHECK_ALWAYS(frame->mapcount >= 1 && frame->refs >= frame->mapcount + cached);
+        CHECK_ALWAYS(!cached || swap_frame_agrees(frame, entry.bits & PT_WRITE && !held));
         CHECK_ALWAYS(rmap_has(frame, entry_place(at)));
         CHECK_ALWAYS(frame->page.object == NULL);
         CHECK_ALWAYS(held || !(entry.bits & PAGE_SHARED));
@@ -302,7 +312,7 @@ static void check_mapped_frame(struct pt_entry entry, const struct pt_entry *at,
         CHECK_ALWAYS(frame->page.object != NULL && !(frame->flags & FRAME_BUSY));
         CHECK_ALWAYS(frame->flags & FRAME_MAPPED);
         CHECK_ALWAYS(!(entry.bits & PT_WRITE) || entry.bits & PAGE_SHARED);
-        CHECK_ALWAYS(!(entry.bits & PT_WRITE) || frame->use == FRAME_SHARED || frame->flags & (FRAME_DIRTY));
+        CHECK_ALWAYS(!(entry.bits & PT_WRITE) || frame->flags & FRAME_DIRTY);
     }
 }
 
@@ -314,11 +324,13 @@ static void check_entry(const struct pt_entry *at, struct pt_entry entry, unsign
         check_mapped_frame(entry, at, level);
         return;
     }
-    CHECK_ALWAYS(mark_kind(entry) >= MARK_ANON && mark_kind(entry) <= MARK_HELD);
+    CHECK_ALWAYS(mark_kind(entry) >= MARK_ANON && mark_kind(entry) <= MARK_SWAP);
     if (mark_has_object(entry))
         CHECK_ALWAYS(object_by_id(mark_object_id(entry)) != NULL);
     else if (mark_kind(entry) == MARK_HELD)
         check_mapped_frame(entry, at, level);
+    else if (mark_kind(entry) == MARK_SWAP)
+        CHECK_ALWAYS(level == 1 && swap_mark_agrees(entry_slot(entry)));
     else
         CHECK_ALWAYS(mark_payload(entry) == 0);
 }
@@ -334,7 +346,7 @@ static void check_views(const struct frame *table, unsigned level)
         struct reference reference;
         const struct view *view;
 
-        privates += entry_private(table_entries(table)[i]) != NULL;
+        privates += entry_private(table_entries(table)[i]) || entry_slot(table_entries(table)[i]);
         if (!entry_reference(table_entries(table)[i], &reference))
             continue;
         view = view_find(table, i, reference);

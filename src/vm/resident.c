@@ -51,6 +51,8 @@ unsigned resident_map_run(struct object *object, struct pt_entry *entries, unsig
     unsigned mapped = 0;
 
     form.bits &= ~PT_ACCESSED;
+    if (object->swapped > 0) /* not all that is in the radix is frames */
+        return 0;
     if (index + count > pages)
         count = index < pages ? (unsigned)(pages - index) : 0;
     for (unsigned done = 0, part; done < count; done += part) {

@@ -31,10 +31,11 @@ static inline bool frame_is_resident(const struct frame *frame)
     return frame && !(frame_flags(frame) & FRAME_BUSY);
 }
 
-/* May an entry of a shared mapping write at once? Only pages of files are watched for their first write. */
+/* May an entry of a shared mapping write at once? A page whose store has its contents is watched for its
+ * first write. */
 static inline bool frame_is_unwatched(const struct frame *frame)
 {
-    return frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY;
+    return frame_flags(frame) & FRAME_DIRTY;
 }
 
 /* The resident frame takes the place of its mark in the entry. */

@@ -201,3 +201,13 @@ bool rmap_try_walk(struct frame *frame, view_visit *visit, void *context)
     lock_drop(rmap_lock(frame));
     return done;
 }
+
+uint64_t rmap_place(struct frame *frame)
+{
+    uint64_t place;
+
+    lock_take(rmap_lock(frame));
+    place = frame_mapcount(frame) > 0 ? place_at(frame, 0) : 0;
+    lock_drop(rmap_lock(frame));
+    return place;
+}

@@ -124,6 +124,8 @@ void rmap_walk(struct frame *frame, view_visit *visit, void *context);
  * entries were visited. */
 MUST_USE bool rmap_try_walk(struct frame *frame, view_visit *visit, void *context);
 
+/* One of the frame's places; 0: it has none. */
+uint64_t rmap_place(struct frame *frame);
 /* True when `place` is one of the frame's places (for checks). */
 bool rmap_has(struct frame *frame, uint64_t place);
 

@@ -16,10 +16,10 @@ void mark_hold(struct pt_entry mark, uint64_t pages)
         object_hold_pages(object_by_id(id), pages);
 }
 
-/* W of one entry, cleared where the MMU may be setting A. */
-static void clear_write(struct pt_entry *entry)
+/* W of one entry, cleared where the MMU may be setting A and D. What it was. */
+static struct pt_entry clear_write(struct pt_entry *entry)
 {
-    __atomic_fetch_and(&entry->bits, ~PT_WRITE, __ATOMIC_RELAXED);
+    return pt_entry(__atomic_fetch_and(&entry->bits, ~PT_WRITE, __ATOMIC_RELAXED));
 }
 
 void table_share(struct pt_entry *entry)
@@ -50,9 +50,20 @@ static enum status copy_entry(struct pt_entry *from, struct pt_entry *to)
     return ST_OK;
 }
 
-/* All entries are copied already. Those of private frames, sought from the end as in leaves_go(), are gone
- * through once more: the frame is mapped once more, and neither may write at once. On an error the copy
- * counts those that it has. */
+/* An entry that is about no private frame is copied already. True: it is about a slot, which counts the copy.
+ */
+static bool copy_swapped(struct pt_entry entry)
+{
+    uint32_t slot = entry_slot(entry);
+
+    if (slot != 0)
+        swap_dup(slot);
+    return slot != 0;
+}
+
+/* All entries are copied already. Those of private frames and of slots, sought from the end as in
+ * leaves_go(), are gone through once more: the frame is mapped once more, and neither may write at once. On
+ * an error the copy counts those that it has. */
 static enum status copy_leaves(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
@@ -66,8 +77,10 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
         i = table_last_private(source, i);
         entry = pt_entry_load(&source[i]);
         frame = entry_private(entry);
-        if (!frame)
+        if (!frame) {
+            to->privates += copy_swapped(entry);
             continue;
+        }
         if (frame_is_plain(frame))
             rmap_second(frame, place + i * sizeof entry);
         else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)
@@ -75,7 +88,7 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
         to->privates++;
         if ((entry.bits & (PT_WRITE | PT_PRESENT)) != (PT_WRITE | PT_PRESENT))
             continue;
-        clear_write(&source[i]);
+        frame_lost_dirty(frame, clear_write(&source[i]));
         pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
     }
     return ST_OK;
@@ -153,10 +166,19 @@ static enum status copy_shared(struct frame *shared, struct frame **out)
         return ST_NO_MEMORY;
     }
     lock_drop(&copy->table.lock);
-    shared->table.shares--;
     STAT(table_copies);
     *out = copy;
     return ST_OK;
+}
+
+/* The paging-structure caches may know the old table. They forget it before it loses a sharer: the others are
+ * then free to end it. */
+static void forget_table(const struct flush_batch *batch, uint64_t start)
+{
+    if (!batch->space)
+        return;
+    STAT(flush_pages);
+    host_flush_page(&batch->space->mmu, vaddr(start));
 }
 
 enum status table_own(struct flush_batch *batch, struct pt_entry *entry, uint64_t start, struct frame **out)
@@ -170,11 +192,10 @@ enum status table_own(struct flush_batch *batch, struct pt_entry *entry, uint64_
 
         status = copy_shared(table, &copy);
         if (status == ST_OK) {
-            lock_drop(&table->table.lock);
             pt_entry_store(entry, pt_entry_table(frame_paddr(copy)));
-            batch_page(batch, start); /* the paging-structure caches may know the old table */
+            forget_table(batch, start);
+            table->table.shares--;
             *out = copy;
-            return ST_OK;
         }
     } else {
         pt_entry_store(entry, pt_entry(entry->bits | PT_WRITE));

@@ -60,6 +60,7 @@ enum status vm_init(struct paddr kernel_root)
     lock_init(&spaces_lock, RANK_SPACES);
     list_init(&spaces);
     rmap_init();
+    swap_init();
     views_init();
     objects_init();
     reclaim_init();
@@ -317,6 +318,8 @@ static struct frame *find_frame(struct space *space, uint64_t page, enum access 
          (access == ACCESS_EXEC && !(entry.bits & PT_NO_EXEC)))) {
         frame = frame_at(pt_entry_paddr(entry));
         frame_ref(frame);
+        if (access == ACCESS_WRITE && !(entry.bits & PT_DIRTY)) /* as the MMU does for a write of its own */
+            __atomic_fetch_or(&cursor_entry(&cursor)->bits, PT_DIRTY, __ATOMIC_RELAXED);
     }
     cursor_end(&cursor);
     return frame;

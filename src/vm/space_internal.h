@@ -8,6 +8,7 @@
 
 #include "quire/space.h"
 #include "vm/entry.h"
+#include "vm/swap.h"
 
 enum { USER_ROOT_ENTRIES = PT_ENTRIES / 2 };
 
@@ -31,6 +32,7 @@ struct space {
     uint64_t lock_limit;            /* a: bytes that may be locked */
     enum space_locking lock_future; /* a: of what will be mapped */
     bool has_locks;                 /* a: something was locked once */
+    struct swap_streams streams;    /* w */
 };
 
 /* The frame of zeroes that every read of untouched private memory sees. Entries that map it are not counted.

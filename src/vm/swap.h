@@ -11,9 +11,10 @@
  *
  * The swap cache is the pairs of a slot and a frame: frame->flags has FRAME_SLOT, frame->paging.slot and the
  * slot point to each other, and the cache holds a reference to the frame. So a frame of the cache is never
- * sole, and the quick paths of fork, faults and unmapping leave it to the slow ones. FRAME_DIRTY of a private
- * frame of the cache says that the slot does not have its contents; for a frame that may be written to (only
- * one entry maps it, and the count is 0) the D bit of that entry says it too.
+ * sole, and the quick paths of fork, faults and unmapping leave it to the slow ones. The slot knows whether
+ * it has the frame's contents (SLOT_STALE); for a frame that may be written to (only one entry maps it, and
+ * the count is 0) the D bit of that entry says it too. An object's page has FRAME_DIRTY for that, as a file's
+ * has.
  *
  * While a slot counts marks, no entry that maps its frame has W. Who writes to such a page gets a copy, or
  * the frame itself when it is the last one who wants it or the slot has the contents already.
@@ -65,9 +66,58 @@ MUST_USE enum status swap_write(struct frame *const *frames, unsigned count);
 bool swap_release(struct frame *frame);
 
 /* Can the frame be given a slot? False for those whose slot is bad and has other users. */
-bool swap_may_leave(const struct frame *frame);
+bool swap_may_leave(struct frame *frame);
 
-/* ------------------------------------------------------------------ mappings and frames go */
+/* ------------------------------------------------------------------ a page comes back */
+
+/* Where a reader of swap came last: for read-ahead. Several, because a program reads several things at a
+ * time.
+ */
+enum { SWAP_STREAMS = 4 };
+struct swap_streams {
+    struct {
+        uint32_t next;   /* w: the slot after what was read last */
+        uint32_t window; /* w: pages to read the next time it goes on there */
+    } stream[SWAP_STREAMS];
+    uint32_t oldest; /* w */
+};
+
+/* What a page in swap needs before it can be used. `frame` is it, with a reference for the caller, and BUSY.
+ */
+struct swap_read {
+    struct frame *frame;
+    uint32_t first; /* slots first .. first + count - 1 are to be read; count 0: somebody else reads it */
+    unsigned count;
+    struct frame *frames[SWAP_CLUSTER];
+};
+
+/*
+ * The page of `mark` (MARK_SWAP, its access allows `access`) is wanted. `table`, a leaf table of this space
+ * only, is locked. ST_OK: it is mapped. ST_NEEDS_IO: *read is for swap_read_in(). ST_NO_MEMORY: nothing has
+ * changed.
+ */
+MUST_USE enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
+                              enum access access, struct swap_streams *streams, struct swap_read *read);
+
+/*
+ * The same for page `index` of `object` (locked), which is in `slot`. ST_OK: it is resident.
+ */
+MUST_USE enum status swap_bring(struct object *object, uint64_t index, uint32_t slot, struct swap_read *read);
+
+/* Reads, or waits for who does. No locks held; sleeps. read->frame is still the caller's. ST_IO_ERROR: the
+ * page could not be read. ST_OK: look again. */
+MUST_USE enum status swap_read_in(struct swap_read *read);
+
+/* ------------------------------------------------------------------ marks */
+
+/* One mark more; one fewer: the slot is freed when it was the last. The lock of the table or object that the
+ * mark is in is held. */
+void swap_dup(uint32_t slot);
+void swap_put(uint32_t slot);
+/* What the private page is a copy of, as frame->page.index. */
+uint64_t swap_origin(uint32_t slot);
+
+/* ------------------------------------------------------------------ mappings and frames */
 
 /* The private frame has lost a mapping: its place is gone, the mapping's reference is still held by the
  * caller. After the last one the policy forgets it, and so does the cache when nobody else wants its
@@ -79,10 +129,35 @@ static inline void frame_unmapped(struct frame *frame)
         frame_unmapped_slowly(frame);
 }
 
+/* The D bit of an entry of a private frame is about to be lost, and was set. */
+void swap_dirtied(struct frame *frame);
+static inline void frame_lost_dirty(struct frame *frame, struct pt_entry was)
+{
+    if (frame_flags(frame) & FRAME_SLOT && was.bits & PT_DIRTY)
+        swap_dirtied(frame);
+}
+
+/* May the one entry that maps the private frame, whose table is locked, write to it? If it may, the frame has
+ * no slot any more. */
+MUST_USE bool swap_take_over(struct frame *frame);
+
+/* An object's frame goes, and its contents with it; the object is locked, or dies. */
+void swap_forget_frame(struct frame *frame);
+static inline void frame_forget_slot(struct frame *frame)
+{
+    if (frame_flags(frame) & FRAME_SLOT)
+        swap_forget_frame(frame);
+}
+
+void swap_init(void);
+
 /* ------------------------------------------------------------------ checks */
 
-/* For checks: the marks of all spaces and the pages of all objects are what the slots count. As swap_check().
- */
+/* The slot is in use and counts somebody. */
+bool swap_mark_agrees(uint32_t slot);
+/* The frame of the cache and its slot point to each other; `writable`: the slot counts nobody. */
+bool swap_frame_agrees(const struct frame *frame, bool writable);
+/* The marks of all spaces and the pages of all objects are what the slots count. As swap_check(). */
 void swap_check_marks(void);
 
 #endif

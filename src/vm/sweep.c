@@ -16,12 +16,12 @@
 static void sweep_object(struct object *object)
 {
     uint64_t index = 0;
-    struct frame *frame;
+    void *value;
 
     lock_take(&object->lock);
-    for (; (frame = radix_next(&object->pages, &index)) != NULL; index++)
-        if (!(frame_flags(frame) & FRAME_BUSY)) /* whoever fills it enrols it */
-            pages_insert(frame, 0);
+    for (; (value = radix_next(&object->pages, &index)) != NULL; index++)
+        if (!tag_slot(value) && !(frame_flags(value) & FRAME_BUSY)) /* whoever fills it enrols it */
+            pages_insert(value, 0);
     lock_drop(&object->lock);
 }
 

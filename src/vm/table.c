@@ -33,6 +33,7 @@ struct frame *table_create(unsigned level, uint64_t start, enum table_zero conte
     table->table.low = PT_ENTRIES;
     table->table.high = 0;
     table->table.level = (uint8_t)level;
+    table->table.spare = 0;
     table->table.views = NULL;
     lock_init(&table->table.lock, RANK_TABLE);
     count_table();

@@ -122,8 +122,8 @@ static inline bool table_part(const struct frame *table, uint64_t start, uint64_
     return *first <= *last;
 }
 
-/* The first entry of `table` at or above `i` that is in use; `left` of them are, at least one. Eight at a time
- * where it can; the last one mostly stands where the table says that they end. */
+/* The first entry of `table` at or above `i` that is in use; `left` of them are, at least one. Eight at a
+ * time where it can; the last one mostly stands where the table says that they end. */
 static inline unsigned table_next_live(const struct frame *table, unsigned i, unsigned left)
 {
     const struct pt_entry *entries = table_entries(table);

@@ -8,20 +8,34 @@
 #include "vm/table.h"
 #include "vm/view.h"
 
+/* A mark that stands for nothing but itself: no frame, no slot. */
+static inline bool is_frameless_mark(struct pt_entry entry)
+{
+    return !pt_entry_present(entry) && mark_kind(entry) < MARK_HELD;
+}
+
+/* The origin of the private page that a held or a swap mark is about. */
+static inline uint64_t entry_origin(struct pt_entry mark)
+{
+    return mark_kind(mark) == MARK_SWAP ? swap_origin(entry_slot(mark))
+                                        : frame_at(held_paddr(mark))->page.index;
+}
+
 /* The page of an object that an entry refers to: what its mark says, shows, or is a private copy of. False:
  * plain anonymous memory. The entry's own hold keeps the object alive. */
 static inline bool entry_reference(struct pt_entry entry, struct reference *out)
 {
     const struct frame *frame;
+    uint64_t origin;
 
     if (!pt_entry_present(entry)) {
         if (mark_has_object(entry)) {
             *out = (struct reference){mark_object_id(entry), mark_index(entry)};
             return true;
         }
-        if (mark_kind(entry) != MARK_HELD)
+        if (is_frameless_mark(entry))
             return false;
-        frame = frame_at(held_paddr(entry));
+        origin = entry_origin(entry);
     } else {
         frame = frame_at(pt_entry_paddr(entry));
         if (entry.bits & PAGE_OBJECT) {
@@ -30,9 +44,10 @@ static inline bool entry_reference(struct pt_entry entry, struct reference *out)
         }
         if (frame == zero_frame)
             return false;
+        origin = frame->page.index;
     }
-    *out = (struct reference){origin_object_id(frame->page.index), origin_index(frame->page.index)};
-    return (frame->page.index & ORIGIN_OBJECT) != 0;
+    *out = (struct reference){origin_object_id(origin), origin_index(origin)};
+    return (origin & ORIGIN_OBJECT) != 0;
 }
 
 /* The object whose page a mark, or an entry above level 1, refers to; 0: none. */
@@ -60,8 +75,8 @@ static inline struct frame *entry_private(struct pt_entry entry)
     return NULL;
 }
 
-/* The last entry at or below `i` that can be about a private frame or a slot; there is one. What it passes over
- * is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND. */
+/* The last entry at or below `i` that can be about a private frame or a slot; there is one. What it passes
+ * over is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND. */
 static inline unsigned table_last_private(const struct pt_entry *entries, unsigned i)
 {
     for (;; i--) {
@@ -71,12 +86,6 @@ static inline unsigned table_last_private(const struct pt_entry *entries, unsign
             (bits & (PT_PRESENT | PAGE_OBJECT)) != (PT_PRESENT | PAGE_OBJECT))
             return i;
     }
-}
-
-/* A mark that stands for nothing but itself. */
-static inline bool is_frameless_mark(struct pt_entry entry)
-{
-    return !pt_entry_present(entry) && mark_kind(entry) != MARK_HELD;
 }
 
 /* How many entries from `entries` on, at most `most`, say just the same. */

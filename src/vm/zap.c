@@ -20,6 +20,13 @@ static inline void zap_frame(struct flush_batch *batch, struct frame *frame, uin
     batch_drop_frame(batch, frame);
 }
 
+/* A page in swap leaves its entry; translations may still know it, if it is only just leaving memory. */
+static void zap_slot(struct flush_batch *batch, uint32_t slot, uint64_t address)
+{
+    batch_page(batch, address);
+    swap_put(slot);
+}
+
 /* ------------------------------------------------------------------ a part of a leaf table */
 
 /* Entries that refer to one object at one distance, collected. */
@@ -91,6 +98,9 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
         if (frame) {
             table_count_privates(table, -1);
             zap_frame(batch, frame, place + i * sizeof entry);
+        } else if (entry_slot(entry)) {
+            table_count_privates(table, -1);
+            zap_slot(batch, entry_slot(entry), table->table.start + i * PAGE_SIZE);
         }
         zapped += run;
     }
@@ -101,7 +111,8 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
 /* ------------------------------------------------------------------ whole tables */
 
 /* What a leaf table holds, when nobody will look at it any more: its views count what it says of objects, so
- * only private frames are looked for. The entries stay as they are. Returns how many were in use. */
+ * only private frames and slots are looked for. The entries stay as they are. Returns how many were in use.
+ */
 static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
 {
     const struct pt_entry *entries = table_entries(table);
@@ -112,14 +123,19 @@ static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
     views_end(table);
     /* From the end: data lie above text, and a stack's pages at its top. */
     for (unsigned i = table->table.high, left = table->privates; left > 0; i--) {
+        struct pt_entry entry;
         struct frame *frame;
 
         i = table_last_private(entries, i);
-        frame = entry_private(pt_entry_load(&entries[i]));
-        if (!frame)
+        entry = pt_entry_load(&entries[i]);
+        frame = entry_private(entry);
+        if (frame)
+            zap_frame(batch, frame, place + i * sizeof *entries);
+        else if (entry_slot(entry))
+            swap_put(entry_slot(entry));
+        else
             continue;
         left--;
-        zap_frame(batch, frame, place + i * sizeof *entries);
     }
     table->privates = 0;
     if (table->table.live > 0)
