@@ -7,10 +7,11 @@
 
 #include <sys/types.h>
 
-#include "cli/cli.h"
+#include "cli/swap_file.h"
 
 struct boot_options {
     uint64_t memory_bytes;
+    struct swap_options swap;
     const char *root;   /* a folder of the host, NULL: none */
     const char *share;  /* a folder of the host, NULL: none */
     int64_t timeout_ms; /* 0: none */
@@ -61,9 +62,16 @@ struct qemu {
     int errors; /* what QEMU itself says */
 };
 
+/* What QEMU gets to read; descriptors are the caller's. */
+struct qemu_files {
+    const char *kernel;
+    int initramfs;
+    int swap; /* the disk of swapped pages, -1: none */
+};
+
 /* Starts QEMU; it dies when this process does. False when a message has been printed. */
 bool qemu_start(struct qemu *qemu, const struct boot_options *options, const char *program,
-                const char *kernel, int initramfs);
+                const struct qemu_files *files);
 /* Has QEMU write what is on the machine's screen to `file` (PPM). Waits for it, at most a few seconds. */
 bool qemu_screenshot(struct qemu *qemu, const char *file);
 

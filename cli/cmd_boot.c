@@ -17,10 +17,10 @@
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
 #define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
-enum { OPTIONS = 19 };
+enum { OPTIONS = 21 };
 
 static void describe(struct boot_options *options, struct option_spec *specs);
-static int check(const struct boot_options *options);
+static int check(struct boot_options *options);
 static int boot(const struct boot_options *options);
 
 void cmd_boot_help(void)
@@ -72,6 +72,10 @@ static void describe(struct boot_options *options, struct option_spec *specs)
 {
     const struct option_spec table[OPTIONS] = {
         {"--memory", OPTION_SIZE, &options->memory_bytes, "SIZE", "memory of the machine (64M)"},
+        {"--swap", OPTION_TEXT, &options->swap.disk, "SIZE[:FILE]",
+         "a disk for pages that leave memory; in FILE, or a temporary file"},
+        {"--swap-compress", OPTION_TEXT, &options->swap.compress, "lz4[:SIZE]",
+         "first compressed in SIZE of the memory (a quarter)"},
         {"--root", OPTION_TEXT, &options->root, "DIR",
          "folder of this host as the root: read there, changed in memory only"},
         {"--share", OPTION_TEXT, &options->share, "DIR", "folder of this host at /share, to read and write"},
@@ -124,7 +128,7 @@ static int check_folder(const char *option, const char *path)
     return 0;
 }
 
-static int check(const struct boot_options *options)
+static int check(struct boot_options *options)
 {
     if (options->memory_bytes < MEMORY_LEAST || options->memory_bytes > MEMORY_MOST) {
         say("boot: --memory: expected %lluM to %lluG, got %lluK", (unsigned long long)(MEMORY_LEAST >> 20),
@@ -138,6 +142,9 @@ static int check(const struct boot_options *options)
     }
     if (status) {
         return status;
+    }
+    if (!swap_check(&options->swap, options->memory_bytes)) {
+        return EXIT_USAGE;
     }
     if (options->demo && strcmp(options->demo, "paging") != 0) {
         say("boot: --demo: %s: no such demonstration; expected paging", options->demo);
@@ -154,26 +161,45 @@ static int check(const struct boot_options *options)
     return check_environment(&options->environment);
 }
 
+/* Opens the swap disk, when there is to be one, and starts QEMU. */
+static int start(struct qemu *qemu, const struct boot_options *options, const char *qemu_path,
+                 struct qemu_files *files)
+{
+    files->swap = -1;
+    if (options->swap.bytes != 0) {
+        files->swap = swap_open(&options->swap);
+        if (files->swap < 0) {
+            return EXIT_USAGE;
+        }
+    }
+    bool started = qemu_start(qemu, options, qemu_path, files);
+
+    if (files->swap >= 0) {
+        close(files->swap);
+    }
+    return started ? 0 : EXIT_MACHINE;
+}
+
 static int boot_parts(const struct boot_options *options, const char *qemu_path, const char *kernel)
 {
     struct qemu qemu;
     uint64_t files_bytes;
-    int initramfs = guest_files_build(options, &files_bytes);
+    struct qemu_files files = {.kernel = kernel, .initramfs = guest_files_build(options, &files_bytes)};
 
-    if (initramfs < 0) {
-        return -1 - initramfs;
+    if (files.initramfs < 0) {
+        return -1 - files.initramfs;
     }
     if (options->memory_bytes < files_bytes + MEMORY_FOR_KERNEL) {
         say("boot: --memory: %lluK is too little: the initial files take %lluK, the kernel %lluK",
             (unsigned long long)(options->memory_bytes >> 10), (unsigned long long)(files_bytes >> 10),
             (unsigned long long)(MEMORY_FOR_KERNEL >> 10));
-        close(initramfs);
+        close(files.initramfs);
         return EXIT_USAGE;
     }
-    bool started = qemu_start(&qemu, options, qemu_path, kernel, initramfs);
+    int status = start(&qemu, options, qemu_path, &files);
 
-    close(initramfs);
-    return started ? session_run(&qemu, options) : EXIT_MACHINE;
+    close(files.initramfs);
+    return status ? status : session_run(&qemu, options);
 }
 
 static int boot(const struct boot_options *options)

@@ -41,9 +41,10 @@ static void channels_close_theirs(struct channels *channels);
 static void machine_arguments(struct strings *line, const struct boot_options *options);
 static void device_arguments(struct strings *line, const struct boot_options *options,
                              const struct channels *channels);
+static void swap_arguments(struct strings *line, int fd);
 static char *kernel_command_line(const struct boot_options *options);
 static _Noreturn void qemu_become(const char *program, char **line, const struct channels *channels,
-                                  int initramfs, pid_t parent);
+                                  const struct qemu_files *files, pid_t parent);
 
 static void add(struct strings *line, const char *word)
 {
@@ -51,7 +52,7 @@ static void add(struct strings *line, const char *word)
 }
 
 bool qemu_start(struct qemu *qemu, const struct boot_options *options, const char *program,
-                const char *kernel, int initramfs)
+                const struct qemu_files *files)
 {
     struct channels channels;
     struct strings line = {0};
@@ -64,12 +65,15 @@ bool qemu_start(struct qemu *qemu, const struct boot_options *options, const cha
     add(&line, program);
     machine_arguments(&line, options);
     add(&line, "-kernel");
-    add(&line, kernel);
+    add(&line, files->kernel);
     add(&line, "-initrd");
-    strings_add(&line, must_format("/dev/fd/%d", initramfs));
+    strings_add(&line, must_format("/dev/fd/%d", files->initramfs));
     add(&line, "-append");
     strings_add(&line, kernel_command_line(options));
     device_arguments(&line, options, &channels);
+    if (files->swap >= 0) {
+        swap_arguments(&line, files->swap);
+    }
     if (options->verbose) {
         for (size_t i = 0; i < line.count; i++) {
             fprintf(stderr, "%s%s", line.items[i], i + 1 < line.count ? " " : "\n");
@@ -77,7 +81,7 @@ bool qemu_start(struct qemu *qemu, const struct boot_options *options, const cha
     }
     qemu->pid = fork();
     if (qemu->pid == 0) {
-        qemu_become(program, line.items, &channels, initramfs, parent);
+        qemu_become(program, line.items, &channels, files, parent);
     }
     strings_free(&line);
     channels_close_theirs(&channels);
@@ -216,9 +220,38 @@ static void device_arguments(struct strings *line, const struct boot_options *op
     }
 }
 
+/*
+ * The swap disk. What is on it need not outlive the machine, so QEMU never flushes it, and the host's page
+ * cache may keep it (cache.direct=off): small files are never written to the host's disk at all. What goes
+ * wrong is told to the kernel; QEMU's own way is to stop the machine when the host's disk is full.
+ */
+static void swap_arguments(struct strings *line, int fd)
+{
+    add(line, "-blockdev");
+    strings_add(line, must_format("driver=file,node-name=swap-file,filename=/dev/fd/%d,cache.direct=off,"
+                                  "cache.no-flush=on,discard=unmap,aio=threads",
+                                  fd));
+    add(line, "-blockdev");
+    add(line, "driver=raw,node-name=swap,file=swap-file,cache.direct=off,cache.no-flush=on,discard=unmap");
+    add(line, "-device");
+    add(line, "virtio-blk-pci,drive=swap,serial=swap,rerror=report,werror=report");
+}
+
 static const char *stream_kind(int fd)
 {
     return isatty(fd) ? "tty" : "pipe";
+}
+
+/* For the kernel: sizes in bytes. */
+static char *swap_words(const struct swap_options *swap)
+{
+    char *disk = swap->bytes ? must_format(" swap=%llu", (unsigned long long)swap->bytes) : must_copy("");
+    char *words = swap->compress_bytes
+                      ? must_format("%s swap-compress=%llu", disk, (unsigned long long)swap->compress_bytes)
+                      : must_copy(disk);
+
+    free(disk);
+    return words;
 }
 
 static char *kernel_command_line(const struct boot_options *options)
@@ -230,14 +263,16 @@ static char *kernel_command_line(const struct boot_options *options)
     }
     char *window = size.ws_row && size.ws_col ? must_format(" rows=%u columns=%u", size.ws_row, size.ws_col)
                                               : must_copy("");
-    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
-                             stream_kind(2), window, options->root ? " root=1" : "",
+    char *swap = swap_words(&options->swap);
+    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
+                             stream_kind(2), window, swap, options->root ? " root=1" : "",
                              options->share ? " share=1" : "", options->no_aslr ? " noaslr" : "",
                              options->icount ? " icount=1" : "", options->demo ? " demo=" : "",
                              options->demo ? options->demo : "", options->screenshot ? " pause=1" : "",
                              options->append ? " " : "", options->append ? options->append : "");
 
     free(window);
+    free(swap);
     return line;
 }
 
@@ -247,7 +282,7 @@ static bool keep_open(int fd)
 }
 
 static _Noreturn void qemu_become(const char *program, char **line, const struct channels *channels,
-                                  int initramfs, pid_t parent)
+                                  const struct qemu_files *files, pid_t parent)
 {
     sigset_t none;
     int null = open("/dev/null", O_RDWR);
@@ -264,7 +299,7 @@ static _Noreturn void qemu_become(const char *program, char **line, const struct
     dup2(channels->errors.theirs, STDOUT_FILENO);
     dup2(channels->errors.theirs, STDERR_FILENO);
     if (keep_open(channels->link.theirs) && keep_open(channels->log.theirs) &&
-        keep_open(channels->qmp.theirs) && keep_open(initramfs)) {
+        keep_open(channels->qmp.theirs) && keep_open(files->initramfs) && keep_open(files->swap)) {
         execv(program, line);
     }
     dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));

@@ -47,9 +47,9 @@ struct store_type {
     const char *name;
     /* Never sleeps; what does not fit into the device waits in the store. */
     void (*submit)(struct store *store, struct store_request *request);
-    /* Ends what has finished, and waits for at most `wait_ns` for a first request to finish when none has.
-     * Returns how many it ended. A store whose requests end by interrupt, or within submit, returns 0 at
-     * once. */
+    /* Ends what has finished, and when nothing has, waits for at most `wait_ns` until something does. Returns
+     * how many it ended; 0 at once when nothing is under way. Nobody need call it where interrupts (or other
+     * threads of the store's own) end requests. */
     unsigned (*poll)(struct store *store, uint64_t wait_ns);
     /* Frees the store. No request is under way. */
     void (*close)(struct store *store);

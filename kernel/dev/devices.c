@@ -7,6 +7,7 @@
 
 #include "kernel/dev/hostlink_internal.h"
 #include "kernel/dev/p9.h"
+#include "kernel/dev/virtio_blk.h"
 
 static void start_device(const struct pci_device *pci, void *context)
 {
@@ -20,6 +21,9 @@ static void start_device(const struct pci_device *pci, void *context)
     } else if (virtio_is(pci, VIRTIO_ID_9P)) {
         name = "share";
         error = p9_start(pci);
+    } else if (virtio_is(pci, VIRTIO_ID_BLOCK)) {
+        name = "disk";
+        error = disk_start(pci);
     } else {
         return;
     }

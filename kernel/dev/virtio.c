@@ -490,14 +490,18 @@ int virtq_wait_on(struct virtq *queue, struct waitq *waiters, uint64_t deadline_
     return result;
 }
 
-uint64_t virtio_deadline(uint64_t ns)
+bool virtio_clock_jumps(void)
 {
     static enum { UNKNOWN, RUNS, JUMPS } clock;
-    char value[2];
 
     if (clock == UNKNOWN)
-        clock = boot_option("icount", value, sizeof(value)) ? JUMPS : RUNS;
-    return clock == JUMPS && virtio_may_sleep() ? UINT64_MAX : host_now_ns() + ns;
+        clock = boot_option("icount", NULL, 0) ? JUMPS : RUNS;
+    return clock == JUMPS;
+}
+
+uint64_t virtio_deadline(uint64_t ns)
+{
+    return virtio_clock_jumps() && virtio_may_sleep() ? UINT64_MAX : host_now_ns() + ns;
 }
 
 /* Looks on for a moment after the time is up: when the whole machine was stopped, the device was too. */

@@ -96,8 +96,10 @@ void virtq_reap(struct virtq *queue);
 /* How many pieces a request may have. */
 unsigned virtq_pieces_max(const struct virtq *queue);
 
-/* In so much time. When instructions are counted ("icount" on the command line) there is no deadline: the
- * clock then jumps to it as soon as the CPU is idle, which says nothing about the device. */
+/* Are instructions counted ("icount" on the command line)? Then the clock jumps to the next deadline as soon
+ * as the CPU is idle, and a deadline says nothing about a device. */
+bool virtio_clock_jumps(void);
+/* In so much time; never while the clock jumps. */
 uint64_t virtio_deadline(uint64_t ns);
 /* Waits until the request is no longer with the device: 0, or -EIO. When nothing comes until `deadline_ns`
  * the device is failed. */

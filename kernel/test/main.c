@@ -14,7 +14,7 @@ const struct boot_info *test_boot_info;
 static const struct kernel_test *const suites[] = {
     klib_tests,
 #if QUIRE_MAP_PHYSICAL
-    machine_tests, memory_tests, paging_tests, device_tests,
+    machine_tests, memory_tests, paging_tests, device_tests, disk_tests,
 #endif
 };
 static unsigned passed, failed;
@@ -62,6 +62,8 @@ static void test_main(const struct boot_info *info)
     for (size_t suite = 0; suite < sizeof suites / sizeof suites[0]; suite++) {
         if (suites[suite] == device_tests && boot_option_number("share", 0) == 0)
             continue; /* they need a folder */
+        if (suites[suite] == disk_tests && boot_option_number("swap", 0) == 0)
+            continue;
         for (const struct kernel_test *test = suites[suite]; test->name != NULL; test++)
             run(test);
     }

@@ -20,6 +20,7 @@ extern const struct kernel_test machine_tests[];
 extern const struct kernel_test memory_tests[];
 extern const struct kernel_test paging_tests[];
 extern const struct kernel_test device_tests[]; /* only with share=1 */
+extern const struct kernel_test disk_tests[]; /* only with swap=BYTES; after device_tests, which find them */
 
 /* What the image was booted with. */
 extern const struct boot_info *test_boot_info;
