@@ -143,7 +143,7 @@ static int check(struct boot_options *options)
     if (status) {
         return status;
     }
-    if (!swap_check(&options->swap, options->memory_bytes)) {
+    if (!swap_file_check(&options->swap, options->memory_bytes)) {
         return EXIT_USAGE;
     }
     if (options->demo && strcmp(options->demo, "paging") != 0) {
@@ -167,7 +167,7 @@ static int start(struct qemu *qemu, const struct boot_options *options, const ch
 {
     files->swap = -1;
     if (options->swap.bytes != 0) {
-        files->swap = swap_open(&options->swap);
+        files->swap = swap_file_open(&options->swap);
         if (files->swap < 0) {
             return EXIT_USAGE;
         }

@@ -81,7 +81,7 @@ static bool check_compress(struct swap_options *options, uint64_t memory_bytes)
     return true;
 }
 
-bool swap_check(struct swap_options *options, uint64_t memory_bytes)
+bool swap_file_check(struct swap_options *options, uint64_t memory_bytes)
 {
     return (!options->disk || check_disk(options)) &&
            (!options->compress || check_compress(options, memory_bytes));
@@ -178,7 +178,7 @@ static int open_given(const struct swap_options *options)
     return -1;
 }
 
-int swap_open(const struct swap_options *options)
+int swap_file_open(const struct swap_options *options)
 {
     int fd;
 

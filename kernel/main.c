@@ -10,6 +10,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
 #include "kernel/mm/report.h"
+#include "kernel/mm/swap_device.h"
 #include "kernel/start.h"
 
 /* demo=NAME instead of a program. */
@@ -40,6 +41,7 @@ static void kernel_main(const struct boot_info *info)
     if (boot_option("panic", NULL, 0))
         panic_for_test();
     devices_init();
+    swap_device_init();
     hostlink_report_by(report_write);
 
     int error = vfs_init(info);

@@ -1,0 +1,13 @@
+/*
+ * Swap on the machine's disk, or in compressed memory, or both: what the command line says.
+ */
+#ifndef KERNEL_SWAP_DEVICE_H
+#define KERNEL_SWAP_DEVICE_H
+
+#include "quire/swap.h"
+
+/* After the devices have been found; once. The words are swap=BYTES and swap-compress=BYTES. Gives up booting
+ * when what they ask for is not there. */
+void swap_device_init(void);
+
+#endif
