@@ -87,17 +87,29 @@ static void store_discard(void *context, uint32_t slot, uint32_t count)
         __atomic_store_n(&test->written[i], false, __ATOMIC_RELEASE);
 }
 
-static int boot(int (*boot_vm)(void **state), uint32_t slots)
+void swap_test_begin(uint32_t slots)
 {
     static const struct swap_store store = {store_read, store_write, store_discard, &swap_test};
-    int result;
 
     swap_test = (struct swap_test){.slots = slots};
     swap_test.bytes = malloc((slots + 1) * PAGE_SIZE);
     swap_test.written = calloc(slots + 1, sizeof(bool));
-    assert_true(swap_test.bytes != NULL && swap_test.written != NULL);
-    result = boot_vm(NULL);
-    assert_ok(swap_on(&store, slots));
+    CHECK_ALWAYS(swap_test.bytes != NULL && swap_test.written != NULL);
+    CHECK_ALWAYS(swap_on(&store, slots) == ST_OK);
+}
+
+void swap_test_end(void)
+{
+    free(swap_test.bytes);
+    free(swap_test.written);
+    swap_test = (struct swap_test){0};
+}
+
+static int boot(int (*boot_vm)(void **state), uint32_t slots)
+{
+    int result = boot_vm(NULL);
+
+    swap_test_begin(slots);
     note_free_frames();
     return result;
 }
@@ -123,8 +135,7 @@ int end_swap(void **state)
     struct swap_counts counts = swap_now();
 
     swap_check();
-    free(swap_test.bytes);
-    free(swap_test.written);
+    swap_test_end();
     if (counts.used != counts.bad)
         return fprintf(stderr, "# %llu slots are in use\n", (unsigned long long)(counts.used - counts.bad));
     if (counts.bad != 0)
@@ -181,6 +192,20 @@ static struct object *hold_object(struct space *space, uint64_t at)
     return region_next_held(space, at, at + PAGE_SIZE, &region) ? region.object : NULL;
 }
 
+static bool is_in(const struct batch *batch, const struct frame *frame)
+{
+    for (unsigned i = 0; i < batch->count; i++)
+        if (batch->frames[i] == frame)
+            return true;
+    return false;
+}
+
+static bool can_leave(const struct frame *frame, const struct object *object)
+{
+    return frame->use == FRAME_ANON ||
+           (frame->use == FRAME_SHARED && __atomic_load_n(&frame->page.object, __ATOMIC_RELAXED) == object);
+}
+
 /* The page joins the batch if it can leave: what a frame belongs to is known when it is pinned. */
 static void take_page(struct batch *batch, struct space *space, uint64_t at)
 {
@@ -194,8 +219,7 @@ static void take_page(struct batch *batch, struct space *space, uint64_t at)
     }
     batch->frames[batch->count] = frame;
     batch->objects[batch->count] = object;
-    if (frame->use == FRAME_ANON ||
-        (frame->use == FRAME_SHARED && __atomic_load_n(&frame->page.object, __ATOMIC_RELAXED) == object)) {
+    if (!is_in(batch, frame) && can_leave(frame, object)) {
         batch->count++;
         return;
     }

@@ -21,8 +21,12 @@ struct swap_test {
 };
 extern struct swap_test swap_test;
 
-/* cmocka setups: a machine of 8 or 64 MiB with 4000 slots, or of 8 MiB with 40 or with more than it can need.
- */
+/* After vm_init(): swap with so many slots from now on. */
+void swap_test_begin(uint32_t slots);
+/* At the end of the machine. */
+void swap_test_end(void);
+
+/* cmocka setups: a machine of 8 or 64 MiB with 4000 slots, or of 8 MiB with 40. */
 int boot_swap(void **state);
 int boot_swap_64m(void **state);
 int boot_swap_40(void **state);

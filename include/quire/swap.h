@@ -30,6 +30,7 @@ enum { SWAP_CLUSTER = 32 };
  * - 1.
  */
 MUST_USE enum status swap_on(const struct swap_store *store, uint64_t slots);
+bool swap_is_on(void);
 
 /* How many pages are read at once at most: 1 to SWAP_CLUSTER, 1 is no read-ahead. */
 void swap_set_read_ahead(unsigned pages);

@@ -35,8 +35,8 @@
 /* ------------------------------------------------------------------ a page leaves (evict.c) */
 
 /*
- * All of these are for frames of use FRAME_ANON (order 0) and FRAME_SHARED to which the caller has a
- * reference; for a frame that is SHARED also one to its object. No locks are held.
+ * All of these are for frames of use FRAME_ANON (order 0) and FRAME_SHARED, each once, to which the caller
+ * has a reference; for a frame that is SHARED also one to its object. No locks are held.
  *
  * Gives each frame a slot, consecutive ones in the order of their addresses where it can. Those that got one
  * come first in frames[], sorted by slot; returns how many. The others stay in memory: swap is full, or their

@@ -11,6 +11,7 @@
 
 void cache_insert(uint32_t slot, struct frame *frame)
 {
+    CHECK_ALWAYS(!(frame_flags(frame) & FRAME_SLOT));
     slot_at(slot)->frame = (uint32_t)frame_pfn(frame).v;
     frame->paging.slot = slot;
     frame_set_flags(frame, FRAME_SLOT);

@@ -51,6 +51,11 @@ enum status swap_on(const struct swap_store *store, uint64_t slots)
     return ST_OK;
 }
 
+bool swap_is_on(void)
+{
+    return __atomic_load_n(&swap.slots, __ATOMIC_ACQUIRE) != 0;
+}
+
 void swap_set_read_ahead(unsigned pages)
 {
     lock_take(&swap.lock);

@@ -167,6 +167,10 @@ MUST_USE enum status table_refine(struct flush_batch *batch, struct frame *paren
                                   unsigned level, uint64_t start, enum table_create create,
                                   struct frame **out);
 
+/* All huge pages of the space are split, as far as there is memory for their tables, so that their pages can
+ * leave memory. No locks held; may sleep. Returns how many were. */
+uint64_t space_split_huge(struct space *space);
+
 /* One more space reaches the table that `entry` points to: W is cleared in it. The caller flushes. */
 void table_share(struct pt_entry *entry);
 

@@ -14,7 +14,7 @@
 
 #include "base/check.h"
 #include "quire/slab.h"
-#include "support.h"
+#include "swap_support.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -28,8 +28,6 @@ enum {
 
 #define WINDOW ((uint64_t)0x40000000 - HUGE_SIZE)
 #define PAGE_AT(page) (WINDOW + (uint64_t)(page)*PAGE_SIZE)
-#define RW (ACCESS_READ | ACCESS_WRITE)
-
 #define EXPECT(condition)                                                                                    \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
@@ -244,6 +242,8 @@ static void check_everything(void)
         object_check(objects[i].object);
     slab_check();
     frames_check();
+    swap_check();
+    swap_check_marks();
 }
 
 static bool resident_beyond_end(const struct page *page)
@@ -370,7 +370,7 @@ static void op_incore(struct input *input, unsigned at)
     EXPECT_STATUS(status, all_mapped(model[at], first, count) ? ST_OK : ST_NOT_MAPPED);
     if (status != ST_OK)
         return;
-    for (unsigned i = 0; i < count; i++) /* what was written is there: there is no swap */
+    for (unsigned i = 0; i < count && swap_test.slots == 0; i++) /* without swap what was written is there */
         EXPECT((resident[i] & 1) != 0 || (!model[at][first + i].own && (model[at][first + i].kind != ANON ||
                                                                         model[at][first + i].word == 0)));
 }
@@ -709,6 +709,17 @@ static void op_reclaim(struct input *input, unsigned at)
     }
 }
 
+/* Private pages, and those of objects without a store, leave memory. */
+static void op_page_out(struct input *input, unsigned at)
+{
+    unsigned first, count, out;
+
+    take_range(input, &first, &count);
+    out = swap_test.slots != 0 ? page_out(spaces[at], PAGE_AT(first), count) : 0;
+    TRACE("%u: space %u: page out %u pages at %u: %u left", operations, at, count, first, out);
+    (void)out;
+}
+
 static void one_operation(struct input *input)
 {
     unsigned what = take(input), at = take_space(input);
@@ -719,8 +730,8 @@ static void one_operation(struct input *input)
         TRACE("%u: allocation %u fails", operations, n);
         frames_fail_after(n);
     }
-    sim_become_cpu(what / 20 % 3);
-    switch (what % 20) {
+    sim_become_cpu(what / 22 % 3);
+    switch (what % 22) {
     case 0:
         op_map(input, at, ANON);
         break;
@@ -773,6 +784,10 @@ static void one_operation(struct input *input)
     case 17:
         op_put_run(input, at);
         break;
+    case 18:
+    case 19:
+        op_page_out(input, at);
+        break;
     default:
         op_put(input, at);
     }
@@ -781,7 +796,9 @@ static void one_operation(struct input *input)
 
 /* ------------------------------------------------------------------ one input */
 
-static void begin(uint64_t bytes)
+static uint64_t slab_before;
+
+static void begin(uint64_t bytes, uint32_t slots)
 {
     enum status status;
 
@@ -789,6 +806,9 @@ static void begin(uint64_t bytes)
     status = vm_init(sim_kernel_root());
     EXPECT_STATUS(status, ST_OK);
     object_unref(object_create(NULL, NULL, 0)); /* the table of numbers stays */
+    if (slots != 0)
+        swap_test_begin(slots);
+    slab_before = slab_live();
     slab_trim();
     memset(model, 0, sizeof(model));
     memset(spaces, 0, sizeof(spaces));
@@ -813,10 +833,11 @@ static void end(uint64_t free_before)
             EXPECT(memcmp(objects[i].store + page * PAGE_SIZE, &objects[i].word[page], 8) == 0);
         free(objects[i].store);
     }
-    EXPECT(slab_live() == 1 || slab_live() == 0);
+    EXPECT(slab_live() == slab_before);
     slab_trim();
     EXPECT(frames_free() == free_before);
     frames_check();
+    swap_test_end();
     sim_shutdown();
 }
 
@@ -827,7 +848,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     enum status status;
 
     tracing = getenv("QUIRE_FUZZ_TRACE") != NULL;
-    begin((uint64_t[]){8, 12, 20, 32}[take(&input) % 4] * MIB);
+    begin((uint64_t[]){8, 12, 20, 32}[take(&input) % 4] * MIB,
+          (uint32_t[]){0, 50, 300, 4000}[take(&input) % 4]);
     free_before = frames_free();
     for (unsigned i = 0; i < OBJECTS; i++)
         make_object(i);

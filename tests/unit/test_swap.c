@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "vm/object_internal.h"
+#include "vm/table.h"
 
 static struct space *space;
 static uint64_t at;
@@ -691,6 +692,133 @@ static void read_ahead_when_it_pays(void **state)
     end_scene();
 }
 
+/* ------------------------------------------------------------------ huge pages */
+
+static void huge_pages_leave_in_pieces(void **state)
+{
+    struct space *child;
+
+    space = new_space();
+    at = map_at(space, 0x40000000, 1024, RW, 0);
+    for (uint64_t i = 0; i < 1024; i++)
+        put(space, at + i * PAGE_SIZE, i + 1);
+    assert_int_equal(vm_stats.fault_huge, 2);
+    child = fork_of(space);
+    put(child, 0x40000000 + HUGE_SIZE, 513); /* one is split already, one is in two tables */
+    put(space, 0x40000000 + HUGE_SIZE, 513);
+    assert_true(space_split_huge(space) >= 1);
+    assert_int_equal(space_split_huge(child), 0);
+    check_all(child);
+    assert_int_equal(page_out(space, at, 1024), 1024);
+    check_swap(space);
+    expect_words(space, 1024);
+    expect_words(child, 1024);
+    space_unref(child);
+    end_scene();
+}
+
+/* ------------------------------------------------------------------ without memory */
+
+/* Every allocation that an operation on swapped pages needs fails once; then the pages are what they were. */
+static void try_each(enum status (*operate)(void))
+{
+    bool struck = true;
+
+    for (unsigned attempt = 1; struck; attempt++) {
+        enum status status;
+
+        scene(40);
+        assert_int_equal(page_out(space, at, 40), 40);
+        other = fork_of(space);
+        assert_int_equal(get(other, at + 30 * PAGE_SIZE), 31);
+        frames_fail_after(attempt);
+        status = operate();
+        struck = frames_fail_after(0) == 0;
+        assert_true(status == ST_OK || (struck && status == ST_NO_MEMORY));
+        check_swap(space);
+        check_swap(other);
+        if (status == ST_NO_MEMORY)
+            expect_words(space, 40);
+        expect_words(other, 40);
+        space_unref(other);
+        end_scene();
+        assert_int_equal(swap_now().used, 0);
+    }
+}
+
+static enum status read_one(void)
+{
+    return try_get(space, at + 5 * PAGE_SIZE);
+}
+
+static enum status write_one(void)
+{
+    return try_put(space, at + 5 * PAGE_SIZE, 6);
+}
+
+static enum status write_a_cached_one(void)
+{
+    return try_put(space, at + 30 * PAGE_SIZE, 31);
+}
+
+static enum status read_all(void)
+{
+    enum status status = ST_OK;
+
+    for (uint64_t i = 0; i < 40 && status == ST_OK; i++)
+        status = try_get(space, at + i * PAGE_SIZE);
+    return status;
+}
+
+static enum status unmap_some(void)
+{
+    enum status status = space_unmap(space, vaddr(at + 3 * PAGE_SIZE), 4 * PAGE_SIZE);
+
+    if (status == ST_OK)
+        assert_ok(try_map(space, NULL, 0, at + 3 * PAGE_SIZE, 4, RW, SPACE_FIXED, NULL));
+    return status;
+}
+
+static enum status move_some(void)
+{
+    struct vaddr out;
+
+    return space_move(space, vaddr(at + 20 * PAGE_SIZE), 20 * PAGE_SIZE, 20 * PAGE_SIZE,
+                      SPACE_MAY_MOVE | SPACE_MOVE_FIXED, vaddr(0x200000001000), &out);
+}
+
+static enum status page_out_again(void)
+{
+    enum status status = read_all();
+
+    (void)page_out(space, at, 40);
+    return status;
+}
+
+static void without_memory(void **state)
+{
+    try_each(read_one);
+    try_each(write_one);
+    try_each(write_a_cached_one);
+    try_each(read_all);
+    try_each(unmap_some);
+    try_each(move_some);
+    try_each(page_out_again);
+}
+
+/* No frame even for descriptors of slots: pages stay. */
+static void no_memory_for_slots(void **state)
+{
+    scene(4);
+    frames_fail_after(1);
+    assert_int_equal(page_out(space, at, 4), 0);
+    assert_true(frames_fail_after(0) == 0);
+    expect_words(space, 4);
+    assert_int_equal(page_out(space, at, 4), 4);
+    expect_words(space, 4);
+    end_scene();
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_swap, end_swap)
@@ -723,6 +851,9 @@ int main(void)
         CASE(a_page_that_cannot_be_read),
         CASE(an_object_that_cannot_be_read),
         CASE(read_ahead_when_it_pays),
+        cmocka_unit_test_setup_teardown(huge_pages_leave_in_pieces, boot_swap_64m, end_swap),
+        CASE(without_memory),
+        CASE(no_memory_for_slots),
     };
 
     return cmocka_run_group_tests_name("swap", tests, NULL, NULL);
