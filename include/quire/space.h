@@ -175,6 +175,32 @@ struct space_counts {
 };
 void space_count(struct space *space, struct space_counts *out);
 
+/* What a range has in memory, as /proc/PID/smaps counts it; the shared page of zeroes does not count. */
+struct space_usage {
+    uint64_t resident_pages;
+    uint64_t proportional_bytes; /* each page divided by how many map it */
+    uint64_t shared_clean_pages, shared_dirty_pages, private_clean_pages, private_dirty_pages;
+    uint64_t referenced_pages;    /* used since space_forget_references() */
+    uint64_t anon_pages;          /* private memory, copies of files' pages included */
+    uint64_t huge_pages;          /* of these, in huge pages */
+    uint64_t shared_memory_pages; /* of objects without a pager */
+    uint64_t swapped_pages;
+    uint64_t locked_bytes; /* proportional */
+};
+void space_measure(struct space *space, struct vaddr start, struct vaddr end, struct space_usage *out);
+
+struct space_page {
+    bool present; /* `frame` has it */
+    bool of_object;
+    bool sole; /* nobody else maps it */
+    bool locked;
+    uint32_t slot; /* its contents are in this swap slot; 0: not */
+    struct pfn frame;
+};
+/* `count` pages from `start` on; those where nothing is are all zeroes. */
+void space_look(struct space *space, struct vaddr start, unsigned count, struct space_page *out);
+void space_forget_references(struct space *space);
+
 /* Walks every table and frame of the space; panics, naming the place, on a broken invariant. */
 void space_check(struct space *space);
 

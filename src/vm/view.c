@@ -239,3 +239,24 @@ bool view_is_mapped(struct frame *frame)
     view_walk(frame, mapped_visit, &mapped);
     return mapped;
 }
+
+/* Entries are only read: their tables stay while they have views, which end under the lock of the bucket. */
+unsigned view_count(const struct frame *frame)
+{
+    int64_t block = block_of((int64_t)frame->page.index);
+    unsigned count = 0;
+
+    for (int64_t at = block - 1; at <= block; at++) {
+        unsigned bucket = bucket_of(frame->page.object->id, at);
+
+        lock_take(bucket_lock(bucket));
+        list_for_each(node, &buckets[bucket])
+        {
+            const struct view *view = container_of(node, struct view, node);
+
+            count += can_show(view, frame) && mapping_entry(view, frame);
+        }
+        lock_drop(bucket_lock(bucket));
+    }
+    return count;
+}

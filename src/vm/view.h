@@ -88,6 +88,8 @@ void view_walk(struct frame *frame, view_visit *visit, void *context);
 /* The same for who holds a lock of a higher rank. False: a lock is somebody else's just now, and not all
  * entries were visited. */
 MUST_USE bool view_try_walk(struct frame *frame, view_visit *visit, void *context);
+/* How many entries map the object's page; tables that change meanwhile may be counted or not. */
+unsigned view_count(const struct frame *frame);
 /* Does an entry map the object's page? (TLBs may still know it when none does.) */
 bool view_is_mapped(struct frame *frame);
 
