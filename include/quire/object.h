@@ -86,6 +86,8 @@ MUST_USE enum status object_sync(struct object *object, uint64_t first, uint64_t
 void object_prefetch(struct object *object, uint64_t first, uint64_t count);
 /* Drop clean unmapped pages in the range; returns how many. */
 uint64_t object_drop(struct object *object, uint64_t first, uint64_t count);
+/* The same for all objects. May sleep. */
+uint64_t objects_drop_all(void);
 /* Calls visit for each living object (for sync and for checks); visit must not sleep. */
 void object_for_each(void (*visit)(struct object *object, void *context), void *context);
 /* Write every object's dirty pages. May sleep. */

@@ -178,7 +178,7 @@ void space_count(struct space *space, struct space_counts *out);
 /* What a range has in memory, as /proc/PID/smaps counts it; the shared page of zeroes does not count. */
 struct space_usage {
     uint64_t resident_pages;
-    uint64_t proportional_bytes; /* each page divided by how many map it */
+    uint64_t proportional_bytes, proportional_dirty_bytes; /* each page divided by how many map it */
     uint64_t shared_clean_pages, shared_dirty_pages, private_clean_pages, private_dirty_pages;
     uint64_t referenced_pages;    /* used since space_forget_references() */
     uint64_t anon_pages;          /* private memory, copies of files' pages included */
@@ -216,6 +216,12 @@ MUST_USE enum status vm_init(struct paddr kernel_root);
  */
 uint64_t reclaim(uint64_t pages);
 
+/* Pages of private memory that could be needed: those that may be written, or were. A walk. */
+uint64_t space_committed_pages(struct space *space);
+uint64_t vm_committed_pages(void); /* of all spaces */
+/* All that is mapped, in bytes: no walk. */
+uint64_t space_mapped_bytes(const struct space *space);
+uint64_t space_mapped_peak(const struct space *space);
 /* Frames that locks keep in memory: a walk over the spaces that have any. */
 uint64_t vm_locked_pages(void);
 

@@ -17,6 +17,7 @@ enum {
     NUMBER_MAX = 0x3fffffff,
     NUMBER_TEXT_BYTES = 12,
     RECLAIM_PAGES = 64,
+    SETTING_BYTES = 128, /* the longest text that a setting takes */
 };
 
 struct proc_node {
@@ -363,11 +364,27 @@ static int proc_make(struct file *file)
     return 0;
 }
 
+static long proc_read_bytes(const struct proc_node *node, struct uio *uio, uint64_t offset)
+{
+    struct proc_subject subject;
+    long result;
+
+    if (!subject_begin(node, &subject))
+        return -ESRCH;
+    result = node->entry->read(&subject, uio, offset);
+    subject_end(&subject);
+    return result;
+}
+
 static long proc_read(struct file *file, struct uio *uio, uint64_t offset)
 {
     struct proc_file *open = file->data;
     size_t rest, put;
 
+    if (node_of(file->vnode)->entry->read != NULL)
+        return proc_read_bytes(node_of(file->vnode), uio, offset);
+    if (node_of(file->vnode)->entry->text == NULL)
+        return -EINVAL;
     if (offset == 0 || !open->made) {
         int error = proc_make(file);
 
@@ -381,6 +398,50 @@ static long proc_read(struct file *file, struct uio *uio, uint64_t offset)
     return put == 0 && uio->left != 0 ? -EFAULT : (long)put;
 }
 
+long proc_number(const char *text, int64_t least, int64_t most, int64_t *out)
+{
+    int64_t value = 0;
+    bool negative;
+
+    while (*text == ' ' || *text == '\t' || *text == '\n')
+        text++;
+    negative = *text == '-';
+    text += negative;
+    if (*text < '0' || *text > '9')
+        return -EINVAL;
+    for (; *text >= '0' && *text <= '9'; text++)
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *text - '0', &value))
+            return -EINVAL;
+    while (*text == ' ' || *text == '\t' || *text == '\n')
+        text++;
+    value = negative ? -value : value;
+    if (*text != '\0' || value < least || value > most)
+        return -EINVAL;
+    *out = value;
+    return 0;
+}
+
+/* All of a setting comes in one write. */
+static long proc_write(struct file *file, struct uio *uio, uint64_t offset)
+{
+    const struct proc_node *node = node_of(file->vnode);
+    struct proc_subject subject;
+    char text[SETTING_BYTES];
+    size_t bytes = uio->left;
+    long error;
+
+    if (node->entry->take == NULL || bytes >= sizeof text)
+        return -EINVAL;
+    if (uio_get(uio, text, bytes) != bytes)
+        return -EFAULT;
+    text[bytes] = '\0';
+    if (!subject_begin(node, &subject))
+        return -ESRCH;
+    error = node->entry->take(text, &subject);
+    subject_end(&subject);
+    return error != 0 ? error : (long)bytes;
+}
+
 static void proc_file_release(struct file *file)
 {
     struct proc_file *open = file->data;
@@ -391,6 +452,7 @@ static void proc_file_release(struct file *file)
 
 static const struct file_ops proc_file_ops = {
     .read = proc_read,
+    .write = proc_write,
     .seek = object_file_seek,
     .release = proc_file_release,
 };
@@ -399,7 +461,7 @@ static int proc_open(struct vnode *vnode, struct file *file)
 {
     if (vnode->type != S_IFREG)
         return 0;
-    if ((file->flags & O_ACCMODE) != O_RDONLY)
+    if ((file->flags & O_ACCMODE) != O_RDONLY && node_of(vnode)->entry->take == NULL)
         return -EACCES;
     file->data = fs_alloc(sizeof(struct proc_file));
     if (file->data == NULL)

@@ -27,6 +27,10 @@ struct proc_entry {
     uint32_t mode;
     void (*text)(struct text *text, const struct proc_subject *subject);
     long (*link)(char *to, size_t size, const struct proc_subject *subject);
+    /* Takes what is written to the file at once, NUL-terminated; 0 or -errno. NULL: the file is only read. */
+    long (*take)(const char *text, const struct proc_subject *subject);
+    /* Instead of a text: bytes from an offset on, as a file's read. */
+    long (*read)(const struct proc_subject *subject, struct uio *uio, uint64_t offset);
     int (*jump)(struct vnode_jump *to, const struct proc_subject *subject); /* a link to a file itself */
     const struct proc_entry *entries;
     enum proc_folder folder;
@@ -35,6 +39,10 @@ struct proc_entry {
 #define PROC_TEXT(name_, text_)                                                                              \
     {                                                                                                        \
         .name = (name_), .mode = S_IFREG | 0444, .text = (text_)                                             \
+    }
+#define PROC_SETTING(name_, text_, take_)                                                                    \
+    {                                                                                                        \
+        .name = (name_), .mode = S_IFREG | 0644, .text = (text_), .take = (take_)                            \
     }
 #define PROC_LINK(name_, link_)                                                                              \
     {                                                                                                        \
@@ -56,6 +64,17 @@ extern const struct proc_entry proc_task_entries[];    /* the same without task/
 /* procfs_maps.c */
 void proc_maps(struct text *text, const struct proc_subject *subject);
 void proc_smaps(struct text *text, const struct proc_subject *subject);
+void proc_smaps_rollup(struct text *text, const struct proc_subject *subject);
+/* procfs_pages.c */
+long proc_pagemap(const struct proc_subject *subject, struct uio *uio, uint64_t offset);
+long proc_clear_refs(const char *written, const struct proc_subject *subject);
+/* procfs_memory.c */
+void proc_meminfo(struct text *text, const struct proc_subject *subject);
+void proc_vmstat(struct text *text, const struct proc_subject *subject);
+void proc_swaps(struct text *text, const struct proc_subject *subject);
+extern const struct proc_entry proc_vm_entries[]; /* /proc/sys/vm */
+/* procfs.c: a decimal number, with white space around it, in [least, most]; -EINVAL. */
+long proc_number(const char *text, int64_t least, int64_t most, int64_t *out);
 /* procfs_system.c */
 void proc_mounts(struct text *text, const struct proc_subject *subject);
 void proc_mountinfo(struct text *text, const struct proc_subject *subject);

@@ -95,39 +95,80 @@ static void stat(struct text *text, const struct proc_subject *subject)
                 process->args_end, process->environment_end, process->zombie ? process->exit_code : 0);
 }
 
+/* Mapped pages by what they are for, as Linux tells them: private writable memory but for stacks; stacks;
+ * code, of the program itself and of libraries. */
+struct kinds {
+    uint64_t data, stack, program, library;
+};
+
+static void kinds_of(const struct proc_subject *subject, struct kinds *out)
+{
+    const struct vnode *exe = subject->process->exe;
+    struct space_region region;
+
+    *out = (struct kinds){0};
+    if (subject->space == NULL)
+        return;
+    for (uint64_t at = 0; space_next_region(subject->space, vaddr(at), &region); at = region.end.v) {
+        uint64_t pages = (region.end.v - region.start.v) >> PAGE_SHIFT;
+        bool writable = (region.access & ACCESS_WRITE) != 0;
+
+        if ((region.flags & SPACE_GROWS_DOWN) != 0)
+            out->stack += pages;
+        else if (writable && (region.flags & SPACE_SHARED) == 0)
+            out->data += pages;
+        else if (!writable && (region.access & ACCESS_EXEC) != 0 && exe != NULL &&
+                 region.object == exe->object && region.object != NULL)
+            out->program += pages;
+        else if (!writable && (region.access & ACCESS_EXEC) != 0)
+            out->library += pages;
+    }
+}
+
 static void statm(struct text *text, const struct proc_subject *subject)
 {
     struct space_counts counts;
-    uint64_t data;
+    struct kinds kinds;
 
     counts_of(subject, &counts);
-    data = counts.anon_pages;
-    text_printf(text, "%lu %lu %lu 0 0 %lu 0\n", counts.mapped_bytes >> PAGE_SHIFT, counts.resident_pages,
-                counts.file_pages, data);
+    kinds_of(subject, &kinds);
+    text_printf(text, "%lu %lu %lu %lu 0 %lu 0\n", counts.mapped_bytes >> PAGE_SHIFT, counts.resident_pages,
+                counts.file_pages, kinds.program, kinds.data + kinds.stack);
 }
 
 /* ---------------------------------------------------------------- status */
 
+static void kib_line(struct text *text, const char *name, uint64_t pages)
+{
+    text_printf(text, "%s\t%8lu kB\n", name, kib(pages));
+}
+
 static void status_memory(struct text *text, const struct proc_subject *subject)
 {
     struct space_counts counts;
-    uint64_t peak = subject->process->resident_peak;
+    struct space_usage usage;
+    struct kinds kinds;
 
     if (subject->space == NULL)
         return;
     counts_of(subject, &counts);
-    if (peak < counts.resident_pages)
-        peak = counts.resident_pages;
-    text_printf(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\n", counts.mapped_bytes >> 10,
-                counts.mapped_bytes >> 10);
-    text_printf(text, "VmLck:\t%8lu kB\nVmPin:\t%8lu kB\n", kib(counts.locked_pages), 0ul);
-    text_printf(text, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", kib(peak), kib(counts.resident_pages));
-    text_printf(text, "RssAnon:\t%8lu kB\nRssFile:\t%8lu kB\nRssShmem:\t%8lu kB\n", kib(counts.anon_pages),
-                kib(counts.file_pages), 0ul);
-    text_printf(text, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\n", (counts.break_end - counts.break_start) >> 10,
-                (counts.stack_end - counts.stack_start) >> 10);
-    text_printf(text, "VmExe:\t%8lu kB\nVmLib:\t%8lu kB\n", 0ul, 0ul);
-    text_printf(text, "VmPTE:\t%8lu kB\nVmSwap:\t%8lu kB\n", kib(counts.table_frames), 0ul);
+    kinds_of(subject, &kinds);
+    space_measure(subject->space, vaddr(0), vaddr(SPACE_END), &usage);
+    kib_line(text, "VmPeak:", space_mapped_peak(subject->space) >> PAGE_SHIFT);
+    kib_line(text, "VmSize:", counts.mapped_bytes >> PAGE_SHIFT);
+    kib_line(text, "VmLck:", counts.locked_pages);
+    kib_line(text, "VmPin:", 0);
+    kib_line(text, "VmHWM:", resident_peak(subject->process));
+    kib_line(text, "VmRSS:", counts.resident_pages);
+    kib_line(text, "RssAnon:", counts.anon_pages);
+    kib_line(text, "RssFile:", counts.file_pages - usage.shared_memory_pages);
+    kib_line(text, "RssShmem:", usage.shared_memory_pages);
+    kib_line(text, "VmData:", kinds.data);
+    kib_line(text, "VmStk:", kinds.stack);
+    kib_line(text, "VmExe:", kinds.program);
+    kib_line(text, "VmLib:", kinds.library);
+    kib_line(text, "VmPTE:", counts.table_frames);
+    kib_line(text, "VmSwap:", counts.swap_pages);
     text_printf(text, "HugetlbPages:\t%8lu kB\nCoreDumping:\t0\nTHP_enabled:\t1\n", 0ul);
 }
 
@@ -267,6 +308,42 @@ static void io(struct text *text, const struct proc_subject *subject)
     text_printf(text, "read_bytes: %lu\nwrite_bytes: 0\n", subject->process->faults_major << PAGE_SHIFT);
 }
 
+/* ---------------------------------------------------------------- out of memory */
+
+/* From 0 to 2000, as Linux scales it: 667 for whoever holds nothing. */
+static void oom_score(struct text *text, const struct proc_subject *subject)
+{
+    struct frame_counts counts;
+    int64_t total, points;
+
+    frames_count(&counts);
+    total = (int64_t)(counts.total - counts.by_use[FRAME_RESERVED]);
+    points = (1000 + oom_points(subject->process, (uint64_t)total) * 1000 / total) * 2 / 3;
+    text_printf(text, "%ld\n", points > 0 ? (long)points : 0l);
+}
+
+static void oom_score_adj(struct text *text, const struct proc_subject *subject)
+{
+    text_printf(text, "%d\n", subject->process->oom_adjust);
+}
+
+/* Raising it is for everybody, lowering it below what it was for CAP_SYS_RESOURCE. */
+static long take_oom_score_adj(const char *written, const struct proc_subject *subject)
+{
+    int64_t wanted;
+    long error = proc_number(written, OOM_ADJUST_LEAST, OOM_ADJUST_MOST, &wanted);
+
+    if (error == 0 && wanted < subject->process->oom_adjust_least &&
+        !process_may(process_current(), CAP_SYS_RESOURCE))
+        error = -EACCES;
+    if (error != 0)
+        return error;
+    subject->process->oom_adjust = (int)wanted;
+    if (process_may(process_current(), CAP_SYS_RESOURCE))
+        subject->process->oom_adjust_least = (int)wanted;
+    return 0;
+}
+
 /* ---------------------------------------------------------------- links */
 
 static long exe_link(char *to, size_t size, const struct proc_subject *subject)
@@ -322,9 +399,13 @@ static int root_jump(struct vnode_jump *to, const struct proc_subject *subject)
         PROC_PRIVATE("environ", environ), PROC_JUMP("exe", exe_link, exe_jump),                              \
         {.name = "fd", .mode = S_IFDIR | 0500, .folder = PROC_FDS}, PROC_PRIVATE("io", io),                  \
         PROC_TEXT("limits", limits), PROC_TEXT("maps", proc_maps), PROC_TEXT("mountinfo", proc_mountinfo),   \
-        PROC_TEXT("mounts", proc_mounts), PROC_TEXT("oom_score", zero), PROC_TEXT("oom_score_adj", zero),    \
-        PROC_JUMP("root", root_link, root_jump), PROC_TEXT("smaps", proc_smaps), PROC_TEXT("stat", stat),    \
-        PROC_TEXT("statm", statm), PROC_TEXT("status", status), PROC_TEXT("wchan", zero)
+        PROC_TEXT("mounts", proc_mounts), PROC_TEXT("oom_score", oom_score),                                 \
+        PROC_SETTING("oom_score_adj", oom_score_adj, take_oom_score_adj),                                    \
+        {.name = "pagemap", .mode = S_IFREG | 0400, .read = proc_pagemap},                                   \
+        {.name = "clear_refs", .mode = S_IFREG | 0200, .take = proc_clear_refs},                             \
+        PROC_TEXT("smaps_rollup", proc_smaps_rollup), PROC_JUMP("root", root_link, root_jump),               \
+        PROC_TEXT("smaps", proc_smaps), PROC_TEXT("stat", stat), PROC_TEXT("statm", statm),                  \
+        PROC_TEXT("status", status), PROC_TEXT("wchan", zero)
 
 const struct proc_entry proc_task_entries[] = {PROC_OF_TASKS, {.name = NULL}};
 

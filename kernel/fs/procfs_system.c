@@ -15,83 +15,6 @@
 static const uint64_t SECOND_NS = 1000000000;
 enum { PID_MAX = 32768, PIPE_MAX_SIZE = 1048576, FILE_MAX = 1048576, UUID_BYTES = 16 };
 
-/* ---------------------------------------------------------------- memory */
-
-static void meminfo_line(struct text *text, const char *name, uint64_t pages)
-{
-    char label[32];
-
-    snprintf(label, sizeof label, "%s:", name);
-    text_printf(text, "%-16s%8lu kB\n", label, pages << (PAGE_SHIFT - 10));
-}
-
-static void meminfo(struct text *text, const struct proc_subject *subject)
-{
-    struct frame_counts counts;
-    uint64_t total, cached, file, locked = vm_locked_pages();
-
-    (void)slab_trim(); /* slabs that are wholly free are kept for speed only: they count as free */
-    frames_count(&counts);
-    total = counts.total - counts.by_use[FRAME_RESERVED];
-    file = counts.by_use[FRAME_FILE];
-    cached = file + counts.by_use[FRAME_SHARED];
-    meminfo_line(text, "MemTotal", total);
-    meminfo_line(text, "MemFree", counts.by_use[FRAME_FREE]);
-    meminfo_line(text, "MemAvailable", counts.by_use[FRAME_FREE] + file);
-    meminfo_line(text, "Buffers", 0);
-    meminfo_line(text, "Cached", cached);
-    meminfo_line(text, "SwapCached", 0);
-    meminfo_line(text, "Active", counts.by_use[FRAME_ANON] + cached);
-    meminfo_line(text, "Inactive", 0);
-    meminfo_line(text, "Active(anon)", counts.by_use[FRAME_ANON] + counts.by_use[FRAME_SHARED]);
-    meminfo_line(text, "Inactive(anon)", 0);
-    meminfo_line(text, "Active(file)", file);
-    meminfo_line(text, "Inactive(file)", 0);
-    meminfo_line(text, "Unevictable", locked);
-    meminfo_line(text, "Mlocked", locked);
-    meminfo_line(text, "SwapTotal", 0);
-    meminfo_line(text, "SwapFree", 0);
-    meminfo_line(text, "Dirty", 0);
-    meminfo_line(text, "Writeback", 0);
-    meminfo_line(text, "AnonPages", counts.by_use[FRAME_ANON]);
-    meminfo_line(text, "Mapped", cached);
-    meminfo_line(text, "Shmem", counts.by_use[FRAME_SHARED]);
-    meminfo_line(text, "KReclaimable", 0);
-    meminfo_line(text, "Slab", counts.by_use[FRAME_SLAB]);
-    meminfo_line(text, "SReclaimable", 0);
-    meminfo_line(text, "SUnreclaim", counts.by_use[FRAME_SLAB]);
-    text_printf(text, "KernelStack:    %8lu kB\n", (unsigned long)process_count() * (KSTACK_BYTES >> 10));
-    meminfo_line(text, "PageTables", counts.by_use[FRAME_TABLE]);
-    meminfo_line(text, "CommitLimit", total);
-    meminfo_line(text, "Committed_AS", counts.by_use[FRAME_ANON] + counts.by_use[FRAME_SHARED]);
-    text_printf(text,
-                "VmallocTotal:   34359738367 kB\nVmallocUsed:           0 kB\nVmallocChunk:          0 kB\n");
-    text_printf(text, "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\n"
-                      "HugePages_Surp:        0\nHugepagesize:       2048 kB\nHugetlb:               0 kB\n");
-}
-
-/* Linux's names where there is such a thing, and our own counters. */
-static void vmstat(struct text *text, const struct proc_subject *subject)
-{
-    struct frame_counts counts;
-
-    frames_count(&counts);
-    text_printf(text, "nr_free_pages %lu\n", counts.by_use[FRAME_FREE]);
-    text_printf(text, "nr_anon_pages %lu\n", counts.by_use[FRAME_ANON]);
-    text_printf(text, "nr_file_pages %lu\n", counts.by_use[FRAME_FILE] + counts.by_use[FRAME_SHARED]);
-    text_printf(text, "nr_shmem %lu\n", counts.by_use[FRAME_SHARED]);
-    text_printf(text, "nr_page_table_pages %lu\n", counts.by_use[FRAME_TABLE]);
-    text_printf(text, "pgpgin %lu\n", vm_stats.page_ins << (PAGE_SHIFT - 10));
-    text_printf(text, "pgpgout %lu\n", vm_stats.write_backs << (PAGE_SHIFT - 10));
-    text_printf(text, "pswpin 0\npswpout 0\n");
-    text_printf(text, "pgfault %lu\n", vm_stats.faults);
-    text_printf(text, "pgmajfault %lu\n", vm_stats.fault_major);
-    text_printf(text, "pgsteal_direct %lu\n", vm_stats.drops);
-    text_printf(text, "pgscan_direct %lu\n", vm_stats.reclaim_scans);
-    text_printf(text, "thp_fault_alloc %lu\n", vm_stats.fault_huge);
-    text_printf(text, "thp_split_page %lu\n", vm_stats.huge_splits);
-}
-
 /* ---------------------------------------------------------------- processor time */
 
 struct totals {
@@ -214,11 +137,6 @@ static void filesystems(struct text *text, const struct proc_subject *subject)
 static void devices(struct text *text, const struct proc_subject *subject)
 {
     text_printf(text, "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n");
-}
-
-static void swaps(struct text *text, const struct proc_subject *subject)
-{
-    text_printf(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
 }
 
 static void sysvipc_shm(struct text *text, const struct proc_subject *subject)
@@ -371,21 +289,6 @@ static void entropy_avail(struct text *text, const struct proc_subject *subject)
     text_printf(text, "256\n");
 }
 
-static void overcommit_memory(struct text *text, const struct proc_subject *subject)
-{
-    text_printf(text, "1\n"); /* memory is given when it is touched, whatever was mapped */
-}
-
-static void mmap_min_addr(struct text *text, const struct proc_subject *subject)
-{
-    text_printf(text, "%lu\n", SPACE_START);
-}
-
-static void max_map_count(struct text *text, const struct proc_subject *subject)
-{
-    text_printf(text, "2147483647\n"); /* the page table has no regions to count */
-}
-
 static void pipe_max_size(struct text *text, const struct proc_subject *subject)
 {
     text_printf(text, "%d\n", PIPE_MAX_SIZE);
@@ -438,13 +341,6 @@ static const struct proc_entry kernel_entries[] = {
     {.name = NULL},
 };
 
-static const struct proc_entry vm_entries[] = {
-    PROC_TEXT("overcommit_memory", overcommit_memory),
-    PROC_TEXT("mmap_min_addr", mmap_min_addr),
-    PROC_TEXT("max_map_count", max_map_count),
-    {.name = NULL},
-};
-
 static const struct proc_entry fs_entries[] = {
     PROC_TEXT("pipe-max-size", pipe_max_size),
     PROC_TEXT("file-max", file_max),
@@ -454,7 +350,7 @@ static const struct proc_entry fs_entries[] = {
 
 static const struct proc_entry sys_entries[] = {
     PROC_FOLDER("kernel", kernel_entries),
-    PROC_FOLDER("vm", vm_entries),
+    PROC_FOLDER("vm", proc_vm_entries),
     PROC_FOLDER("fs", fs_entries),
     {.name = NULL},
 };
@@ -466,16 +362,16 @@ const struct proc_entry proc_system_entries[] = {
     PROC_TEXT("devices", devices),
     PROC_TEXT("filesystems", filesystems),
     PROC_TEXT("loadavg", loadavg),
-    PROC_TEXT("meminfo", meminfo),
+    PROC_TEXT("meminfo", proc_meminfo),
     PROC_LINK("mounts", mounts_link),
     PROC_LINK("self", self_link),
     PROC_TEXT("stat", stat),
-    PROC_TEXT("swaps", swaps),
+    PROC_TEXT("swaps", proc_swaps),
     PROC_FOLDER("sys", sys_entries),
     PROC_FOLDER("sysvipc", sysvipc_entries),
     PROC_LINK("thread-self", thread_self_link),
     PROC_TEXT("uptime", uptime),
     PROC_TEXT("version", version),
-    PROC_TEXT("vmstat", vmstat),
+    PROC_TEXT("vmstat", proc_vmstat),
     {.name = NULL},
 };

@@ -33,6 +33,20 @@ static inline bool may_lock_future(uint64_t bytes)
     return space_locks_future(space_here()) == SPACE_LOCKS_NOTHING || space_may_lock(space_here(), bytes);
 }
 
+/* RLIMIT_DATA: may the process have so much more private writable memory, stacks apart? */
+static inline bool may_have_data(uint64_t more_bytes)
+{
+    uint64_t limit = process_current()->limits[RLIMIT_DATA][0], bytes = 0;
+    struct space_region region;
+
+    if (limit == RLIM_INFINITY)
+        return true;
+    for (uint64_t at = 0; space_next_region(space_here(), vaddr(at), &region); at = region.end.v)
+        if (region.access & ACCESS_WRITE && !(region.flags & (SPACE_SHARED | SPACE_GROWS_DOWN)))
+            bytes += region.end.v - region.start.v;
+    return (bytes + more_bytes) >> PAGE_SHIFT <= limit >> PAGE_SHIFT;
+}
+
 /* Is every page of [start, end) mapped? */
 static inline bool all_mapped(uint64_t start, uint64_t end)
 {

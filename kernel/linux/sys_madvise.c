@@ -69,7 +69,11 @@ static uint64_t first_refused(uint64_t start, uint64_t end, region_rule *rule)
 
 static long advise(uint64_t start, uint64_t bytes, enum space_advice advice)
 {
-    enum status status = space_advise(space_here(), vaddr(start), bytes, advice);
+    enum status status;
+
+    if (advice == ADVICE_DONT_NEED)
+        resident_shrinks(process_current(), bytes);
+    status = space_advise(space_here(), vaddr(start), bytes, advice);
 
     return status == ST_DENIED ? -EINVAL : errno_of(status);
 }
@@ -197,6 +201,8 @@ long sys_msync(long address, long length, long flags)
         return 0;
     if (start < SPACE_START || start >= SPACE_END || bytes > SPACE_END - start)
         return -ENOMEM;
+    if ((flags & MS_INVALIDATE) && first_refused(start, start + bytes, is_unlocked) != start + bytes)
+        return -EBUSY;
     return errno_of(space_sync(space_here(), vaddr(start), bytes, flags & MS_SYNC));
 }
 

@@ -8,6 +8,7 @@
 
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
+#include "kernel/linux/commit.h"
 #include "kernel/linux/memory_args.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
@@ -142,6 +143,19 @@ static long check_anonymous(struct mapping *mapping)
     }
 }
 
+/* RLIMIT_DATA and overcommit: private memory that may be written, and shared memory of no file. */
+static bool may_promise(const struct mapping *mapping)
+{
+    bool shared = mapping->map.flags & SPACE_SHARED, writable = mapping->map.access & ACCESS_WRITE;
+
+    if (shared ? mapping->map.object != NULL : !writable)
+        return true;
+    if (!shared && !(mapping->map.flags & SPACE_GROWS_DOWN) && !may_have_data(mapping->length))
+        return false;
+    return ((mapping->flags & MAP_NORESERVE) && overcommit_mode() != COMMIT_NEVER) ||
+           commit_allows(mapping->length);
+}
+
 static long map(struct mapping *mapping, long address, long length, long protection)
 {
     struct vaddr at;
@@ -172,6 +186,8 @@ static long map(struct mapping *mapping, long address, long length, long protect
         mapping->map.flags |= SPACE_GROWS_DOWN;
     if ((mapping->flags & (MAP_32BIT | MAP_FIXED)) == MAP_32BIT)
         mapping->map.flags |= SPACE_LOW_2G;
+    if (!may_promise(mapping))
+        return -ENOMEM;
     if (mapping->map.flags & SPACE_FIXED)
         error = ranges_forget(process_current(), mapping->map.hint.v, mapping->map.hint.v + mapping->length);
     if (error)
@@ -234,6 +250,7 @@ long sys_munmap(long address, long length)
         return 0;
     if (ranges_forget(process_current(), start, start + bytes) != 0)
         return -ENOMEM;
+    resident_shrinks(process_current(), bytes);
     return errno_of(space_unmap(space_here(), vaddr(start), bytes));
 }
 
@@ -249,6 +266,27 @@ static long extend_down(uint64_t *start, uint64_t end)
         return -EINVAL;
     *start = region.start.v;
     return 0;
+}
+
+/* Private memory that becomes writable is data from now on, and promised. What was mapped without a
+ * reservation is not known to be so any more: only COMMIT_NEVER asks. */
+static bool may_become_data(uint64_t start, uint64_t end)
+{
+    bool limited = process_current()->limits[RLIMIT_DATA][0] != RLIM_INFINITY;
+    struct space_region region;
+    uint64_t bytes = 0;
+
+    if (!limited && overcommit_mode() != COMMIT_NEVER)
+        return true;
+    for (uint64_t at = start; at < end && space_next_region(space_here(), vaddr(at), &region);
+         at = region.end.v) {
+        uint64_t from = region.start.v > at ? region.start.v : at,
+                 stop = region.end.v < end ? region.end.v : end;
+
+        if (!(region.flags & SPACE_SHARED) && !(region.access & ACCESS_WRITE) && from < stop)
+            bytes += stop - from;
+    }
+    return !bytes || (may_have_data(bytes) && (overcommit_mode() != COMMIT_NEVER || commit_allows(bytes)));
 }
 
 static long protect(uint64_t start, uint64_t length, long protection)
@@ -278,6 +316,8 @@ static long protect(uint64_t start, uint64_t length, long protection)
             return error;
         bytes = end - start;
     }
+    if ((protection & PROT_WRITE) && !may_become_data(start, start + bytes))
+        return -ENOMEM;
     return errno_of(space_protect(space_here(), vaddr(start), bytes, access_of(protection)));
 }
 
@@ -291,7 +331,7 @@ long sys_pkey_mprotect(long address, long length, long protection, long key)
     return (int)key == -1 ? protect((uint64_t)address, (uint64_t)length, protection) : -EINVAL;
 }
 
-/* RLIMIT_DATA counts the heap. */
+/* RLIMIT_DATA counts the heap alone too. */
 static bool beyond_data_limit(uint64_t wanted)
 {
     uint64_t limit = process_current()->limits[RLIMIT_DATA][0];
@@ -314,9 +354,23 @@ static bool beyond_lock_limit(uint64_t wanted)
     return wanted > now && !may_lock_future(align_up(wanted, PAGE_SIZE) - align_up(now, PAGE_SIZE));
 }
 
+/* What the heap would grow by is data, and promised. */
+static bool may_grow_heap(uint64_t wanted)
+{
+    uint64_t now = align_up(space_set_break(space_here(), vaddr(0)).v, PAGE_SIZE);
+    uint64_t bytes = align_up(wanted, PAGE_SIZE) - now;
+
+    return wanted <= now || (may_have_data(bytes) && commit_allows(bytes));
+}
+
 long sys_brk(long wanted)
 {
-    if (beyond_data_limit((uint64_t)wanted) || beyond_lock_limit((uint64_t)wanted))
+    uint64_t now = space_set_break(space_here(), vaddr(0)).v;
+
+    if (beyond_data_limit((uint64_t)wanted) || beyond_lock_limit((uint64_t)wanted) ||
+        !may_grow_heap((uint64_t)wanted))
         wanted = 0;
+    else if ((uint64_t)wanted < now)
+        resident_shrinks(process_current(), now - (uint64_t)wanted);
     return (long)space_set_break(space_here(), vaddr((uint64_t)wanted)).v;
 }

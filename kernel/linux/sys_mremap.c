@@ -3,6 +3,7 @@
  */
 #include <linux/mman.h>
 
+#include "kernel/linux/commit.h"
 #include "kernel/linux/memory_args.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
@@ -133,6 +134,17 @@ static bool may_grow_locked(const struct move *move)
     return space_may_lock(space_here(), move->new_bytes - move->old_bytes);
 }
 
+static bool may_promise_growth(const struct move *move)
+{
+    struct space_region region;
+    uint64_t more = move->new_bytes - move->old_bytes;
+
+    if (move->new_bytes <= move->old_bytes || !space_next_region(space_here(), vaddr(move->start), &region) ||
+        region.flags & SPACE_SHARED || !(region.access & ACCESS_WRITE))
+        return true;
+    return may_have_data(more) && commit_allows(more);
+}
+
 static long check_move(const struct move *move)
 {
     const unsigned known = MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
@@ -173,6 +185,8 @@ long sys_mremap(long old, long old_length, long new_length, long flags, long wan
         return second_view(&move);
     if (!may_grow_locked(&move))
         return -EAGAIN;
+    if (!may_promise_growth(&move))
+        return -ENOMEM;
     if (fork_advice_forget(process, move.start, move.start + move.old_bytes) != 0 ||
         ((flags & MREMAP_FIXED) && ranges_forget(process, move.to, move.to + move.new_bytes) != 0))
         return -ENOMEM;

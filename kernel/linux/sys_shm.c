@@ -7,6 +7,7 @@
 
 #include "kernel/fs/internal.h"
 #include "kernel/klib.h"
+#include "kernel/linux/commit.h"
 #include "kernel/linux/memory_args.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/linux/segment.h"
@@ -31,6 +32,8 @@ static long create(int key, uint64_t bytes, unsigned flags)
         return -ENOMEM; /* there is no pool of huge pages */
     if (pages_of(bytes) > SPACE_END)
         return -ENOMEM; /* nobody could map it */
+    if (!((flags & SHM_NORESERVE) && overcommit_mode() != COMMIT_NEVER) && !commit_allows(pages_of(bytes)))
+        return -ENOMEM;
     error = shm_create(key, bytes, flags & 0777, &segment);
     return error ? error : segment->id;
 }

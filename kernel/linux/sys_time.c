@@ -435,16 +435,6 @@ void usage_fill(struct rusage *out, uint64_t user_ns, uint64_t system_ns, uint64
     out->ru_maxrss = (__kernel_long_t)(resident_peak_pages * KIB_PER_PAGE);
 }
 
-static uint64_t resident_peak(struct process *process)
-{
-    struct space_counts counts;
-
-    space_count(process->space, &counts);
-    if (counts.resident_pages > process->resident_peak)
-        process->resident_peak = counts.resident_pages;
-    return process->resident_peak;
-}
-
 long sys_getrusage(long who, long out)
 {
     struct process *process = process_current();
@@ -465,7 +455,8 @@ long sys_getrusage(long who, long out)
         break;
     case RUSAGE_CHILDREN:
         usage_fill(&usage, process->children_user_ns, process->children_system_ns,
-                   process->children_faults_minor, process->children_faults_major, 0);
+                   process->children_faults_minor, process->children_faults_major,
+                   process->children_resident_peak);
         break;
     default:
         return -EINVAL;

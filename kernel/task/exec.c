@@ -263,8 +263,10 @@ static void replace_space(struct exec *exec, struct process *process)
 
     if (old)
         thread_leaves_space(task);
+    resident_leaves(process);
     ranges_clear(process);
     process->space = exec->space;
+    resident_begins(process);
     exec->space = NULL;
     process->keeps_space = false;
     mmu_activate(space_mmu(process->space));

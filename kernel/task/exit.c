@@ -140,6 +140,7 @@ static void give_up_memory(struct process *process)
 
     if (!space)
         return;
+    resident_leaves(process);
     ranges_clear(process);
     process->space = NULL;
     mmu_activate(NULL);
@@ -302,6 +303,13 @@ void process_notify_parent(struct process *process, int code)
         process_reap(process);
 }
 
+/* The most pages that it, or a child that it waited for, had in memory. */
+static uint64_t family_peak(const struct process *process)
+{
+    return process->resident_peak > process->children_resident_peak ? process->resident_peak
+                                                                    : process->children_resident_peak;
+}
+
 /* The last of a zombie. */
 void process_reap(struct process *process)
 {
@@ -313,6 +321,8 @@ void process_reap(struct process *process)
         parent->children_system_ns += process->system_ns + process->children_system_ns;
         parent->children_faults_minor += process->faults_minor + process->children_faults_minor;
         parent->children_faults_major += process->faults_major + process->children_faults_major;
+        if (family_peak(process) > parent->children_resident_peak)
+            parent->children_resident_peak = family_peak(process);
     }
     list_remove(&process->sibling);
     process_remove(process);
@@ -349,7 +359,7 @@ static void fill_result(const struct process *child, struct wait_result *result)
     result->system_ns = system_ns + child->children_system_ns;
     result->faults_minor = child->faults_minor + child->children_faults_minor;
     result->faults_major = child->faults_major + child->children_faults_major;
-    result->resident_peak = child->resident_peak;
+    result->resident_peak = family_peak(child);
 }
 
 /* Has this child something to tell? Takes it, unless WNOWAIT. */

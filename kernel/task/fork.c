@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
+#include "kernel/linux/commit.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
@@ -75,6 +76,9 @@ static void copy_plain(struct process *child, const struct process *parent)
     child->personality = parent->personality;
     child->nice = parent->nice;
     child->dumpable = parent->dumpable;
+    child->oom_adjust = parent->oom_adjust;
+    child->oom_adjust_least = parent->oom_adjust_least;
+    resident_inherit(child, parent);
     child->args_start = parent->args_start;
     child->args_end = parent->args_end;
     child->environment_end = parent->environment_end;
@@ -127,7 +131,9 @@ static void process_discard(struct process *process)
 static bool copy_space(struct process *child, struct process *parent, uint64_t flags)
 {
     if (!(flags & CLONE_VM))
-        return space_fork(parent->space, &child->space) == ST_OK && ranges_inherit(parent, child) == 0;
+        return (overcommit_mode() != COMMIT_NEVER ||
+                commit_allows(space_committed_pages(parent->space) << PAGE_SHIFT)) &&
+               space_fork(parent->space, &child->space) == ST_OK && ranges_inherit(parent, child) == 0;
     space_ref(parent->space);
     child->space = parent->space;
     child->keeps_space = parent->keeps_space = true;

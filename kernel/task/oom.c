@@ -4,10 +4,11 @@
 #include "kernel/dev/hostlink.h"
 #include "kernel/klib.h"
 #include "kernel/task/task_internal.h"
+#include "quire/frame.h"
 
 struct largest {
     struct process *process;
-    uint64_t pages;
+    int64_t points;
 };
 
 static const uint64_t PATIENCE_NS = (uint64_t)2 * 1000 * 1000 * 1000; /* for a process to end */
@@ -37,25 +38,36 @@ static bool wait_for_dying(void)
     return dying;
 }
 
+/* As Linux's oom_badness(): what it holds, and what was said of it. */
+int64_t oom_points(const struct process *process, uint64_t total)
+{
+    struct space_counts counts = {0};
+
+    if (process->space)
+        space_count(process->space, &counts);
+    return (int64_t)(counts.resident_pages + counts.swap_pages + counts.table_frames) +
+           process->oom_adjust * (int64_t)total / OOM_ADJUST_MOST;
+}
+
 static void consider(struct process *process, void *context)
 {
     struct largest *largest = context;
-    struct space_counts counts;
+    int64_t points;
 
-    if (!process->space || process->zombie)
+    if (!process->space || process->zombie || process->oom_adjust == OOM_ADJUST_LEAST)
         return;
     if (process->exiting || (process->pending.set & signal_bit(SIGKILL)))
         return; /* is on its way out already */
-    space_count(process->space, &counts);
-    if (largest->process && counts.resident_pages <= largest->pages)
-        return;
-    *largest = (struct largest){process, counts.resident_pages};
+    points = oom_points(process, frame_table_count);
+    if (!largest->process || points > largest->points)
+        *largest = (struct largest){process, points};
 }
 
 bool process_kill_largest(void)
 {
     enum { PAGES_PER_MEBIBYTE = 256 };
     struct largest largest = {0};
+    struct space_counts counts;
     const char *name;
     char text[128];
     int length;
@@ -65,10 +77,11 @@ bool process_kill_largest(void)
     process_for_each(consider, &largest);
     if (!largest.process)
         return false;
+    space_count(largest.process->space, &counts);
     name = largest.process->leader ? largest.process->leader->name : "?";
-    length = snprintf(text, sizeof(text), "quire: out of memory: ended %d %s, which held %llu MiB\n",
-                      largest.process->pid, name,
-                      (unsigned long long)((largest.pages + PAGES_PER_MEBIBYTE / 2) / PAGES_PER_MEBIBYTE));
+    length = snprintf(
+        text, sizeof(text), "quire: out of memory: ended %d %s, which held %llu MiB\n", largest.process->pid,
+        name, (unsigned long long)((counts.resident_pages + PAGES_PER_MEBIBYTE / 2) / PAGES_PER_MEBIBYTE));
     last_ns = host_now_ns();
     host_log("%s", text);
     (void)hostlink_write(2, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);

@@ -193,7 +193,11 @@ struct process {
     uint64_t faults_minor, faults_major; /* of what is here and of threads that ended */
     uint64_t user_ns, system_ns, switches;
     uint64_t children_user_ns, children_system_ns, children_faults_minor, children_faults_major;
-    uint64_t resident_peak;
+    /* Pages in memory (kernel/task/resident.c): the most so far; how many there were when `faults` was what
+     * resident_mark says. */
+    uint64_t resident_peak, resident_base, resident_mark;
+    uint64_t children_resident_peak;  /* of one child that was waited for, or of a child of its */
+    int oom_adjust, oom_adjust_least; /* /proc/PID/oom_score_adj */
     /* Where its first stack has the arguments (/proc/PID/cmdline), and behind them the environment. */
     uint64_t args_start, args_end, environment_end;
     uint64_t start_ns;
@@ -208,6 +212,19 @@ static inline bool process_may(const struct process *process, unsigned capabilit
 {
     return process->capabilities.effective >> capability & 1;
 }
+/* resident.c: the most pages that it had in memory so far. A walk. */
+uint64_t resident_peak(struct process *process);
+/* Before so many bytes of its memory go: they may be the peak. */
+void resident_shrinks(struct process *process, uint64_t bytes);
+/* Before it leaves its memory, and when it has got other memory. */
+void resident_leaves(struct process *process);
+void resident_begins(struct process *process);
+/* fork. */
+void resident_inherit(struct process *child, const struct process *parent);
+
+enum { OOM_ADJUST_LEAST = -1000, OOM_ADJUST_MOST = 1000 }; /* the least: never ended for want of memory */
+/* oom.c: how much would be won by ending it, of `total` pages. */
+int64_t oom_points(const struct process *process, uint64_t total);
 /* limits.c: tell the space the limits on memory. */
 void limits_apply(const struct process *process, struct space *space);
 

@@ -199,6 +199,11 @@ static inline unsigned entry_traits(struct pt_entry entry)
     return pt_entry_present(entry) ? page_traits(entry) : mark_traits(entry);
 }
 
+static inline unsigned entry_access(struct pt_entry entry)
+{
+    return pt_entry_present(entry) ? page_access(entry) : mark_access(entry);
+}
+
 /* Of a page or a mark: do writes go to the object? */
 static inline bool entry_is_shared(struct pt_entry entry)
 {

@@ -453,3 +453,15 @@ uint64_t object_drop(struct object *object, uint64_t first, uint64_t count)
     lock_drop(&object->lock);
     return dropped;
 }
+
+uint64_t objects_drop_all(void)
+{
+    uint64_t dropped = 0;
+    struct object *object;
+
+    for (uint32_t above = 0; (object = object_next(above)) != NULL; object_unref(object)) {
+        dropped += object_drop(object, 0, UINT64_MAX);
+        above = object->id;
+    }
+    return dropped;
+}

@@ -180,6 +180,7 @@ enum status space_fork(struct space *parent, struct space **out)
     lock_take(&parent->root->table.lock);
     share_root(parent, child);
     child->mapped_pages = __atomic_load_n(&parent->mapped_pages, __ATOMIC_RELAXED);
+    child->mapped_peak = 0;
     STAT(flush_spaces);
     host_flush_space(&parent->mmu); /* nobody may write through what was writable before */
     lock_drop(&parent->root->table.lock);
@@ -251,6 +252,18 @@ void space_set_limit(struct space *space, uint64_t bytes)
     lock_take(&space->lock);
     space->limit_pages = bytes >> PAGE_SHIFT;
     lock_drop(&space->lock);
+}
+
+uint64_t space_mapped_bytes(const struct space *space)
+{
+    return __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) << PAGE_SHIFT;
+}
+
+uint64_t space_mapped_peak(const struct space *space)
+{
+    uint64_t now = space_mapped_bytes(space), peak = space->mapped_peak << PAGE_SHIFT;
+
+    return now > peak ? now : peak;
 }
 
 void space_set_stack_limit(struct space *space, uint64_t bytes)

@@ -19,6 +19,7 @@ struct space {
     uint32_t refs;         /* a */
     struct spinlock lock;  /* s */
     uint64_t mapped_pages; /* a: entries that are not empty, in pages */
+    uint64_t mapped_peak;  /* a: the most before something was unmapped */
     uint64_t limit_pages;  /* s */
     uint64_t mmap_top;     /* s: where the search for a free range begins */
     uint64_t map_hint;     /* s: the lowest mapping so far: below it is probably free */
@@ -48,7 +49,10 @@ static inline void space_add_pages(struct space *space, uint64_t pages)
 
 static inline void space_sub_pages(struct space *space, uint64_t pages)
 {
-    __atomic_fetch_sub(&space->mapped_pages, pages, __ATOMIC_RELAXED);
+    uint64_t before = __atomic_fetch_sub(&space->mapped_pages, pages, __ATOMIC_RELAXED);
+
+    if (before > space->mapped_peak)
+        space->mapped_peak = before;
 }
 
 /* Counters are exact on one CPU and nearly so on several. */

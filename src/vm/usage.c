@@ -10,12 +10,61 @@
 #include "vm/table_internal.h"
 #include "vm/view.h"
 
-/* ------------------------------------------------------------------ sums of a range */
+/* ------------------------------------------------------------------ the walk */
+
+/* An entry that is not empty and no table, whose span begins at `start`; `shares` spaces have it. */
+typedef void usage_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares,
+                         void *context);
 
 struct usage_walk {
     uint64_t start, end;
-    struct space_usage *out;
+    usage_visit *visit;
+    void *context;
 };
+
+/* The table is locked; `shares` spaces have it, if all tables above belong to one. */
+static void walk_table(const struct usage_walk *walk, struct frame *table, uint64_t shares)
+{
+    const struct pt_entry *entries = table_entries(table);
+    unsigned level = table->table.level, first, last;
+
+    if (!table_part(table, walk->start, walk->end, &first, &last))
+        return;
+    for (unsigned i = first; i <= last; i++) {
+        struct pt_entry entry = pt_entry_load(&entries[i]);
+        struct frame *child;
+
+        if (pt_entry_empty(entry))
+            continue;
+        if (!pt_entry_is_table(entry, level)) {
+            walk->visit(entry, level, table->table.start + i * pt_level_span(level), shares, walk->context);
+            continue;
+        }
+        child = entry_table(entry);
+        lock_take(&child->table.lock);
+        walk_table(walk, child, shares * child->table.shares);
+        lock_drop(&child->table.lock);
+    }
+}
+
+static void walk_space(struct space *space, uint64_t start, uint64_t end, usage_visit *visit, void *context)
+{
+    const struct usage_walk walk = {start, end, visit, context};
+
+    lock_take(&space->root->table.lock);
+    walk_table(&walk, space->root, 1);
+    lock_drop(&space->root->table.lock);
+}
+
+/* ------------------------------------------------------------------ sums of a range */
+
+/* The frame that an entry maps or holds; NULL: none. */
+static struct frame *entry_frame(struct pt_entry entry)
+{
+    if (pt_entry_present(entry))
+        return frame_at(pt_entry_paddr(entry));
+    return mark_is_held(entry) ? frame_at(held_paddr(entry)) : NULL;
+}
 
 static uint64_t mappings_of(struct frame *frame, uint64_t shares)
 {
@@ -39,6 +88,8 @@ static void add_frame(struct space_usage *out, struct frame *frame, struct pt_en
 
     out->resident_pages += pages;
     out->proportional_bytes += (pages << PAGE_SHIFT) / mappings;
+    if (dirty)
+        out->proportional_dirty_bytes += (pages << PAGE_SHIFT) / mappings;
     if (mappings > 1 && dirty)
         out->shared_dirty_pages += pages;
     else if (mappings > 1)
@@ -59,55 +110,21 @@ static void add_frame(struct space_usage *out, struct frame *frame, struct pt_en
         out->locked_bytes += (pages << PAGE_SHIFT) / mappings;
 }
 
-static void add_entry(struct space_usage *out, struct pt_entry entry, unsigned level, uint64_t shares)
+static void add_entry(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares, void *context)
 {
-    struct frame *frame;
+    struct space_usage *out = context;
+    struct frame *frame = entry_frame(entry);
 
-    if (pt_entry_present(entry))
-        frame = frame_at(pt_entry_paddr(entry));
-    else if (mark_is_held(entry))
-        frame = frame_at(held_paddr(entry));
-    else
-        frame = NULL;
     if (frame && frame != zero_frame)
         add_frame(out, frame, entry, level_pages(level), shares);
     else if (entry_slot(entry) != 0)
         out->swapped_pages++;
 }
 
-/* The table is locked; `shares` spaces have it, if all tables above belong to one. */
-static void add_table(const struct usage_walk *walk, struct frame *table, uint64_t shares)
-{
-    struct pt_entry *entries = table_entries(table);
-    unsigned level = table->table.level, first, last;
-
-    if (!table_part(table, walk->start, walk->end, &first, &last))
-        return;
-    for (unsigned i = first; i <= last; i++) {
-        struct pt_entry entry = pt_entry_load(&entries[i]);
-        struct frame *child;
-
-        if (pt_entry_empty(entry))
-            continue;
-        if (!pt_entry_is_table(entry, level)) {
-            add_entry(walk->out, entry, level, shares);
-            continue;
-        }
-        child = entry_table(entry);
-        lock_take(&child->table.lock);
-        add_table(walk, child, shares * child->table.shares);
-        lock_drop(&child->table.lock);
-    }
-}
-
 void space_measure(struct space *space, struct vaddr start, struct vaddr end, struct space_usage *out)
 {
-    const struct usage_walk walk = {start.v, end.v, out};
-
     *out = (struct space_usage){0};
-    lock_take(&space->root->table.lock);
-    add_table(&walk, space->root, 1);
-    lock_drop(&space->root->table.lock);
+    walk_space(space, start.v, end.v, add_entry, out);
 }
 
 /* ------------------------------------------------------------------ single pages */
@@ -121,13 +138,9 @@ struct look {
 static struct space_page look_at(struct pt_entry entry, uint64_t pages_in, uint64_t shares)
 {
     struct space_page page = {.locked = entry_is_locked(entry), .slot = entry_slot(entry)};
-    struct frame *frame;
+    struct frame *frame = entry_frame(entry);
 
-    if (pt_entry_present(entry))
-        frame = frame_at(pt_entry_paddr(entry));
-    else if (mark_is_held(entry))
-        frame = frame_at(held_paddr(entry));
-    else
+    if (!frame)
         return page;
     page.present = true;
     page.of_object = frame->use == FRAME_FILE || frame->use == FRAME_SHARED;
@@ -136,37 +149,23 @@ static struct space_page look_at(struct pt_entry entry, uint64_t pages_in, uint6
     return page;
 }
 
-static bool look_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
-                       uint64_t start, void *context)
+static void look_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares, void *context)
 {
     const struct look *look = context;
-    uint64_t shares = frame_at(paddr(entry_place(entries)))->table.shares;
+    uint64_t at = start > look->first ? start : look->first;
+    uint64_t end = look->first + ((uint64_t)look->count << PAGE_SHIFT);
 
-    for (unsigned i = 0; i < count; i++, start += pt_level_span(level)) {
-        struct pt_entry entry = pt_entry_load(&entries[i]);
-        uint64_t from = start > look->first ? start : look->first;
-        uint64_t end = look->first + ((uint64_t)look->count << PAGE_SHIFT);
-
-        if (pt_entry_empty(entry))
-            continue;
-        for (uint64_t at = from; at < end && at < start + pt_level_span(level); at += PAGE_SIZE)
-            look->out[(at - look->first) >> PAGE_SHIFT] = look_at(entry, (at - start) >> PAGE_SHIFT, shares);
-    }
-    return true;
+    for (; at < end && at < start + pt_level_span(level); at += PAGE_SIZE)
+        look->out[(at - look->first) >> PAGE_SHIFT] = look_at(entry, (at - start) >> PAGE_SHIFT, shares);
 }
 
 void space_look(struct space *space, struct vaddr start, unsigned count, struct space_page *out)
 {
     struct look look = {start.v, count, out};
-    struct cursor cursor;
 
     for (unsigned i = 0; i < count; i++)
         out[i] = (struct space_page){0};
-    if (cursor_begin(&cursor, space, start.v, start.v + ((uint64_t)count << PAGE_SHIFT), CURSOR_LOOK) !=
-        ST_OK)
-        return;
-    cursor_walk(&cursor, look_visit, &look);
-    cursor_end(&cursor);
+    walk_space(space, start.v, start.v + ((uint64_t)count << PAGE_SHIFT), look_visit, &look);
 }
 
 /* ------------------------------------------------------------------ forgetting what was used */
@@ -190,4 +189,36 @@ void space_forget_references(struct space *space)
         return;
     cursor_walk(&cursor, forget_visit, NULL);
     cursor_end(&cursor);
+}
+
+/* ------------------------------------------------------------------ what could be needed */
+
+/* Private memory that may be written, or was. */
+static void commit_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares,
+                         void *context)
+{
+    if (!entry_is_shared(entry) &&
+        (entry_access(entry) & ACCESS_WRITE || entry_private(entry) || entry_slot(entry)))
+        *(uint64_t *)context += level_pages(level);
+}
+
+static void commit_space(struct space *space, void *context)
+{
+    walk_space(space, SPACE_START, SPACE_END, commit_visit, context);
+}
+
+uint64_t space_committed_pages(struct space *space)
+{
+    uint64_t pages = 0;
+
+    commit_space(space, &pages);
+    return pages;
+}
+
+uint64_t vm_committed_pages(void)
+{
+    uint64_t pages = 0;
+
+    spaces_for_each(commit_space, &pages);
+    return pages;
 }
