@@ -20,13 +20,22 @@ static void flush_translations(struct flush_batch *batch)
     batch->pages = 0;
 }
 
+/* A table without entries is all zeroes, which the next one wants. */
+static void free_frame(struct frame *frame)
+{
+    if (frame->use == FRAME_TABLE && frame->table.live == 0)
+        frame_free_zeroed(frame);
+    else
+        frame_free(frame);
+}
+
 static void free_frames(struct flush_batch *batch)
 {
     while (batch->freed) {
         struct frame *frame = batch->freed;
 
         batch->freed = (struct frame *)frame->node.next;
-        frame_free(frame);
+        free_frame(frame);
     }
     for (unsigned i = 0; i < batch->held; i++)
         frame_unref(batch->hold[i]);

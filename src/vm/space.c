@@ -115,6 +115,14 @@ static struct space *space_alloc(void)
     return space;
 }
 
+/* A root whose user half is empty. */
+static void root_retire(struct flush_batch *batch, struct frame *root)
+{
+    for (unsigned i = 0; i < kernel_half.count; i++)
+        table_entries(root)[kernel_half.at[i].index] = pt_entry(0);
+    table_retire(batch, root);
+}
+
 enum status space_create(struct space **out)
 {
     struct space *space;
@@ -210,7 +218,7 @@ void space_unref(struct space *space)
     lock_take(&space->root->table.lock);
     table_go(&batch, space->root);
     lock_drop(&space->root->table.lock);
-    table_free(space->root);
+    root_retire(&batch, space->root);
     slab_free(space);
     batch_end(&batch);
 }

@@ -154,7 +154,7 @@ enum table_zero { TABLE_EMPTY, TABLE_UNDEFINED };
 struct frame *table_create(unsigned level, uint64_t start, enum table_zero contents);
 /* At once: nobody ever translated through it. */
 void table_free(struct frame *table);
-/* After the batch's flush. */
+/* After the batch's flush. If it counts no entry, it must be all zeroes. */
 void table_retire(struct flush_batch *batch, struct frame *table);
 
 /*
@@ -183,8 +183,8 @@ uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned l
  * counts are the caller's. */
 unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsigned first, unsigned last);
 
-/* Everything in `table` (locked) is released through the batch, because the table goes: its entries are not
- * emptied. Returns as table_zap(). */
+/* Everything in `table` (locked) is released through the batch, because the table goes: the entries of a leaf
+ * table stay as they are, and counted. Returns as table_zap(). */
 uint64_t table_go(struct flush_batch *batch, struct frame *table);
 
 /* What a mark of `pages` pages holds of an object, once more. */

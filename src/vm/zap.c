@@ -196,6 +196,7 @@ uint64_t table_go(struct flush_batch *batch, struct frame *table)
         pages += table_zap(batch, &entries[i], level, table->table.start + i * span);
         live--;
     }
+    table->table.live = 0;
     return pages;
 }
 
