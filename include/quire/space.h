@@ -42,8 +42,9 @@ enum space_flag {
     SPACE_NEVER_WRITE = 64, /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
                                is then ST_DENIED */
     SPACE_LOCKED = 128,     /* stays in memory, once it is there (mlock) */
-    SPACE_AHEAD = 256       /* pages of the object that are in memory are mapped at once, or, when the mapping
-                               is private and writable and there is plenty of memory, copied; waits for nothing */
+    SPACE_AHEAD = 256       /* what will soon be touched is mapped at once: pages of the object that are in
+                               memory (copied, when the mapping is private and writable, if there is plenty of
+                               memory); the first page of a stack. Waits for nothing */
 };
 
 struct space_map {

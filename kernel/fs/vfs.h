@@ -130,7 +130,7 @@ struct mount {
     struct list node;
 };
 
-/* For file systems: everything zero, refs = 1. `type` is S_IFREG, ... */
+/* For file systems: a new vnode in zeroed memory, refs = 1. `type` is S_IFREG, ... */
 void vnode_init(struct vnode *node, const struct vnode_ops *ops, uint32_t type);
 static inline struct vnode *vnode_ref(struct vnode *node)
 {

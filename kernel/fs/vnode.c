@@ -53,7 +53,6 @@ int64_t fs_now_ns(void)
 
 void vnode_init(struct vnode *node, const struct vnode_ops *ops, uint32_t type)
 {
-    memset(node, 0, sizeof *node);
     node->ops = ops;
     node->type = type;
     node->refs = 1;

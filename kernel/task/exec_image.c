@@ -322,7 +322,7 @@ static int map_stack(struct exec_stack *stack, struct space *space)
         .hint = vaddr(stack->start),
         .length_bytes = bytes,
         .access = ACCESS_READ | ACCESS_WRITE | (stack->program->elf.stack_executes ? ACCESS_EXEC : 0u),
-        .flags = SPACE_FIXED | SPACE_GROWS_DOWN,
+        .flags = SPACE_FIXED | SPACE_GROWS_DOWN | SPACE_AHEAD,
     };
     return space_map(space, &map, &at) == ST_OK ? 0 : -ENOMEM;
 }

@@ -66,11 +66,18 @@ static inline void cell_zero(void *cell, uint32_t size)
     uint64_t *word = cell;
     uint64_t *end = word + size / sizeof(*word);
 
-    do {
+    if ((size & 16) != 0) {
         word[0] = 0;
         word[1] = 0;
         word += 2;
-    } while (word != end);
+    }
+    while (word != end) {
+        word[0] = 0;
+        word[1] = 0;
+        word[2] = 0;
+        word[3] = 0;
+        word += 4;
+    }
 }
 
 #ifdef QUIRE_DEBUG

@@ -27,7 +27,10 @@ static __attribute__((noinline)) unsigned map_slots(void *const *slots, struct p
     const unsigned usual = form.may_write ? UINT32_MAX : FRAME_MAPPED;
     unsigned left_out = 0;
 
-    for (unsigned i = 0; i < count; i++, mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT) {
+    /* counted up to zero: one register less to step */
+    slots += count;
+    entries += count;
+    for (int64_t i = -(int64_t)count; i != 0; i++, mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT) {
         struct frame *frame = slots[i];
 
         if (entries[i].bits != mark.bits || !frame)
@@ -81,19 +84,31 @@ static void copy_run(struct frame *table, struct object *object, struct pt_entry
     }
 }
 
+/* The page at the top of a stack, which its owner writes first. */
+static void begin_stack(struct frame *table, struct pt_entry *entry)
+{
+    struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
+
+    if (frame)
+        table_map_private(table, entry, frame, 0, *entry);
+}
+
 static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
                         uint64_t start, void *context)
 {
+    struct frame *table = frame_at(paddr(entry_place(entries)));
     struct pt_entry mark = entries[0];
     struct object *object;
 
+    if (level == 1 && entry_grows_down(mark) && start + count * PAGE_SIZE == cursor->end)
+        begin_stack(table, &entries[count - 1]);
     if (level > 1 || !mark_has_object(mark))
         return true;
     object = object_by_id(mark_object_id(mark));
     if (!lock_try(&object->lock))
         return true;
     if (mark_kind(mark) == MARK_PRIVATE && mark_access(mark) & ACCESS_WRITE)
-        copy_run(frame_at(paddr(entry_place(entries))), object, entries, count);
+        copy_run(table, object, entries, count);
     else
         STAT_ADD(fault_around, resident_map_run(object, entries, count, mark));
     lock_drop(&object->lock);

@@ -59,9 +59,7 @@ MUST_USE enum status resident_copy(struct frame *table, struct pt_entry *entry, 
 unsigned resident_map_run(struct object *object, struct pt_entry *entries, unsigned count,
                           struct pt_entry mark);
 
-/* The cursor's range was filled with one mark: resident pages of its object are mapped, or, when the mapping
- * is private and may be written and there is plenty of memory, copied. Waits for nothing: what cannot be done
- * at once is left to faults. */
+/* SPACE_AHEAD: the cursor's range was filled with one mark. What cannot be done at once is left to faults. */
 void resident_map_ahead(struct cursor *cursor);
 
 #endif
