@@ -14,6 +14,7 @@
  *                       -> page, no write  -> reuse / copy / note that it is dirty
  *                       -> nothing         -> stack growth, or not mapped
  */
+#include "quire/watch.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/resident.h"
@@ -63,7 +64,8 @@ static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
 {
     struct frame *head;
 
-    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) || !memory_is_plenty(level_pages(2)))
+    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) || vm_watching ||
+        !memory_is_plenty(level_pages(2)))
         return false;
     head = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
     if (!head)
