@@ -85,7 +85,7 @@ bool process_kill_largest(void)
         name, (unsigned long long)((counts.resident_pages + PAGES_PER_MEBIBYTE / 2) / PAGES_PER_MEBIBYTE));
     last_ns = host_now_ns();
     if (host_watched)
-        events_note(EVENT_OOM, largest.process, 0, largest.pages, 0);
+        events_note(EVENT_OOM, largest.process, 0, counts.resident_pages, 0);
     host_log("%s", text);
     (void)hostlink_write(2, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
     (void)signal_send_process(largest.process, SIGKILL, NULL);
