@@ -52,7 +52,8 @@ enum frame_flag {
     FRAME_ZEROED = 128,    /* free and known to be all zeroes (b) */
     FRAME_WRITING = 256,   /* its store is being given its contents; sleep on the frame (o) */
     FRAME_MAPPED = 512,    /* an object's page: mapped since it was last taken from all tables (o) */
-    FRAME_POISONED = 1024  /* free and filled with the pattern that debug builds look for (b) */
+    FRAME_POISONED = 1024, /* free and filled with the pattern that debug builds look for (b) */
+    FRAME_LEAVING = 2048   /* a victim: it was enrolled, and has neither gone nor come back (l) */
 };
 
 struct frame {
@@ -70,7 +71,7 @@ struct frame {
         uint32_t mapcount; /* a: ANON: entries of page tables that map it (an object's pages have views) */
         uint32_t privates; /* t: a leaf table's entries that are about private frames */
     };
-    uint32_t spare;
+    uint32_t window; /* l: enrolled: the last window in which it was used (src/vm/members.c) */
     union {
         struct list node; /* b: free list; l: reclaim's list; u: owner's list */
         struct {

@@ -17,7 +17,6 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
 #include "kernel/linux/ranges.h"
-#include "kernel/mm/events.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -143,8 +142,6 @@ static void give_up_memory(struct process *process)
         return;
     resident_leaves(process);
     ranges_clear(process);
-    if (host_watched)
-        record_forget(space);
     process->space = NULL;
     mmu_activate(NULL);
     space_unref(space);
@@ -223,8 +220,6 @@ static void process_end(struct process *process)
     struct task *task = task_current();
 
     process->exiting = true;
-    if (host_watched)
-        events_note(EVENT_EXIT, process, 0, (uint64_t)process->exit_code, 0);
     if (process == first_process)
         first_process_end(); /* never returns */
     process_release(process);

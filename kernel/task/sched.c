@@ -197,6 +197,14 @@ static void switch_to(struct task *next)
     finish_switch();
 }
 
+uint64_t host_worked_ns(void)
+{
+    uint64_t now_ns = host_now_ns();
+    uint64_t idle_ns = idle_task.user_ns + (task_current() == &idle_task ? now_ns - idle_task.since_ns : 0);
+
+    return now_ns > idle_ns ? now_ns - idle_ns : 0;
+}
+
 static void enqueue(struct task *task)
 {
     list_push_back(&run_queue, &task->run);

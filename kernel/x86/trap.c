@@ -5,7 +5,6 @@
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
-#include "kernel/mm/events.h"
 #include "kernel/mm/kernel_map.h"
 #include "kernel/task/task.h"
 #include "kernel/x86/offsets.h"
@@ -188,9 +187,7 @@ void trap_page_fault_user(struct trap_frame *frame)
         odd_fault(frame, address);
         return;
     }
-    if (__builtin_expect(host_watched, 0))
-        status = events_fault(process, address, access_of(frame->error));
-    else if (__builtin_expect(address < SPACE_END, 1))
+    if (__builtin_expect(address < SPACE_END, 1))
         status = space_fault(process->space, vaddr(address), access_of(frame->error));
     count_fault(process);
     if (__builtin_expect(status != ST_OK, 0))
@@ -207,9 +204,7 @@ static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
         return false;
     vm_stats.fault_kernel++;
     for (;;) {
-        enum access access = access_of(frame->error);
-        enum status status = host_watched ? events_fault(task->process, address, access)
-                                          : space_fault(task->process->space, vaddr(address), access);
+        enum status status = space_fault(task->process->space, vaddr(address), access_of(frame->error));
 
         if (status == ST_OK)
             return true;

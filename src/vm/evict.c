@@ -1,29 +1,37 @@
 /*
  * Eviction. See evict.h.
  *
- *   choose -> unmap all -> one flush -> write in clusters -> free what nobody wanted
- *                                                         -> back into the policy what somebody did
+ *   choose -> give slots -> unmap all -> one flush -> write in clusters -> free what nobody wanted
+ *                                                                       -> back into the policy what somebody
+ * did
  *
  * A batch, so that one flush and one write serve several pages. Marks are left before the flush and frames
- * are freed after it; a page that is touched in between is faulted in again, finds itself in its object, and
- * is kept. What cannot be written stays in memory, dirty.
+ * are freed after it; a page that is touched in between is faulted in again, finds itself in its object or in
+ * the swap cache, and is kept. What cannot be written stays in memory, dirty.
  *
- * Locking: a victim is held by a reference from the choice on. Its object's lock for what happens to its
- * entries and its place in the object.
+ * Locking: a victim is held by a reference from the choice on. For a page of a file, its object's lock for
+ * what happens to its entries and its place in the object; swap.h for the others.
  */
 #include "vm/evict.h"
 
 #include "vm/object_internal.h"
 #include "vm/pages.h"
 #include "vm/space_internal.h"
+#include "vm/swap.h"
 
 struct batch {
     unsigned count;
-    struct victim victims[EVICT_BATCH];
+    struct victim victims[EVICT_BATCH]; /* frame NULL: it has been dealt with */
+    unsigned swapped;
+    struct frame *frames[EVICT_BATCH]; /* of the victims: those that have slots, sorted by them */
     bool flush;
-    bool dirty; /* pages of files that are to be written */
     unsigned freed;
 };
+
+static bool is_file(const struct victim *victim)
+{
+    return victim->frame && victim->frame->use == FRAME_FILE;
+}
 
 /* ------------------------------------------------------------------ pages of files */
 
@@ -36,10 +44,8 @@ static bool only_we_hold(const struct frame *frame, const struct object *object)
 static void unmap_page(struct batch *batch, const struct victim *victim)
 {
     lock_take(&victim->object->lock);
-    if (only_we_hold(victim->frame, victim->object)) {
+    if (only_we_hold(victim->frame, victim->object))
         batch->flush |= object_unmap_frame(victim->frame);
-        batch->dirty |= (frame_flags(victim->frame) & FRAME_DIRTY) != 0;
-    }
     lock_drop(&victim->object->lock);
 }
 
@@ -49,7 +55,7 @@ static void write_pages(const struct batch *batch)
     for (unsigned i = 0; i < batch->count; i++) {
         const struct victim *victim = &batch->victims[i];
 
-        if (victim->frame->use == FRAME_FILE && frame_flags(victim->frame) & FRAME_DIRTY)
+        if (is_file(victim) && frame_flags(victim->frame) & FRAME_DIRTY)
             (void)!object_sync(victim->object, victim->frame->page.index, EVICT_BATCH);
     }
 }
@@ -65,17 +71,57 @@ static bool take_page(const struct victim *victim)
     if (only_we_hold(frame, object) && !(frame_flags(frame) & (FRAME_DIRTY | FRAME_MAPPED))) {
         radix_remove(&object->pages, frame->page.index);
         object->resident--;
+        pages_remove(frame);
         frame->page.object = NULL;
         taken = true;
     }
     lock_drop(&object->lock);
     if (!taken)
         return false;
-    pages_remove(frame);
     frame_unref(frame); /* the object's */
     frame_unref(frame); /* ours */
     object_unref(object);
     return true;
+}
+
+/* ------------------------------------------------------------------ pages that go to swap */
+
+/* The victim of this frame. */
+static struct victim *victim_of(struct batch *batch, const struct frame *frame)
+{
+    struct victim *victim = batch->victims;
+
+    while (victim->frame != frame)
+        victim++;
+    return victim;
+}
+
+static void let_go(struct victim *victim)
+{
+    victim->frame = NULL;
+    if (victim->object)
+        object_unref(victim->object);
+}
+
+/* Gives slots. Those for which there are none are handed to `without`. */
+static void prepare(struct batch *batch, void (*without)(const struct victim *victim))
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < batch->count; i++)
+        if (!is_file(&batch->victims[i]))
+            batch->frames[count++] = batch->victims[i].frame;
+    if (count == 0)
+        return;
+    batch->swapped = swap_prepare(batch->frames, count);
+    if (batch->swapped < count)
+        pages_slots_short();
+    for (unsigned i = batch->swapped; i < count; i++) {
+        struct victim *victim = victim_of(batch, batch->frames[i]);
+
+        without(victim);
+        victim->frame = NULL;
+    }
 }
 
 /* ------------------------------------------------------------------ the stages */
@@ -83,35 +129,95 @@ static bool take_page(const struct victim *victim)
 static void unmap(struct batch *batch)
 {
     for (unsigned i = 0; i < batch->count; i++)
-        unmap_page(batch, &batch->victims[i]);
+        if (is_file(&batch->victims[i]))
+            unmap_page(batch, &batch->victims[i]);
+    for (unsigned i = 0; i < batch->swapped; i++)
+        batch->flush |= swap_unmap(batch->frames[i]);
     if (pages_must_flush() || batch->flush) {
         STAT(flush_all);
         host_flush_all();
     }
 }
 
-static void free_or_return(struct batch *batch)
+static void write(const struct batch *batch)
 {
-    for (unsigned i = 0; i < batch->count; i++) {
-        if (take_page(&batch->victims[i]))
-            batch->freed++;
-        else
-            pages_return(&batch->victims[i]);
-    }
-    STAT_ADD(drops, batch->freed);
+    write_pages(batch);
+    if (batch->swapped > 0)
+        (void)!swap_write(batch->frames, batch->swapped); /* what could not be written is not released */
 }
 
-struct evicted evict(unsigned wanted, uint32_t taker)
+static void release(struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->swapped; i++) {
+        struct victim *victim = victim_of(batch, batch->frames[i]);
+
+        batch->freed += swap_release(batch->frames[i]);
+        let_go(victim);
+    }
+    for (unsigned i = 0; i < batch->count; i++) {
+        const struct victim *victim = &batch->victims[i];
+
+        if (!victim->frame)
+            continue;
+        if (take_page(victim)) {
+            batch->freed++;
+            STAT(drops);
+        } else {
+            pages_return(victim);
+        }
+    }
+}
+
+struct evicted evict(unsigned wanted, const struct search *search)
 {
     struct batch batch = {0};
 
-    batch.count = pages_choose(batch.victims, wanted < EVICT_BATCH ? wanted : EVICT_BATCH, taker);
+    batch.count = pages_choose(batch.victims, wanted < EVICT_BATCH ? wanted : EVICT_BATCH, search);
     if (batch.count == 0)
         return (struct evicted){0};
+    prepare(&batch, pages_return);
+    pages_rename(batch.frames, batch.swapped);
     unmap(&batch);
-    if (batch.dirty)
-        write_pages(&batch);
-    free_or_return(&batch);
+    write(&batch);
+    release(&batch);
     pages_settled(batch.count);
     return (struct evicted){batch.count, batch.freed};
+}
+
+/* ------------------------------------------------------------------ cleaning */
+
+static void forget(const struct victim *victim)
+{
+    frame_unref(victim->frame);
+    if (victim->object)
+        object_unref(victim->object);
+}
+
+/*
+ * A page of a file is written as it is. Others leave their entries, so that who writes to them is noticed,
+ * and stay in the swap cache with what their slots have; one more reference keeps them from being freed.
+ */
+void evict_clean(void)
+{
+    struct batch batch = {0};
+
+    batch.count = pages_choose_unclean(batch.victims, EVICT_BATCH);
+    prepare(&batch, forget);
+    for (unsigned i = 0; i < batch.swapped; i++) {
+        batch.flush |= swap_unmap(batch.frames[i]);
+        frame_ref(batch.frames[i]);
+    }
+    if (batch.flush) {
+        STAT(flush_all);
+        host_flush_all();
+    }
+    write(&batch);
+    for (unsigned i = 0; i < batch.swapped; i++) {
+        (void)!swap_release(batch.frames[i]);
+        frame_unref(batch.frames[i]);
+        let_go(victim_of(&batch, batch.frames[i]));
+    }
+    for (unsigned i = 0; i < batch.count; i++)
+        if (batch.victims[i].frame)
+            forget(&batch.victims[i]);
 }

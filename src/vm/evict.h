@@ -4,7 +4,7 @@
 #ifndef VM_EVICT_H
 #define VM_EVICT_H
 
-#include "quire/types.h"
+#include "vm/members.h"
 
 enum { EVICT_BATCH = 32 };
 
@@ -13,8 +13,9 @@ struct evicted {
     unsigned freed;  /* frames */
 };
 
-/* Takes up to `wanted` pages (at most EVICT_BATCH) out of memory for the member `taker` (0: for nobody in
- * particular). May sleep; no locks held. */
-struct evicted evict(unsigned wanted, uint32_t taker);
+/* Takes up to `wanted` pages (at most EVICT_BATCH) out of memory. May sleep; no locks held. */
+struct evicted evict(unsigned wanted, const struct search *search);
+/* Writes what policies have asked for; it stays in memory. May sleep; no locks held. */
+void evict_clean(void);
 
 #endif

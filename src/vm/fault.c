@@ -14,7 +14,6 @@
  *                       -> page, no write  -> reuse / copy / note that it is dirty
  *                       -> nothing         -> stack growth, or not mapped
  */
-#include "quire/watch.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/resident.h"
@@ -47,25 +46,26 @@ static enum status map_zero_page(struct pt_entry *entry, struct pt_entry mark)
     return ST_OK;
 }
 
-static enum status map_zeroed_frame(struct frame *table, struct pt_entry *entry, struct pt_entry mark)
+static enum status map_zeroed_frame(const struct fault *f, struct pt_entry *entry, struct pt_entry mark)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
 
     if (!frame)
         return ST_NO_MEMORY;
-    table_map_private(table, entry, frame, 0, mark);
+    frame->paging.member = space_member(f->space);
+    table_map_private(f->cursor.table, entry, frame, 0, mark);
     STAT(fault_zero);
     return ST_OK;
 }
 
-/* A whole level-2 entry of untouched memory is written to: one huge page, if there is plenty of memory.
- * False: use small ones. */
-static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
+/* A whole level-2 entry of untouched memory is written to: one huge page, if there is plenty of memory, and
+ * always was. False: use small ones. */
+static bool map_huge(const struct fault *f, struct pt_entry *entry, struct pt_entry mark)
 {
     struct frame *head;
 
-    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) || vm_watching ||
-        !memory_is_plenty(level_pages(2)))
+    if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) || !memory_is_plenty(level_pages(2)) ||
+        pages_watched)
         return false;
     head = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
     if (!head)
@@ -74,6 +74,7 @@ static bool map_huge(struct pt_entry *entry, struct pt_entry mark)
         host_zero_page((char *)frame_data(head) + i * PAGE_SIZE);
     head->page.object = NULL;
     head->page.index = 0;
+    head->paging.member = space_member(f->space);
     head->flags |= FRAME_HUGE;
     rmap_first(head, entry_place(entry));
     pt_entry_store(
@@ -110,9 +111,10 @@ static enum status map_object_page(struct fault *f, struct pt_entry *entry, stru
 {
     frame_set_flags(frame, FRAME_REFERENCED);
     if (f->access == ACCESS_WRITE && mark_kind(mark) == MARK_PRIVATE)
-        return resident_copy(f->cursor.table, entry, mark, frame);
+        return resident_copy(f->cursor.table, entry, mark, frame, space_member(f->space));
     if (f->access == ACCESS_WRITE)
         frame_set_flags(frame, FRAME_DIRTY);
+    pages_touch(frame, space_member(f->space));
     resident_map(entry, page_form(mark), frame);
     if (f->access != ACCESS_WRITE)
         map_around(f, entry, mark, object);
@@ -187,7 +189,7 @@ static enum status bring_in(struct fault *f)
 
 static enum status fault_swap(struct fault *f, struct pt_entry *entry, struct pt_entry mark)
 {
-    enum status status = swap_map(f->cursor.table, entry, mark, f->access, &f->space->streams, &f->read);
+    enum status status = swap_map(f->cursor.table, entry, mark, f->access, f->space, &f->read);
 
     if (status == ST_OK)
         STAT(fault_swap);
@@ -212,6 +214,8 @@ static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_ent
     pt_entry_store(entry, pt_entry((page.bits & ~(PT_FRAME_MASK | PAGE_OBJECT)) | frame_paddr(copy).v |
                                    PT_WRITE | PT_DIRTY | PT_ACCESSED));
     batch_page(&f->cursor.batch, f->page);
+    copy->paging.member = space_member(f->space);
+    pages_insert(copy, 0);
     if (from != zero_frame)
         STAT(fault_copy);
     if (from == zero_frame || page.bits & PAGE_OBJECT) {
@@ -361,8 +365,7 @@ static enum status fault_mark(struct fault *f, struct pt_entry *entry, struct pt
         return fault_swap(f, entry, mark);
     if (mark_kind(mark) != MARK_ANON)
         return fault_object(f, entry, mark);
-    return f->access == ACCESS_WRITE ? map_zeroed_frame(f->cursor.table, entry, mark)
-                                     : map_zero_page(entry, mark);
+    return f->access == ACCESS_WRITE ? map_zeroed_frame(f, entry, mark) : map_zero_page(entry, mark);
 }
 
 static enum status fault_page(struct fault *f, struct pt_entry *entry, struct pt_entry page, unsigned level)
@@ -387,7 +390,8 @@ static enum status fault_large_mark(struct fault *f, struct pt_entry mark)
     status = cursor_to_level(&f->cursor, 2, TABLE_KEEP_EMPTY);
     if (status != ST_OK)
         return status;
-    if (mark_kind(mark) == MARK_ANON && f->access == ACCESS_WRITE && map_huge(cursor_entry(&f->cursor), mark))
+    if (mark_kind(mark) == MARK_ANON && f->access == ACCESS_WRITE &&
+        map_huge(f, cursor_entry(&f->cursor), mark))
         return ST_OK;
     status = cursor_to_level(&f->cursor, 1, TABLE_KEEP_EMPTY);
     if (status != ST_OK)
@@ -428,7 +432,7 @@ static enum status recover(struct fault *f, enum status status)
         return bring_in(f);
     if (status == ST_NOT_MAPPED)
         return grow_stack(f);
-    if (status == ST_NO_MEMORY && vm_make_room())
+    if (status == ST_NO_MEMORY && vm_make_room_for(f->space))
         return ST_RETRY;
     if (status == ST_RETRY)
         host_relax();
@@ -456,8 +460,9 @@ enum status space_fault(struct space *space, struct vaddr address, enum access a
             break;
     if (f.brought)
         frame_unref(f.brought);
-    if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0))
-        reclaim_upkeep(space);
+    if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0) &&
+        reclaim_upkeep(space) != ST_OK && status == ST_OK)
+        status = ST_NO_MEMORY;
     if (f.major)
         STAT(fault_major);
     if (status == ST_NOT_MAPPED)

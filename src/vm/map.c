@@ -3,7 +3,6 @@
  *
  * Each is: cut the range's edges into the table (can fail, changes no meaning), then store (cannot fail).
  */
-#include "quire/watch.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/resident.h"
@@ -48,6 +47,7 @@ static bool populate_visit(struct cursor *cursor, struct pt_entry *entries, unsi
             populate->failed = true;
             return false;
         }
+        frame->paging.member = space_member(cursor->space);
         table_map_private(table, &entries[i], frame, 0, mark);
     }
     return true;
@@ -91,7 +91,6 @@ static enum status populate_part(struct space *space, uint64_t start, uint64_t e
         cursor_end(&cursor);
         if (populate.other || populate.failed)
             status = populate_by_faults(space, start, stop, access);
-        space_populated(space, start, stop);
         start = stop;
     }
     return status;

@@ -1,21 +1,37 @@
 /*
  * Members. See members.h.
+ *
+ * A member that has ended may have frames left: pages of files that it touched first. They are nobody's until
+ * somebody touches them (pages_touch()) or they go; until then its number is not given to another one.
+ *
+ * Invariants (members_check, scope_check): a living member's frames are the enrolled pages that are charged
+ * to it; those of the dead and of nobody are `members_nobodys`; a member that is not in memory has none.
  */
-#include "vm/members.h"
+#include "vm/members_internal.h"
+#include "vm/shadow.h"
 
-#include "base/check.h"
+#include "vm/space_internal.h"
+
+enum {
+    OWN_POOL_FRAMES = 64, /* so many frames, and a member under local scope gets a pool of its own */
+    RESIZE_PART = 32
+};
 
 struct pool pools[POOLS];
+struct scope members_scope;
+struct scope_member members_list[MEMBERS_MAX];
+struct record members_records[MEMBERS_MAX];
+uint32_t members_nobodys;
+uint64_t members_swap_outs, members_swap_ins;
 
 static struct pool_kind kind;
-static struct scope_config scope_config;
+static uint32_t last_given;
+static uint32_t window; /* number of the present one, from 1 on */
+static bool controls_load;
 
-/* What victims are sought for. */
-static struct {
-    bool unpinned; /* notes of pinned pages have been taken back */
-} search;
+/* ------------------------------------------------------------------ the beginning */
 
-static void set_options(const struct policy_type *type, const uint64_t *options)
+static void set_policy(const struct policy_type *type, const uint64_t *options)
 {
     struct policy_config standard;
 
@@ -23,29 +39,6 @@ static void set_options(const struct policy_type *type, const uint64_t *options)
     for (unsigned i = 0; i < POLICY_OPTIONS; i++)
         kind.options[i] = options ? options[i] : standard.options[i];
     kind.type = type;
-}
-
-void members_init(void)
-{
-    for (unsigned i = 0; i < POOLS; i++)
-        pools[i] = (struct pool){0};
-    kind = (struct pool_kind){.host = pages_host};
-    set_options(policy_find("clock", 5), NULL);
-    scope_config = (struct scope_config){.kind = SCOPE_GLOBAL};
-}
-
-enum status reclaim_configure(const struct policy_type *type, const struct policy_config *policy,
-                              const struct scope_config *scope)
-{
-    if (type && type->needs != POLICY_BITS)
-        return ST_UNSUPPORTED;
-    if (type)
-        set_options(type, policy ? policy->options : NULL);
-    if (policy)
-        kind.seed = policy->seed;
-    if (scope)
-        scope_config = *scope;
-    return ST_OK;
 }
 
 /* Every frame that may ever hold a page. */
@@ -57,49 +50,411 @@ static uint32_t most_frames(void)
     return (uint32_t)(counts.total - counts.by_use[FRAME_RESERVED]);
 }
 
+static enum status set_scope(const struct scope_config *config)
+{
+    struct scope_config own = *config;
+
+    own.frames = most_frames();
+    return scope_init(&members_scope, &own, members_list, 0);
+}
+
+void members_init(void)
+{
+    CHECK_ALWAYS(set_scope(&(struct scope_config){.kind = SCOPE_GLOBAL}) == ST_OK);
+    for (unsigned i = 0; i < POOLS; i++)
+        pools[i] = (struct pool){0};
+    for (unsigned i = 0; i < MEMBERS_MAX; i++) {
+        members_list[i] = (struct scope_member){0};
+        members_records[i] = (struct record){0};
+    }
+    kind = (struct pool_kind){.host = pages_host};
+    set_policy(policy_find("clock", 5), NULL);
+    last_given = 0;
+    members_nobodys = 0;
+    window = 1;
+    shadows_init();
+    victims_chosen = victims_dirty = 0;
+    members_swap_outs = members_swap_ins = 0;
+    controls_load = false;
+}
+
+enum status reclaim_configure(const struct policy_type *type, const struct policy_config *policy,
+                              const struct scope_config *config)
+{
+    enum status status = ST_OK;
+
+    if (type && type->needs != POLICY_BITS)
+        return ST_UNSUPPORTED;
+    CHECK_ALWAYS(last_given == 0 && !pools[0].policy);
+    if (config)
+        status = set_scope(config);
+    if (status == ST_OK && type)
+        set_policy(type, policy ? policy->options : NULL);
+    if (status == ST_OK && policy)
+        kind.seed = policy->seed;
+    return status;
+}
+
+void reclaim_control_load(void)
+{
+    controls_load = true;
+}
+
 enum status members_start(void)
 {
-    return pools[0].policy ? ST_OK : pool_make(&pools[0], &kind, most_frames());
+    enum status status = pools[0].policy ? ST_OK : pool_make(&pools[0], &kind, most_frames());
+
+    if (status == ST_OK)
+        shadows_make(most_frames());
+    return status;
+}
+
+const struct policy_type *members_policy(void)
+{
+    return kind.type;
 }
 
 void members_end(void)
 {
     for (unsigned i = 0; i < POOLS; i++)
         pool_end(&pools[i]);
+    for (unsigned i = 0; i < MEMBERS_MAX; i++)
+        members_records[i].pool = 0;
 }
+
+/* ------------------------------------------------------------------ lives */
+
+static bool is_unused(uint32_t member)
+{
+    return !member_is_alive(member) && members_records[member].left == 0 && members_records[member].pool == 0;
+}
+
+/* In turn, so that a number comes back late. */
+static uint32_t unused_number(void)
+{
+    for (uint32_t i = 1; i < MEMBERS_MAX; i++) {
+        uint32_t number = 1 + (last_given + i - 1) % (MEMBERS_MAX - 1);
+
+        if (is_unused(number))
+            return number;
+    }
+    return MEMBER_NOBODY;
+}
+
+uint32_t member_create(void)
+{
+    uint32_t number;
+
+    lock_take(&pages_lock);
+    number = unused_number();
+    if (number != MEMBER_NOBODY) {
+        members_list[number] = (struct scope_member){0};
+        if (scope_join(&members_scope, number) != ST_OK)
+            number = MEMBER_NOBODY;
+    }
+    if (number != MEMBER_NOBODY) {
+        members_records[number] = (struct record){.refs = 1, .high = UINT64_MAX, .maximum = UINT64_MAX};
+        last_given = number;
+    }
+    lock_drop(&pages_lock);
+    return number;
+}
+
+void member_ref(uint32_t member)
+{
+    if (member != MEMBER_NOBODY)
+        __atomic_fetch_add(&members_records[member].refs, 1, __ATOMIC_RELAXED);
+}
+
+static void end_pool_if_empty(uint32_t member)
+{
+    uint32_t pool = members_records[member].pool;
+
+    if (pool == 0 || pool_resident(&pools[pool]) > 0)
+        return;
+    pool_end(&pools[pool]);
+    members_records[member].pool = 0;
+}
+
+void member_unref(uint32_t member)
+{
+    if (member == MEMBER_NOBODY ||
+        __atomic_sub_fetch(&members_records[member].refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    lock_take(&pages_lock);
+    members_records[member].left = members_list[member].frames;
+    members_nobodys += members_list[member].frames;
+    members_list[member].frames = 0;
+    scope_leave(&members_scope, member);
+    end_pool_if_empty(member);
+    lock_drop(&pages_lock);
+}
+
+static uint32_t as_frames(uint64_t frames)
+{
+    return frames < UINT32_MAX ? (uint32_t)frames : UINT32_MAX;
+}
+
+enum status member_set_class(uint32_t member, enum scope_class class, uint64_t minimum_frames)
+{
+    enum status status;
+
+    lock_take(&pages_lock);
+    status =
+        scope_reclass(&members_scope, member, class, class == CLASS_ORDINARY ? 0 : as_frames(minimum_frames));
+    lock_drop(&pages_lock);
+    return status;
+}
+
+void member_set_bounds(uint32_t member, uint64_t high, uint64_t maximum)
+{
+    lock_take(&pages_lock);
+    members_records[member].high = high;
+    members_records[member].maximum = maximum;
+    lock_drop(&pages_lock);
+}
+
+void space_set_member(struct space *space, uint32_t member)
+{
+    uint32_t before;
+
+    member_ref(member);
+    before = __atomic_exchange_n(&space->member, member, __ATOMIC_RELAXED);
+    member_unref(before);
+}
+
+uint32_t space_member(const struct space *space)
+{
+    return __atomic_load_n(&space->member, __ATOMIC_RELAXED);
+}
+
+/* ------------------------------------------------------------------ charging */
+
+/* One that is swapped out as a whole has no frames. */
+static bool can_be_charged(uint32_t member)
+{
+    return member < MEMBERS_MAX && member_is_alive(member) && members_list[member].place == MEMBER_IN;
+}
+
+bool members_is_free(const struct frame *frame)
+{
+    uint32_t member = frame_member(frame);
+
+    return member >= MEMBERS_MAX || !member_is_alive(member);
+}
+
+void members_charge(struct frame *frame, enum arrival how)
+{
+    uint32_t member = frame->paging.member;
+
+    if (!can_be_charged(member)) {
+        frame_set_member(frame, MEMBER_NOBODY);
+        members_nobodys++;
+        return;
+    }
+    members_list[member].frames++;
+    if (members_list[member].frames > members_records[member].frames_peak)
+        members_records[member].frames_peak = members_list[member].frames;
+    if (how == ARRIVED) {
+        members_list[member].faults++;
+        members_note_use(frame);
+    }
+}
+
+void members_uncharge(struct frame *frame)
+{
+    uint32_t member = frame->paging.member;
+
+    if (member_is_alive(member)) {
+        members_list[member].frames--;
+        return;
+    }
+    members_nobodys--;
+    if (members_records[member].left > 0 && --members_records[member].left == 0)
+        end_pool_if_empty(member);
+}
+
+/* ------------------------------------------------------------------ pools */
 
 uint32_t members_pool(const struct frame *frame)
 {
+    return member_is_alive(frame->paging.member) ? members_records[frame->paging.member].pool : 0;
+}
+
+static uint32_t unused_pool(void)
+{
+    for (uint32_t i = 1; i < POOLS; i++)
+        if (!pools[i].policy)
+            return i;
     return 0;
 }
 
-void members_begin(uint32_t taker)
+/* The member's pages move from the shared pool to its own. */
+static void move_pages(uint32_t member, uint32_t to)
 {
-    search.unpinned = false;
-    pool_fit(&pools[0], pool_resident(&pools[0]) + frames_free());
-}
+    for (uint32_t number = 0; number < pools[0].names.used; number++) {
+        struct frame *frame = pool_frame(&pools[0], number);
+        uint8_t state = pools[0].policy->state[number];
 
-/* A page of locked memory is passed over from now on. */
-static bool is_locked(struct pool *pool, struct frame *frame)
-{
-    if (!(frame->paging.spare & PAGING_LOCKED))
-        return false;
-    pool_pin(pool, frame);
-    return true;
-}
-
-struct frame *members_victim(void)
-{
-    for (;;) {
-        struct frame *frame = pool_victim(&pools[0]);
-
-        if (frame && !is_locked(&pools[0], frame))
-            return frame;
-        if (frame)
+        if (!frame || frame->paging.member != member)
             continue;
-        if (search.unpinned)
-            return NULL;
-        pool_unpin(&pools[0]);
-        search.unpinned = true;
+        if (pool_resident(&pools[to]) == pools[to].policy->most_frames)
+            return;
+        pool_remove(&pools[0], frame);
+        CHECK_ALWAYS(pool_insert(&pools[to], frame, 0, pool_name(frame)));
+        pools[to].policy->state[frame->paging.number] |= state & (POLICY_REFERENCED | POLICY_DIRTY);
+        frame->paging.spare = to;
     }
+}
+
+/* As large as its target, or twice what it has: it is made anew when that is not enough. */
+static uint32_t pool_size(uint32_t member)
+{
+    uint64_t frames = 2 * (uint64_t)members_list[member].frames;
+
+    if (frames < members_list[member].target)
+        frames = members_list[member].target;
+    return frames < most_frames() ? (uint32_t)frames : most_frames();
+}
+
+void members_fit(uint32_t member)
+{
+    struct record *record = &members_records[member];
+    uint32_t number = record->pool;
+
+    if (!scope_is_local() || !member_is_alive(member) || members_list[member].frames < OWN_POOL_FRAMES)
+        return;
+    if (number != 0) {
+        if (pool_resident(&pools[number]) == pools[number].policy->most_frames &&
+            pools[number].policy->most_frames < most_frames())
+            (void)!pool_grow(&pools[number], &kind,
+                             pool_size(member)); /* else the rest is in the shared one */
+        return;
+    }
+    number = unused_pool();
+    if (number == 0 || pool_make(&pools[number], &kind, pool_size(member)) != ST_OK)
+        return;
+    pools[number].member = member;
+    pools[number].policy->now = pools[0].policy->now;
+    record->pool = number;
+    move_pages(member, number);
+}
+
+void members_fit_pools(void)
+{
+    pool_fit(&pools[0], pool_resident(&pools[0]) + frames_free());
+    for (uint32_t i = 1; i < POOLS; i++)
+        if (pools[i].policy)
+            pool_fit(&pools[i], members_list[pools[i].member].target);
+}
+
+void members_resize(uint64_t frames)
+{
+    uint32_t now = members_scope.config.frames, then = as_frames(frames);
+
+    if ((then > now ? then - now : now - then) > now / RESIZE_PART)
+        scope_resize(&members_scope, then);
+}
+
+/* ------------------------------------------------------------------ what members use */
+
+bool members_measure_use(void)
+{
+    return controls_load || (scope_is_local() && members_scope.config.rule == SCOPE_PFF);
+}
+
+void members_note_use(struct frame *frame)
+{
+    if (frame->window == window || !member_is_alive(frame->paging.member))
+        return;
+    frame->window = window;
+    members_records[frame->paging.member].used++;
+}
+
+void members_end_window(void)
+{
+    for (uint32_t i = 1; i < members_scope.count; i++) {
+        if (members_list[i].place == MEMBER_IN)
+            members_list[i].working_set = members_records[i].used;
+        members_records[i].used = 0;
+    }
+    window++;
+}
+
+uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
+{
+    struct record *record = &members_records[member];
+    uint64_t bound = record->maximum, frames;
+
+    members_scope.now += time;
+    if (!member_is_alive(member))
+        return 0;
+    members_list[member].time += time;
+    members_list[member].pages = as_frames(pages);
+    (void)scope_measure(&members_scope,
+                        member); /* who has too much now gives when frames are wanted, or when he runs */
+    frames = members_list[member].frames;
+    record->above_maximum += frames > record->maximum;
+    record->above_high += frames > record->high;
+    if (record->high < bound)
+        bound = record->high;
+    if (scope_is_local() && members_list[member].target < bound)
+        bound = members_list[member].target;
+    return frames > bound ? frames - bound : 0;
+}
+
+bool members_starve(uint32_t member)
+{
+    bool at_maximum =
+        member_is_alive(member) && members_list[member].frames > members_records[member].maximum;
+
+    members_records[member].starved += at_maximum;
+    return at_maximum;
+}
+
+/* ------------------------------------------------------------------ load control */
+
+enum scope_swap reclaim_balance(uint32_t *member)
+{
+    enum scope_swap what = SWAP_NOTHING;
+
+    lock_take(&pages_lock);
+    if (controls_load && pools[0].policy)
+        what = scope_balance(&members_scope, member);
+    lock_drop(&pages_lock);
+    return what;
+}
+
+/* What could not go (somebody holds it) is nobody's from now on. */
+static void disown(uint32_t member)
+{
+    for (uint32_t i = 0; i < POOLS; i++)
+        for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
+            struct frame *frame = pool_frame(&pools[i], number);
+
+            if (!frame || frame->paging.member != member)
+                continue;
+            members_uncharge(frame);
+            frame_set_member(frame, MEMBER_NOBODY);
+            members_charge(frame, FOUND);
+        }
+}
+
+void members_swapped(uint32_t member, enum scope_swap how)
+{
+    if (!member_is_alive(member) || (how == SWAP_IN) != (members_list[member].place == MEMBER_OUT))
+        return;
+    if (how == SWAP_OUT) {
+        disown(member);
+        members_records[member].swap_outs++;
+        members_swap_outs++;
+    } else {
+        members_swap_ins++;
+    }
+    scope_swapped(&members_scope, member, how);
+}
+
+uint32_t members_frames(uint32_t member)
+{
+    return member_is_alive(member) ? members_list[member].frames : 0;
 }

@@ -1,7 +1,11 @@
 /*
  * Members: who is charged for pages, and whose pages go first; and the pools that the pages are in.
  *
- * Locking: everything under pages_lock.
+ * Under global scope all pages are in pools[0]. Under local scope a member with many pages gets a pool of its
+ * own as long as there are any; the others' pages are in pools[0] too, where those of other members are
+ * passed over.
+ *
+ * Locking: everything under pages_lock, but for references.
  */
 #ifndef VM_MEMBERS_H
 #define VM_MEMBERS_H
@@ -9,11 +13,14 @@
 #include "quire/reclaim.h"
 #include "vm/pool.h"
 
-enum { POOLS = 1 };
+enum { POOLS = 24 };
 
 extern struct spinlock pages_lock; /* RANK_RECLAIM */
 extern struct pool pools[POOLS];
 extern const struct policy_host pages_host; /* pages.c */
+/* pages.c: no entry of locked memory maps the policy's victim. `*dirty` is set if it is to be written, as far
+ * as can be seen. */
+MUST_USE bool pages_may_go(struct frame *frame, bool *dirty);
 
 void members_init(void);
 /* Makes the first pool. ST_NO_MEMORY: nothing has changed. */
@@ -21,12 +28,65 @@ MUST_USE enum status members_start(void);
 /* Gives the pools back; nothing is enrolled. */
 void members_end(void);
 
-/* Victims are sought for the member `taker` (0: nobody in particular). */
-void members_begin(uint32_t taker);
-/* The next one; NULL: nobody has one left. */
-struct frame *members_victim(void);
+/* Whose pages are sought. */
+struct search {
+    enum search_for {
+        SEARCH_ANYBODY, /* whoever is to give, for `member` (0: for nobody in particular) */
+        SEARCH_OWN      /* only pages of `member` */
+    } what;
+    uint32_t member;
+};
+void members_begin(const struct search *search);
+/* The next victim; NULL: there is none. `*dirty`: it is to be written. */
+struct frame *members_victim(bool *dirty);
+/* Must the page stay because of whose it is, in this search? */
+bool members_spare(const struct frame *frame);
 
 /* The pool that a page goes into. */
 uint32_t members_pool(const struct frame *frame);
+
+enum arrival { ARRIVED, FOUND }; /* by a fault; by the sweep, or back from eviction */
+/* The page is enrolled, is no more. */
+void members_charge(struct frame *frame, enum arrival how);
+void members_uncharge(struct frame *frame);
+/* Who is charged for a frame is looked at without the lock, too. */
+static inline uint32_t frame_member(const struct frame *frame)
+{
+    return __atomic_load_n(&frame->paging.member, __ATOMIC_RELAXED);
+}
+
+static inline void frame_set_member(struct frame *frame, uint32_t member)
+{
+    __atomic_store_n(&frame->paging.member, member, __ATOMIC_RELAXED);
+}
+
+/* Is nobody charged for it, or somebody who is no more? */
+bool members_is_free(const struct frame *frame);
+
+/* The page was used since the last look. */
+void members_note_use(struct frame *frame);
+/* Do working sets matter? */
+bool members_measure_use(void);
+/* A window has ended: what was used in it is the working sets. */
+void members_end_window(void);
+
+/* The member's space has run for `time`, with so many pages mapped. Returns how many frames it must give now.
+ */
+uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages);
+/* Nothing of the member's could go although it must give. True: it is at its maximum, and gets no more. */
+bool members_starve(uint32_t member);
+/* A pool of its own, or a larger one, if the member needs it. */
+void members_fit(uint32_t member);
+/* There are so many frames that pages can have. */
+void members_resize(uint64_t frames);
+
+/* scope_swapped(). */
+void members_swapped(uint32_t member, enum scope_swap how);
+uint32_t members_frames(uint32_t member);
+
+const struct policy_type *members_policy(void);
+void members_look(struct reclaim_report *out);
+/* NULL, or what is wrong. */
+MUST_USE const char *members_check(void);
 
 #endif

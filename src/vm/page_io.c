@@ -26,6 +26,7 @@ static enum status insert_page(struct object *object, uint64_t index, struct fra
         return status;
     frame->page.object = object;
     frame->page.index = index;
+    frame->paging.member = MEMBER_NOBODY;
     frame_set_flags(frame, flags);
     object->resident++;
     return ST_OK;
@@ -215,7 +216,7 @@ enum status object_get_page(struct object *object, uint64_t index, enum object_g
         lock_drop(&object->lock);
     } while (status == ST_NO_MEMORY && vm_make_room());
     if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0))
-        reclaim_upkeep(NULL);
+        (void)!reclaim_upkeep(NULL);
     return status;
 }
 

@@ -8,28 +8,41 @@
  * loses by that is in docs/RECLAIM.md.
  *
  * Pinned. A page that somebody holds (I/O, a copy in progress), or that is being read or written, is spared:
- * that can be seen when a policy asks. That an entry is locked in memory only the harvest can tell, which
- * comes too late for a policy that has made up its mind: such a victim is given back as POLICY_PINNED. These
- * notes grow old, so they are all taken back now and then, and when no victim is found.
+ * that can be seen when a policy asks. That an entry is locked in memory only the entries can tell, which are
+ * looked at when the policy has made up its mind (pages_may_go()): such a victim is given back as
+ * POLICY_PINNED. These notes grow old, so they are all taken back now and then, and when no victim is found.
  *
  * Invariants (pages_check): a frame is FRAME_LISTED exactly when the pool of its paging.spare has it.
  */
 #include "vm/pages.h"
 
 #include "vm/members.h"
+#include "vm/shadow.h"
+#include "vm/swap.h"
 #include "vm/table_internal.h"
+
+enum { TO_CLEAN = 32 };
 
 bool pages_watched;
 
 struct spinlock pages_lock;
-static bool must_flush;       /* l */
+static struct pages_counts counts; /* l */
+static bool slots_short;           /* l: swap is full, as far as is known */
+static bool must_flush;            /* l */
+/* What policies want to be written: enrolled, or it is taken off the list. */
+static struct {
+    unsigned count;
+    struct frame *frames[TO_CLEAN];
+} to_clean;                   /* l */
 static uint64_t on_their_way; /* l: victims that have neither gone nor come back */
 
 void pages_init(void)
 {
     pages_watched = false;
-    must_flush = false;
+    must_flush = slots_short = false;
     on_their_way = 0;
+    to_clean.count = 0;
+    counts = (struct pages_counts){0};
     lock_init(&pages_lock, RANK_RECLAIM);
 }
 
@@ -92,11 +105,21 @@ static void harvest(void *context, struct policy *policy, uint32_t number)
     uint8_t state = policy->state[number];
 
     STAT(reclaim_scans);
+    counts.harvests++;
     if (frame_clear_flags(frame, FRAME_REFERENCED) | !gather(frame, &seen))
         seen.used = true;
     state |= seen.used ? POLICY_REFERENCED : 0;
     policy->state[number] = (uint8_t)((state & ~POLICY_DIRTY) | (is_dirty(frame, &seen) ? POLICY_DIRTY : 0));
-    frame->paging.spare = (frame->paging.spare & ~PAGING_LOCKED) | (seen.locked ? PAGING_LOCKED : 0);
+}
+
+bool pages_may_go(struct frame *frame, bool *dirty)
+{
+    struct harvest seen = {0};
+
+    if (gather(frame, &seen) && seen.locked)
+        return false;
+    *dirty |= is_dirty(frame, &seen);
+    return true;
 }
 
 /* Somebody has the page in use in another way than by mapping it. */
@@ -104,45 +127,67 @@ static bool is_held(const struct frame *frame)
 {
     if (frame_flags(frame) & (FRAME_BUSY | FRAME_WRITING))
         return true;
-    return frame->use == FRAME_ANON ? frame_refs(frame) > frame_mapcount(frame) : frame_refs(frame) > 1;
+    return frame_refs(frame) >
+           (frame->use == FRAME_ANON ? frame_mapcount(frame) : 1) + ((frame_flags(frame) & FRAME_SLOT) != 0);
 }
 
 static bool spares(void *context, const struct policy *policy, uint32_t number)
 {
     const struct frame *frame = pool_frame(context, number);
 
-    return is_held(frame);
+    return is_held(frame) || members_spare(frame) ||
+           (slots_short && frame->use != FRAME_FILE && !(frame_flags(frame) & FRAME_SLOT));
 }
 
-const struct policy_host pages_host = {.harvest = harvest, .spares = spares};
+/* Noted for the cleaner; what does not fit is written when it goes. */
+static void clean(void *context, struct policy *policy, uint32_t number)
+{
+    if (to_clean.count < TO_CLEAN)
+        to_clean.frames[to_clean.count++] = pool_frame(context, number);
+}
+
+const struct policy_host pages_host = {.harvest = harvest, .clean = clean, .spares = spares};
 
 /* ------------------------------------------------------------------ coming and going */
 
 /* Private memory and what lives in memory only can leave when there is swap. */
 static bool can_leave(const struct frame *frame)
 {
-    return frame->use == FRAME_FILE || ((frame->use == FRAME_ANON || frame->use == FRAME_SHARED) && false);
+    return frame->use == FRAME_FILE ||
+           ((frame->use == FRAME_ANON || frame->use == FRAME_SHARED) && swap_is_on());
 }
 
-/* Locked. */
-static void enrol(struct frame *frame, uint64_t ghost)
+/* Locked. A victim that was wanted before it had gone has not come by a fault. */
+static void enrol(struct frame *frame, uint64_t ghost, enum arrival how)
 {
     uint64_t name = pool_name(frame);
     uint32_t number = members_pool(frame);
 
     if (frame_flags(frame) & FRAME_LISTED)
         return;
+    if (frame_clear_flags(frame, FRAME_LEAVING))
+        how = FOUND;
     if (!pool_insert(&pools[number], frame, ghost ? ghost : name, name) &&
         (number == 0 || !pool_insert(&pools[number = 0], frame, ghost ? ghost : name, name)))
         return; /* the sweep will find it */
     frame->paging.spare = number;
+    frame->window = 0;
     frame_set_flags(frame, FRAME_LISTED);
+    members_charge(frame, how);
+    if (how == ARRIVED)
+        shadow_return(ghost ? ghost : name);
+    else
+        counts.returned += ghost != 0;
 }
 
 /* Locked. The frame is enrolled no more. */
 static void unlist(struct frame *frame)
 {
+    for (unsigned i = 0; i < to_clean.count; i++)
+        if (to_clean.frames[i] == frame)
+            to_clean.frames[i--] = to_clean.frames[--to_clean.count];
     frame_clear_flags(frame, FRAME_LISTED);
+    members_uncharge(frame);
 }
 
 void pages_insert_now(struct frame *frame, uint64_t ghost)
@@ -150,7 +195,32 @@ void pages_insert_now(struct frame *frame, uint64_t ghost)
     if (!can_leave(frame))
         return;
     lock_take(&pages_lock);
-    enrol(frame, ghost);
+    enrol(frame, ghost, ARRIVED);
+    lock_drop(&pages_lock);
+}
+
+void pages_found(struct frame *frame)
+{
+    if (!can_leave(frame))
+        return;
+    lock_take(&pages_lock);
+    enrol(frame, 0, FOUND);
+    lock_drop(&pages_lock);
+}
+
+void pages_touch_now(struct frame *frame, uint32_t member)
+{
+    if (!members_is_free(frame))
+        return;
+    lock_take(&pages_lock);
+    if (!(frame_flags(frame) & FRAME_LISTED)) {
+        frame_set_member(frame, member);
+    } else if (members_is_free(frame)) {
+        pool_remove(&pools[frame->paging.spare], frame);
+        unlist(frame);
+        frame_set_member(frame, member);
+        enrol(frame, 0, ARRIVED);
+    }
     lock_drop(&pages_lock);
 }
 
@@ -158,7 +228,7 @@ void pages_remove_now(struct frame *frame)
 {
     lock_take(&pages_lock);
     if (frame_flags(frame) & FRAME_LISTED) {
-        pool_remove(&pools[frame_pool(frame)], frame);
+        pool_remove(&pools[frame->paging.spare], frame);
         unlist(frame);
     }
     lock_drop(&pages_lock);
@@ -169,6 +239,7 @@ void pages_forget_slot(uint32_t slot)
     if (!__atomic_load_n(&pages_watched, __ATOMIC_RELAXED))
         return;
     lock_take(&pages_lock);
+    slots_short = false;
     for (unsigned i = 0; i < POOLS; i++)
         if (pools[i].policy)
             pool_forget(&pools[i], NAME_SWAP | slot);
@@ -190,24 +261,36 @@ static bool hold(struct victim *victim, struct frame *frame)
     return true;
 }
 
-unsigned pages_choose(struct victim *victims, unsigned most, uint32_t taker)
+unsigned pages_choose(struct victim *victims, unsigned most, const struct search *search)
 {
     unsigned count = 0;
 
     lock_take(&pages_lock);
-    members_begin(taker);
+    members_begin(search);
     while (count < most) {
-        struct frame *frame = members_victim();
+        bool dirty = false;
+        struct frame *frame = members_victim(&dirty);
 
         if (!frame)
             break;
-        if (hold(&victims[count], frame))
-            count++;
         unlist(frame);
+        if (!hold(&victims[count], frame))
+            continue;
+        frame_set_flags(frame, FRAME_LEAVING);
+        if (victims[count].object)
+            shadow_leave(victims[count].name);
+        count++;
     }
     on_their_way += count;
     lock_drop(&pages_lock);
     return count;
+}
+
+void pages_slots_short(void)
+{
+    lock_take(&pages_lock);
+    slots_short = true;
+    lock_drop(&pages_lock);
 }
 
 void pages_settled(unsigned count)
@@ -224,6 +307,7 @@ bool pages_wait(void)
 
     lock_take(&pages_lock);
     any = on_their_way > 0;
+    counts.waits += any;
     if (any)
         host_sleep(&on_their_way, &pages_lock);
     lock_drop(&pages_lock);
@@ -241,7 +325,7 @@ static void enrol_if_there(const struct victim *victim)
     if (victim->object ? frame->page.object == victim->object : frame_mapcount(frame) > 0) {
         frame_set_flags(frame, FRAME_REFERENCED);
         lock_take(&pages_lock);
-        enrol(frame, victim->name);
+        enrol(frame, victim->name, FOUND);
         lock_drop(&pages_lock);
     }
     lock_drop(lock);
@@ -258,10 +342,13 @@ void pages_return(const struct victim *victim)
 void pages_rename(struct frame *const *frames, unsigned count)
 {
     lock_take(&pages_lock);
-    for (unsigned i = 0; i < count; i++)
-        if (frames[i]->use == FRAME_ANON)
-            pool_rename(&pools[frame_pool(frames[i])], pool_name(frames[i]),
-                        NAME_SWAP | frames[i]->paging.slot);
+    for (unsigned i = 0; i < count; i++) {
+        if (frames[i]->use != FRAME_ANON)
+            continue;
+        pool_rename(&pools[frames[i]->paging.spare], pool_name(frames[i]),
+                    NAME_SWAP | frames[i]->paging.slot);
+        shadow_leave(NAME_SWAP | frames[i]->paging.slot);
+    }
     lock_drop(&pages_lock);
 }
 
@@ -272,8 +359,63 @@ bool pages_must_flush(void)
     lock_take(&pages_lock);
     flush = must_flush;
     must_flush = false;
+    counts.flushes += flush;
     lock_drop(&pages_lock);
     return flush;
+}
+
+/* ------------------------------------------------------------------ now and then */
+
+unsigned pages_choose_unclean(struct victim *victims, unsigned most)
+{
+    unsigned count = 0;
+
+    lock_take(&pages_lock);
+    while (count < most && to_clean.count > 0)
+        count += hold(&victims[count], to_clean.frames[--to_clean.count]);
+    counts.cleaned += count;
+    lock_drop(&pages_lock);
+    return count;
+}
+
+bool pages_has_unclean(void)
+{
+    return __atomic_load_n(&to_clean.count, __ATOMIC_RELAXED) > 0;
+}
+
+static void harvest_pool(struct pool *pool)
+{
+    for (uint32_t number = 0; pool->policy && number < pool->names.used; number++)
+        if (pool->frames[number] != 0)
+            harvest(pool, pool->policy, number);
+}
+
+void pages_end_window(void)
+{
+    lock_take(&pages_lock);
+    for (unsigned i = 0; i < POOLS; i++)
+        harvest_pool(&pools[i]);
+    members_end_window();
+    lock_drop(&pages_lock);
+}
+
+void pages_tick(void)
+{
+    lock_take(&pages_lock);
+    for (unsigned i = 0; i < POOLS; i++)
+        if (pools[i].policy) {
+            pool_unpin(&pools[i]);
+            policy_tick(pools[i].policy);
+        }
+    counts.ticks++;
+    lock_drop(&pages_lock);
+}
+
+void pages_count(struct pages_counts *out)
+{
+    lock_take(&pages_lock);
+    *out = counts;
+    lock_drop(&pages_lock);
 }
 
 void pages_forget_all(void)
@@ -291,13 +433,21 @@ void pages_forget_all(void)
     lock_drop(&pages_lock);
 }
 
-uint64_t pages_enrolled(void)
+uint64_t pages_enrolled_locked(void)
 {
     uint64_t count = 0;
 
-    lock_take(&pages_lock);
     for (unsigned i = 0; i < POOLS; i++)
         count += pool_resident(&pools[i]);
+    return count;
+}
+
+uint64_t pages_enrolled(void)
+{
+    uint64_t count;
+
+    lock_take(&pages_lock);
+    count = pages_enrolled_locked();
     lock_drop(&pages_lock);
     return count;
 }
@@ -309,6 +459,8 @@ void pages_check(void)
     lock_take(&pages_lock);
     for (unsigned i = 0; !wrong && i < POOLS; i++)
         wrong = pool_check(&pools[i]);
+    if (!wrong)
+        wrong = members_check();
     lock_drop(&pages_lock);
     if (wrong)
         host_panic("pages: %s", wrong);

@@ -15,6 +15,7 @@
 
 #include "quire/frame.h"
 #include "quire/policy.h"
+#include "vm/members.h"
 
 extern bool pages_watched; /* a */
 
@@ -22,6 +23,7 @@ void pages_init(void);
 
 void pages_insert_now(struct frame *frame, uint64_t ghost);
 void pages_remove_now(struct frame *frame);
+void pages_touch_now(struct frame *frame, uint32_t member);
 
 /*
  * The frame can be paged out from now on: a page of an object that has its contents, or a private frame that
@@ -33,6 +35,22 @@ static inline void pages_insert(struct frame *frame, uint64_t ghost)
 {
     if (__builtin_expect(__atomic_load_n(&pages_watched, __ATOMIC_RELAXED), 0))
         pages_insert_now(frame, ghost);
+}
+
+/* The same for one that was there before. */
+void pages_found(struct frame *frame);
+
+/* A space of the member uses the frame, which nobody may be charged for. Locks as for pages_insert(). */
+static inline void pages_touch(struct frame *frame, uint32_t member)
+{
+    uint32_t owner = frame_member(frame);
+
+    if (owner == member)
+        return;
+    if (__builtin_expect(__atomic_load_n(&pages_watched, __ATOMIC_RELAXED), 0))
+        pages_touch_now(frame, member);
+    else if (owner == MEMBER_NOBODY)
+        frame_set_member(frame, member);
 }
 
 /* The frame's page exists no more, or cannot leave memory. Before a frame is freed. */
@@ -52,8 +70,13 @@ struct victim {
     uint64_t name;
 };
 
-/* Up to `most` victims for the member `taker` (0: nobody in particular); fewer when no more can go. */
-unsigned pages_choose(struct victim *victims, unsigned most, uint32_t taker);
+/* Up to `most` victims; fewer when no more can go. */
+unsigned pages_choose(struct victim *victims, unsigned most, const struct search *search);
+/* Up to `most` pages that policies want to be written: held, and still enrolled. */
+unsigned pages_choose_unclean(struct victim *victims, unsigned most);
+bool pages_has_unclean(void);
+/* Swap has no slots for victims: pages without one are spared until one is free. */
+void pages_slots_short(void);
 /* So many victims have gone or have come back. */
 void pages_settled(unsigned count);
 /* Waits until some of the victims that others have chosen have gone, or have come back. False: there are
@@ -69,10 +92,20 @@ void pages_rename(struct frame *const *frames, unsigned count);
  * the caller flushes. */
 bool pages_must_flush(void);
 
+/* An interval of time has passed; a window of the working sets has. Afterwards: pages_must_flush(). */
+void pages_tick(void);
+void pages_end_window(void);
+
+struct pages_counts {
+    uint64_t cleaned, returned, waits, ticks, harvests, flushes;
+};
+void pages_count(struct pages_counts *out);
+
 /* Enrols what has been missed; returns how many pages that was. May sleep. */
 uint64_t pages_sweep(void);
 
 uint64_t pages_enrolled(void);
+uint64_t pages_enrolled_locked(void);
 /* None is enrolled any more. */
 void pages_forget_all(void);
 /* Panics, naming what is wrong, when an invariant does not hold. */

@@ -185,7 +185,7 @@ void pool_remove(struct pool *pool, struct frame *frame)
     names_forget(&pool->names, number);
 }
 
-struct frame *pool_victim(struct pool *pool)
+struct frame *pool_victim(struct pool *pool, bool *dirty)
 {
     uint32_t number = policy_victim(pool->policy, POLICY_NO_PAGE);
     struct frame *frame;
@@ -194,6 +194,7 @@ struct frame *pool_victim(struct pool *pool)
         return NULL;
     frame = pool_frame(pool, number); /* still there, also if the number has been forgotten meanwhile */
     CHECK_ALWAYS(frame != NULL);
+    *dirty = (pool->policy->state[number] & POLICY_DIRTY) != 0;
     pool->frames[number] = 0;
     pool->policy->state[number] &= (uint8_t) ~(POLICY_DIRTY | POLICY_PINNED);
     return frame;

@@ -12,7 +12,7 @@
  * has one, else its frame. A page keeps its number when its name changes (pool_rename).
  *
  * Invariants (pool_check): a number whose page is resident in the policy has a frame, and that frame is
- * FRAME_LISTED and knows pool and number; a ghost has a name and no frame.
+ * FRAME_LISTED and knows pool (paging.spare) and number; a ghost has a name and no frame.
  *
  * Locking: the caller's (RANK_RECLAIM).
  */
@@ -24,15 +24,6 @@
 
 #define NAME_SWAP ((uint64_t)1 << 62)
 #define NAME_ANON ((uint64_t)1 << 63)
-
-/* frame->paging.spare of a frame that is enrolled: its pool's number, and whether its harvest met an entry of
- * memory that is locked. */
-#define PAGING_LOCKED ((uint32_t)1 << 31)
-
-static inline uint32_t frame_pool(const struct frame *frame)
-{
-    return frame->paging.spare & ~PAGING_LOCKED;
-}
 
 struct pool {
     struct policy *policy; /* NULL: not made */
@@ -66,8 +57,9 @@ MUST_USE enum status pool_grow(struct pool *pool, const struct pool_kind *kind, 
 MUST_USE bool pool_insert(struct pool *pool, struct frame *frame, uint64_t ghost, uint64_t name);
 /* The page goes as if it had never been. */
 void pool_remove(struct pool *pool, struct frame *frame);
-/* The victim's frame, which the pool knows no more; its number may stay as a ghost's. NULL: there is none. */
-MUST_USE struct frame *pool_victim(struct pool *pool);
+/* The victim's frame, which the pool knows no more; its number may stay as a ghost's. `*dirty`: as far as was
+ * seen it is to be written. NULL: there is none. */
+MUST_USE struct frame *pool_victim(struct pool *pool, bool *dirty);
 /* A victim that may not go after all: it comes back, and is spared until pool_unpin(). */
 void pool_pin(struct pool *pool, struct frame *frame);
 void pool_unpin(struct pool *pool);

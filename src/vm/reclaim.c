@@ -1,5 +1,16 @@
 /*
- * Reclaim: when pages leave memory, and how many.
+ * Reclaim: when pages leave memory, and how many. include/quire/reclaim.h, and docs/RECLAIM.md as a whole.
+ *
+ *            free frames
+ *   ------- an eighth of memory: policies learn of all pages, once (watch)
+ *   ------- high: the cleaner stops
+ *   ------- low: the cleaner begins; faults go on meanwhile
+ *   ------- the reserve: whoever wants a frame evicts pages himself
+ *
+ * Each fault that ends while memory is short comes by here (reclaim_upkeep), without any lock: time passes
+ * for policies and members, a member that has more than it may gives, the cleaner is woken.
+ *
+ * Locking: pages_lock for what is below, too.
  */
 #include "quire/reclaim.h"
 
@@ -7,20 +18,60 @@
 #include "vm/evict.h"
 #include "vm/members.h"
 #include "vm/pages.h"
+#include "vm/shadow.h"
 #include "vm/space_internal.h"
 
-/* So many batches in a row from which nothing could be freed (their pages were wanted again, or could not be
- * written) are enough to say that nothing can. */
-enum { FRUITLESS_BATCHES = 8 };
+enum {
+    /* So many batches in a row from which nothing could be freed (their pages were wanted again, or could not
+     * be written) are enough to say that nothing can. */
+    FRUITLESS_BATCHES = 8,
+    LOW_PART = 256, /* of memory */
+    LOW_LEAST = 16,
+    TICK_PER_FRAME =
+        4, /* a tick for every so many microseconds for each page: what it costs stays in proportion */
+    TICK_LEAST = 10000,
+    WINDOW_TICKS = 2,
+    SLACK_PART = 64, /* of a member's frames */
+    SLACK_MOST = 16
+};
+
+static struct {
+    uint64_t low, high; /* marks */
+    uint64_t now;       /* microseconds worked, when somebody last came by */
+    uint64_t next_tick;
+    unsigned ticks_left; /* of the window */
+    unsigned patience;   /* the cleaner found nothing: so many wake-ups are passed over */
+    bool cleaner_called;
+    uint64_t direct, background; /* evictions */
+} state;
 
 void reclaim_init(void)
 {
+    state = (__typeof__(state)){0};
     pages_init();
     members_init();
 }
 
-/* From now on pages are enrolled as they come; those that are there are, now. */
-static bool watch(void)
+/* ------------------------------------------------------------------ memory gets short */
+
+static void set_marks(void)
+{
+    struct frame_counts counts;
+    uint64_t total, least;
+
+    frames_count(&counts);
+    total = counts.total - counts.by_use[FRAME_RESERVED];
+    least = total / LOW_PART > LOW_LEAST ? total / LOW_PART : LOW_LEAST;
+    state.low = counts.reserve + least;
+    state.high = state.low + 2 * least;
+}
+
+static uint64_t worked_us(void)
+{
+    return host_worked_ns() / 1000;
+}
+
+bool reclaim_watch(void)
 {
     enum status status;
 
@@ -28,18 +79,18 @@ static bool watch(void)
         return true;
     lock_take(&pages_lock);
     status = members_start();
-    if (status == ST_OK)
+    if (status == ST_OK && !__atomic_load_n(&pages_watched, __ATOMIC_RELAXED)) {
+        set_marks();
+        state.now = worked_us();
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
+    }
     lock_drop(&pages_lock);
     if (status == ST_OK)
         pages_sweep();
     return status == ST_OK;
 }
 
-void reclaim_upkeep(struct space *space)
-{
-    (void)watch(); /* without memory for it now: the next one tries again */
-}
+/* ------------------------------------------------------------------ frames are wanted */
 
 /* Nothing was found that can go. True: look again. */
 static bool look_again(void)
@@ -47,33 +98,229 @@ static bool look_again(void)
     return pages_wait() || pages_sweep() > 0;
 }
 
-static uint64_t reclaim_for(uint64_t wanted, uint32_t taker)
+static uint64_t evict_some(uint64_t wanted, const struct search *search)
 {
     unsigned fruitless = 0;
     uint64_t freed = 0;
 
-    if (!watch())
-        return slab_trim();
     while (freed < wanted && fruitless < FRUITLESS_BATCHES) {
         uint64_t left = wanted - freed;
-        struct evicted evicted = evict(left < EVICT_BATCH ? (unsigned)left : EVICT_BATCH, taker);
+        struct evicted evicted = evict(left < EVICT_BATCH ? (unsigned)left : EVICT_BATCH, search);
 
         freed += evicted.freed;
         fruitless = evicted.freed > 0 ? 0 : fruitless + 1;
         if (evicted.chosen == 0 && (freed > 0 || !look_again()))
             break;
     }
+    return freed;
+}
+
+static uint64_t reclaim_for(uint64_t wanted, uint32_t member)
+{
+    uint64_t freed = 0;
+
+    if (reclaim_watch())
+        freed = evict_some(wanted, &(struct search){SEARCH_ANYBODY, member});
+    __atomic_fetch_add(&state.direct, freed, __ATOMIC_RELAXED);
     return freed > 0 ? freed : slab_trim();
 }
 
 uint64_t reclaim(uint64_t wanted)
 {
-    return reclaim_for(wanted, 0);
+    return reclaim_for(wanted, MEMBER_NOBODY);
 }
 
 bool vm_make_room(void)
 {
-    return reclaim_for(EVICT_BATCH, 0) > 0;
+    return reclaim_for(EVICT_BATCH, MEMBER_NOBODY) > 0;
+}
+
+bool vm_make_room_for(const struct space *space)
+{
+    return reclaim_for(EVICT_BATCH, space_member(space)) > 0;
+}
+
+/* ------------------------------------------------------------------ time passes */
+
+struct upkeep {
+    uint64_t excess; /* frames that the member must give */
+    uint64_t slack;  /* and these with them: one page a time would be one flush and one write for each */
+    bool tick, window;
+    bool wake;
+};
+
+static uint64_t slack_of(uint64_t frames)
+{
+    return frames / SLACK_PART < SLACK_MOST ? frames / SLACK_PART : SLACK_MOST;
+}
+
+/* Locked. */
+static void pass_time(struct upkeep *upkeep, const struct space *space)
+{
+    uint64_t now = worked_us(), passed = now > state.now ? now - state.now : 0;
+
+    state.now += passed;
+    for (unsigned i = 0; i < POOLS; i++)
+        if (pools[i].policy)
+            pools[i].policy->now = state.now;
+    upkeep->excess = members_run(space ? space_member(space) : MEMBER_NOBODY, passed,
+                                 space ? __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) : 0);
+    if (upkeep->excess > 0)
+        upkeep->slack = slack_of(members_frames(space_member(space)));
+    if (state.now < state.next_tick)
+        return;
+    upkeep->tick = state.next_tick != 0;
+    state.next_tick = TICK_PER_FRAME * (uint64_t)pool_resident(&pools[0]);
+    state.next_tick = state.now + (state.next_tick > TICK_LEAST ? state.next_tick : TICK_LEAST);
+    if (state.ticks_left > 0 && --state.ticks_left > 0)
+        return;
+    state.ticks_left = WINDOW_TICKS;
+    upkeep->window = members_measure_use();
+}
+
+static void look_at_free_frames(struct upkeep *upkeep)
+{
+    uint64_t free = frames_free();
+
+    if (free >= state.low)
+        return;
+    if (state.patience > 0)
+        state.patience--;
+    else
+        upkeep->wake = state.cleaner_called = true;
+}
+
+static void tick(const struct upkeep *upkeep)
+{
+    if (upkeep->tick)
+        pages_tick();
+    if (upkeep->window)
+        pages_end_window();
+    if (pages_must_flush()) {
+        STAT(flush_all);
+        host_flush_all();
+    }
+}
+
+enum status reclaim_upkeep(struct space *space)
+{
+    uint32_t member = space ? space_member(space) : MEMBER_NOBODY;
+    struct upkeep upkeep = {0};
+    uint64_t freed;
+    bool starved;
+
+    if (!reclaim_watch())
+        return ST_OK; /* without memory for it now: the next one tries again */
+    lock_take(&pages_lock);
+    pass_time(&upkeep, space);
+    members_fit(member);
+    members_resize(pages_enrolled_locked() + frames_free());
+    look_at_free_frames(&upkeep);
+    lock_drop(&pages_lock);
+    if (upkeep.tick || upkeep.window)
+        tick(&upkeep);
+    if (upkeep.wake)
+        host_wake(&state);
+    if (upkeep.excess == 0)
+        return ST_OK;
+    freed = evict_some(upkeep.excess + upkeep.slack, &(struct search){SEARCH_OWN, member});
+    if (freed > 0)
+        return ST_OK;
+    lock_take(&pages_lock);
+    starved = members_starve(member);
+    lock_drop(&pages_lock);
+    return starved ? ST_NO_MEMORY : ST_OK;
+}
+
+/* ------------------------------------------------------------------ the cleaner */
+
+void reclaim_background(void)
+{
+    uint64_t freed;
+
+    lock_take(&pages_lock);
+    while (!state.cleaner_called && !pages_has_unclean())
+        host_sleep(&state, &pages_lock);
+    state.cleaner_called = false;
+    lock_drop(&pages_lock);
+    if (pages_has_unclean())
+        evict_clean();
+    if (frames_free() >= state.high)
+        return;
+    freed = evict_some(state.high - frames_free(), &(struct search){SEARCH_ANYBODY, MEMBER_NOBODY});
+    lock_take(&pages_lock);
+    state.background += freed;
+    state.patience = freed == 0 ? EVICT_BATCH : 0;
+    lock_drop(&pages_lock);
+}
+
+/* ------------------------------------------------------------------ load control */
+
+void reclaim_swap_out(uint32_t member)
+{
+    uint32_t left;
+
+    do {
+        lock_take(&pages_lock);
+        left = members_frames(member);
+        lock_drop(&pages_lock);
+    } while (left > 0 && evict_some(left, &(struct search){SEARCH_OWN, member}) > 0);
+    lock_take(&pages_lock);
+    members_swapped(member, SWAP_OUT);
+    lock_drop(&pages_lock);
+}
+
+void reclaim_swap_in(uint32_t member)
+{
+    lock_take(&pages_lock);
+    members_swapped(member, SWAP_IN);
+    lock_drop(&pages_lock);
+}
+
+/* ------------------------------------------------------------------ reports and checks */
+
+static void add_counters(struct reclaim_report *out, const struct policy *policy)
+{
+    struct policy_counter counters[RECLAIM_COUNTERS];
+    size_t count = policy_counters(policy, counters, RECLAIM_COUNTERS);
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t before = i < out->counters ? out->counter[i].value : 0;
+
+        out->counter[i] = (struct policy_counter){counters[i].name, counters[i].value + before};
+    }
+    if (count > out->counters)
+        out->counters = count;
+}
+
+void reclaim_look(struct reclaim_report *out)
+{
+    struct pages_counts counts;
+
+    pages_count(&counts);
+    lock_take(&pages_lock);
+    *out = (struct reclaim_report){
+        .watched = pages_watched,
+        .low = state.low,
+        .high = state.high,
+        .enrolled = pages_enrolled_locked(),
+        .direct = state.direct,
+        .background = state.background,
+        .cleaned = counts.cleaned,
+        .returned = counts.returned,
+        .waits = counts.waits,
+        .ticks = counts.ticks,
+        .harvests = counts.harvests,
+        .flushes = counts.flushes,
+    };
+    members_look(out);
+    shadows_look(out);
+    for (unsigned i = 0; i < POOLS; i++)
+        if (pools[i].policy) {
+            out->pools++;
+            add_counters(out, pools[i].policy);
+        }
+    lock_drop(&pages_lock);
 }
 
 void reclaim_check(void)
@@ -85,5 +332,8 @@ void reclaim_forget(void)
 {
     __atomic_store_n(&pages_watched, false, __ATOMIC_RELAXED);
     pages_forget_all();
+    lock_take(&pages_lock);
     members_end();
+    shadows_end();
+    lock_drop(&pages_lock);
 }

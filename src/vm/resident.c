@@ -4,13 +4,14 @@
 #include "vm/resident.h"
 
 enum status resident_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                          const struct frame *from)
+                          const struct frame *from, uint32_t member)
 {
     struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
 
     if (!copy)
         return ST_NO_MEMORY;
     host_copy_page(frame_data(copy), frame_data(from));
+    copy->paging.member = member;
     table_map_private(table, entry, copy, origin_make(mark_object_id(mark), mark_index(mark)), mark);
     STAT(fault_copy);
     return ST_OK;
@@ -72,25 +73,31 @@ unsigned resident_map_run(struct object *object, struct pt_entry *entries, unsig
 /* ------------------------------------------------------------------ ahead of faults */
 
 /* Writable pages of a private mapping. */
-static void copy_run(struct frame *table, struct object *object, struct pt_entry *entries, unsigned count)
+static void copy_run(const struct cursor *cursor, struct object *object, struct pt_entry *entries,
+                     unsigned count)
 {
+    struct frame *table = frame_at(paddr(entry_place(entries)));
+
     if (!memory_is_plenty(count))
         return;
     for (unsigned i = 0; i < count; i++) {
         struct frame *frame = object_find(object, mark_index(entries[i]));
 
-        if (frame_is_resident(frame) && resident_copy(table, &entries[i], entries[i], frame) != ST_OK)
+        if (frame_is_resident(frame) &&
+            resident_copy(table, &entries[i], entries[i], frame, space_member(cursor->space)) != ST_OK)
             return;
     }
 }
 
 /* The page at the top of a stack, which its owner writes first. */
-static void begin_stack(struct frame *table, struct pt_entry *entry)
+static void begin_stack(const struct cursor *cursor, struct frame *table, struct pt_entry *entry)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
 
-    if (frame)
-        table_map_private(table, entry, frame, 0, *entry);
+    if (!frame)
+        return;
+    frame->paging.member = space_member(cursor->space);
+    table_map_private(table, entry, frame, 0, *entry);
 }
 
 static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
@@ -101,14 +108,14 @@ static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
     struct object *object;
 
     if (level == 1 && entry_grows_down(mark) && start + count * PAGE_SIZE == cursor->end)
-        begin_stack(table, &entries[count - 1]);
+        begin_stack(cursor, table, &entries[count - 1]);
     if (level > 1 || !mark_has_object(mark))
         return true;
     object = object_by_id(mark_object_id(mark));
     if (!lock_try(&object->lock))
         return true;
     if (mark_kind(mark) == MARK_PRIVATE && mark_access(mark) & ACCESS_WRITE)
-        copy_run(table, object, entries, count);
+        copy_run(cursor, object, entries, count);
     else
         STAT_ADD(fault_around, resident_map_run(object, entries, count, mark));
     lock_drop(&object->lock);

@@ -49,9 +49,10 @@ static inline void resident_map(struct pt_entry *entry, struct page_form form, s
     pt_entry_store(entry, pt_entry(bits));
 }
 
-/* A private copy of the resident frame takes the place of `mark`, which stands for it in the leaf table. */
+/* A private copy of the resident frame takes the place of `mark`, which stands for it in the leaf table; the
+ * member is charged for it. */
 MUST_USE enum status resident_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                                   const struct frame *from);
+                                   const struct frame *from, uint32_t member);
 
 /* Maps the resident ones of the object's pages that `mark` and its successors stand for, where the `count`
  * entries of a leaf table still say so; without the A bit, which the MMU sets if they are used. Returns how

@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "quire/reclaim.h"
 #include "quire/slab.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
@@ -175,6 +176,7 @@ enum status space_fork(struct space *parent, struct space **out)
     if (!child)
         return ST_NO_MEMORY;
     lock_take(&parent->lock);
+    space_set_member(child, space_member(parent));
     child->limit_pages = parent->limit_pages;
     child->lock_limit = parent->lock_limit;
     child->mmap_top = parent->mmap_top;
@@ -219,6 +221,7 @@ void space_unref(struct space *space)
     table_go(&batch, space->root);
     lock_drop(&space->root->table.lock);
     root_retire(&batch, space->root);
+    space_set_member(space, MEMBER_NOBODY);
     slab_free(space);
     batch_end(&batch);
 }

@@ -17,6 +17,7 @@ struct space {
     struct frame *root;    /* c */
     struct host_mmu mmu;   /* the port's */
     uint32_t refs;         /* a */
+    uint32_t member;       /* a: who is charged for what it touches */
     struct spinlock lock;  /* s */
     uint64_t mapped_pages; /* a: entries that are not empty, in pages */
     uint64_t mapped_peak;  /* a: the most before something was unmapped */
@@ -99,11 +100,13 @@ static inline bool memory_is_plenty(uint64_t pages)
 /* reclaim.c: nothing can be reclaimed yet. */
 void reclaim_init(void);
 /* For whoever has just used up frames for the space (NULL: for none in particular), when frames_short says
- * so. No locks held; may sleep. */
-void reclaim_upkeep(struct space *space);
+ * so. ST_NO_MEMORY: the space's member is at its maximum, and nothing of its can go. No locks held; may
+ * sleep. */
+enum status reclaim_upkeep(struct space *space);
 /* Frees some frames for an operation that ran out of them; false when there is nothing left to free. May
  * sleep. */
 bool vm_make_room(void);
+bool vm_make_room_for(const struct space *space);
 
 /* [start, start+length) as whole pages of user memory. */
 MUST_USE enum status space_range(struct vaddr start, uint64_t length_bytes, uint64_t *end);

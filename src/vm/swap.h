@@ -62,7 +62,7 @@ bool swap_needs_write(struct frame *frame);
 MUST_USE enum status swap_write(struct frame *const *frames, unsigned count);
 
 /* Ends the caller's reference. True: nobody wanted the page meanwhile, its contents are in the slot, and the
- * frame is free unless somebody still holds it. False: it stays, and is to go on as a page of the policy. */
+ * frame is free unless somebody still holds it. False: it stays, and the policy knows it again. */
 bool swap_release(struct frame *frame);
 
 /* Can the frame be given a slot? False for those whose slot is bad and has other users. */
@@ -92,12 +92,12 @@ struct swap_read {
 };
 
 /*
- * The page of `mark` (MARK_SWAP, its access allows `access`) is wanted. `table`, a leaf table of this space
+ * The page of `mark` (MARK_SWAP, its access allows `access`) is wanted. `table`, a leaf table of the space
  * only, is locked. ST_OK: it is mapped. ST_NEEDS_IO: *read is for swap_read_in(). ST_NO_MEMORY: nothing has
  * changed.
  */
 MUST_USE enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                              enum access access, struct swap_streams *streams, struct swap_read *read);
+                              enum access access, struct space *space, struct swap_read *read);
 
 /*
  * The same for page `index` of `object` (locked), which is in `slot`. ST_OK: it is resident.
@@ -150,6 +150,8 @@ static inline void frame_forget_slot(struct frame *frame)
 }
 
 void swap_init(void);
+/* Is there any? */
+bool swap_is_on(void);
 
 /* ------------------------------------------------------------------ checks */
 

@@ -14,12 +14,19 @@
 #include "vm/object_internal.h"
 #include "vm/pages.h"
 #include "vm/pool.h"
+#include "vm/space_internal.h"
 #include "vm/swap_internal.h"
 #include "vm/table.h"
 
 enum { STREAM_FIRST = 4 };
 
 /* ------------------------------------------------------------------ what to read */
+
+/* Who reads, for read-ahead and for what it brings. */
+struct reader {
+    struct swap_streams *streams;
+    uint32_t member;
+};
 
 /* How many pages to read from the slot on. With the lock. */
 static unsigned choose_window(struct swap_streams *streams, uint32_t slot, unsigned *stream)
@@ -49,7 +56,7 @@ static bool is_readable(uint32_t slot)
 }
 
 /* A BUSY frame for the slot. With the lock. */
-static bool join_read(struct swap_read *read, uint32_t slot)
+static bool join_read(struct swap_read *read, uint32_t slot, uint32_t member)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ANY);
 
@@ -59,6 +66,7 @@ static bool join_read(struct swap_read *read, uint32_t slot)
     frame->page.index = slot_at(slot)->origin;
     frame->page.rmap[0] = 0;
     frame->page.rmap[1] = 0;
+    frame->paging.member = member;
     frame_set_flags(frame, FRAME_BUSY);
     cache_insert(slot, frame);
     frame_unref(frame); /* the cache's is the only one */
@@ -69,14 +77,16 @@ static bool join_read(struct swap_read *read, uint32_t slot)
 }
 
 /* The page of the slot is not in memory. With the lock. */
-static enum status begin_read(struct swap_read *read, uint32_t slot, struct swap_streams *streams)
+static enum status begin_read(struct swap_read *read, uint32_t slot, const struct reader *reader)
 {
+    struct swap_streams *streams = reader->streams;
+
     unsigned stream = 0, window = choose_window(streams, slot, &stream);
 
     read->first = slot;
     read->count = 0;
     while (read->count < window && (read->count == 0 || is_readable(slot + read->count)))
-        if (!join_read(read, slot + read->count))
+        if (!join_read(read, slot + read->count, reader->member))
             break;
     if (read->count == 0)
         return ST_NO_MEMORY;
@@ -88,14 +98,14 @@ static enum status begin_read(struct swap_read *read, uint32_t slot, struct swap
 }
 
 /* The frame of the slot, for a moment, in *frame: ST_OK. Else as swap_map(). With the lock. */
-static enum status find(uint32_t slot, struct swap_streams *streams, struct swap_read *read,
+static enum status find(uint32_t slot, const struct reader *reader, struct swap_read *read,
                         struct frame **frame)
 {
     struct swap_slot *s = slot_at(slot);
 
     *frame = slot_frame(s);
     if (!*frame)
-        return begin_read(read, slot, streams);
+        return begin_read(read, slot, reader);
     frame_ref(*frame);
     if (frame_flags(*frame) & FRAME_BUSY) {
         read->frame = *frame;
@@ -184,7 +194,7 @@ static bool slot_is_zero(uint32_t slot)
 /* A page of zeroes in the place of the mark: a frame for a write and for what must remember its origin, else
  * the frame of zeroes that all share. */
 static enum status map_zero(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                            enum access access)
+                            enum access access, uint32_t member)
 {
     uint32_t slot = entry_slot(mark);
     uint64_t origin = swap_origin(slot);
@@ -197,6 +207,7 @@ static enum status map_zero(struct frame *table, struct pt_entry *entry, struct 
 
         if (!frame)
             return ST_NO_MEMORY;
+        frame->paging.member = member;
         table_map_private(table, entry, frame, origin, mark);
     }
     table_count_privates(table, -1);
@@ -206,13 +217,14 @@ static enum status map_zero(struct frame *table, struct pt_entry *entry, struct 
 
 /* Others want the frame as it is: the mark gets a copy. */
 static enum status map_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                            const struct frame *from)
+                            const struct frame *from, uint32_t member)
 {
     struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
 
     if (!copy)
         return ST_NO_MEMORY;
     host_copy_page(frame_data(copy), frame_data(from));
+    copy->paging.member = member;
     table_map_private(table, entry, copy, from->page.index, mark);
     table_count_privates(table, -1);
     swap_put(entry_slot(mark));
@@ -258,17 +270,18 @@ static enum status map_cached(struct pt_entry *entry, struct pt_entry mark, stru
 
 /* A write to a page that others want, or that is just leaving, is to a copy. */
 enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entry mark, enum access access,
-                     struct swap_streams *streams, struct swap_read *read)
+                     struct space *space, struct swap_read *read)
 {
+    struct reader reader = {&space->streams, space_member(space)};
     uint32_t slot = entry_slot(mark);
     struct frame *frame;
     enum status status;
     bool alone = false;
 
     if (slot_is_zero(slot))
-        return map_zero(table, entry, mark, access);
+        return map_zero(table, entry, mark, access, reader.member);
     lock_take(&swap.lock);
-    status = find(slot, streams, read, &frame);
+    status = find(slot, &reader, read, &frame);
     if (status == ST_OK)
         alone =
             slot_at(slot)->count == 1 && frame_mapcount(frame) == 0 && !(slot_at(slot)->flags & SLOT_LEAVING);
@@ -276,9 +289,11 @@ enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entr
     if (status != ST_OK)
         return status;
     if (access == ACCESS_WRITE && !alone)
-        status = map_copy(table, entry, mark, frame);
+        status = map_copy(table, entry, mark, frame, reader.member);
     else
         status = map_cached(entry, mark, frame, alone, access);
+    if (status == ST_OK)
+        pages_touch(frame, reader.member);
     frame_unref(frame);
     return status;
 }
@@ -304,7 +319,9 @@ static enum status bring_copy(struct object *object, uint64_t index, uint32_t sl
     if (from)
         host_copy_page(frame_data(copy), frame_data(from));
     frame_set_flags(copy, FRAME_DIRTY);
+    copy->paging.member = MEMBER_NOBODY;
     object_gets(object, index, copy);
+    pages_insert(copy, 0);
     swap_put(slot);
     return ST_OK;
 }
@@ -332,13 +349,14 @@ static bool bring_cached(struct object *object, uint64_t index, uint32_t slot, s
 
 enum status swap_bring(struct object *object, uint64_t index, uint32_t slot, struct swap_read *read)
 {
+    struct reader reader = {&object->streams, MEMBER_NOBODY};
     struct frame *frame;
     enum status status;
 
     if (slot_is_zero(slot))
         return bring_copy(object, index, slot, NULL);
     lock_take(&swap.lock);
-    status = find(slot, &object->streams, read, &frame);
+    status = find(slot, &reader, read, &frame);
     lock_drop(&swap.lock);
     if (status != ST_OK)
         return status;

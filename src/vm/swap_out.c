@@ -7,6 +7,7 @@
  */
 #include "vm/object_internal.h"
 #include "vm/pages.h"
+#include "vm/pool.h"
 #include "vm/swap_internal.h"
 #include "vm/table.h"
 #include "vm/view.h"
@@ -417,6 +418,7 @@ static bool release_private(struct frame *frame)
 {
     bool gone;
 
+    lock_take(rmap_lock(frame)); /* nobody can take the last mapping before the frame is enrolled again */
     lock_take(&swap.lock);
     if (frame_flags(frame) & FRAME_SLOT) {
         uint32_t slot = frame->paging.slot;
@@ -431,7 +433,10 @@ static bool release_private(struct frame *frame)
         }
     }
     gone = !(frame_flags(frame) & FRAME_SLOT) && frame_mapcount(frame) == 0;
+    if (!gone)
+        pages_insert(frame, frame_flags(frame) & FRAME_SLOT ? NAME_SWAP | frame->paging.slot : 0);
     lock_drop(&swap.lock);
+    lock_drop(rmap_lock(frame));
     frame_unref(frame);
     return gone;
 }
@@ -464,6 +469,8 @@ static bool release_owned(struct object *object, struct frame *frame)
         else
             slot_settle(frame->paging.slot);
     }
+    if (!gone)
+        pages_insert(frame, 0);
     lock_drop(&swap.lock);
     lock_drop(&object->lock);
     return gone;

@@ -122,11 +122,13 @@ static struct pt_entry small_entry(struct pt_entry huge, const struct frame *fra
 static void fill_pages(struct frame *table, struct pt_entry huge, struct frame *head)
 {
     struct pt_entry *entries = table_entries(table);
+    uint32_t member = head->paging.member;
 
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         struct frame *frame = head + i;
 
         entries[i] = small_entry(huge, frame);
+        frame->paging.member = member;
         frame->flags = 0;
         frame->page.object = NULL;
         frame->page.index = 0;
@@ -171,6 +173,7 @@ static enum status copy_to_pages(struct flush_batch *batch, struct pt_entry *ent
         host_copy_page(frame_data(frame), (char *)frame_data(head) + i * PAGE_SIZE);
         frame->page.object = NULL;
         frame->page.index = 0;
+        frame->paging.member = head->paging.member;
         entries[i] = small_entry(huge, frame);
     }
     for (unsigned i = 0; i < PT_ENTRIES; i++) {

@@ -17,6 +17,7 @@
 #define VM_TABLE_H
 
 #include "vm/batch.h"
+#include "vm/pages.h"
 #include "vm/rmap.h"
 #include "vm/space_internal.h"
 
@@ -52,7 +53,7 @@ static inline void table_count_privates(struct frame *table, int change)
 }
 
 /* A private frame that nobody else can see yet, filled, takes an entry of a leaf table. `origin`: what it is
- * a copy of, 0: nothing. Its reference is the mapping's. */
+ * a copy of, 0: nothing. Its reference is the mapping's. frame->paging.member is set: who is charged. */
 static inline void table_map_private(struct frame *table, struct pt_entry *entry, struct frame *frame,
                                      uint64_t origin, struct pt_entry mark)
 {
@@ -61,6 +62,7 @@ static inline void table_map_private(struct frame *table, struct pt_entry *entry
     rmap_first(frame, entry_place(entry));
     table_count_privates(table, 1);
     pt_entry_store(entry, page_make(frame_paddr(frame), mark_access(mark), mark_traits(mark), true, false));
+    pages_insert(frame, 0);
 }
 
 /* table_count_privates() for the table of an entry, at any level. */

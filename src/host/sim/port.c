@@ -184,6 +184,11 @@ uint64_t host_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t host_worked_ns(void)
+{
+    return host_now_ns();
+}
+
 void host_log(const char *format, ...)
 {
     va_list args;
@@ -255,16 +260,4 @@ void host_wake(const void *channel)
     pthread_mutex_lock(&sleep_mutex);
     pthread_cond_broadcast(&sleep_condition);
     pthread_mutex_unlock(&sleep_mutex);
-}
-
-/* ------------------------------------------------------------------ events */
-
-bool host_watched;
-struct sim_events sim_events;
-
-void host_event(enum event_kind kind, uint64_t page, uint64_t value)
-{
-    __atomic_fetch_add(&sim_events.count[kind], 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&sim_events.page, page, __ATOMIC_RELAXED);
-    __atomic_store_n(&sim_events.value, value, __ATOMIC_RELAXED);
 }

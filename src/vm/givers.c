@@ -1,0 +1,200 @@
+/*
+ * Whose pages go: the search for victims over members and their pools. See members.h.
+ *
+ * Global scope: the policy chooses among all, and scope_spares() keeps what classes protect. Local scope: who
+ * has more than his target gives, whoever it is that wants a frame; when nobody has, the one who wants it.
+ * Pages that nobody is charged for go before anybody's.
+ */
+#include "vm/members_internal.h"
+
+enum { WORD_BITS = 64 };
+
+uint64_t victims_chosen, victims_dirty;
+
+static struct {
+    struct search for_whom;
+    uint32_t only;  /* whose pages can go; MEMBER_NOBODY: nobody's. Not for a global search for anybody */
+    unsigned round; /* of scope_spares() */
+    bool unpinned;  /* notes of pinned pages have been taken back */
+    uint64_t empty[MEMBERS_MAX / WORD_BITS]; /* nothing was found of these */
+} search;
+
+bool members_spare(const struct frame *frame)
+{
+    uint32_t owner = members_is_free(frame) ? MEMBER_NOBODY : frame->paging.member;
+
+    if (scope_is_local() || search.for_whom.what == SEARCH_OWN)
+        return owner != search.only;
+    return owner != MEMBER_NOBODY &&
+           scope_spares(&members_scope, owner, search.for_whom.member, search.round);
+}
+
+static void begin_again(void)
+{
+    search.round = 0;
+    search.only = search.for_whom.member;
+    for (unsigned i = 0; i < MEMBERS_MAX / WORD_BITS; i++)
+        search.empty[i] = 0;
+}
+
+void members_begin(const struct search *for_whom)
+{
+    search.for_whom = *for_whom;
+    search.unpinned = false;
+    begin_again();
+    members_fit_pools();
+}
+
+/* A victim of the pool. One of locked memory is passed over from now on. */
+static struct frame *from_pool(struct pool *pool, bool *dirty)
+{
+    struct frame *frame = NULL;
+
+    while (pool->policy && (frame = pool_victim(pool, dirty)) != NULL) {
+        if (pages_may_go(frame, dirty))
+            return frame;
+        pool_pin(pool, frame);
+    }
+    return NULL;
+}
+
+/* One of search.only. The dead may have pools, too. */
+static struct frame *of_one(bool *dirty)
+{
+    uint32_t own = search.only == MEMBER_NOBODY ? 0 : members_records[search.only].pool;
+    struct frame *frame = own != 0 ? from_pool(&pools[own], dirty) : NULL;
+
+    if (!frame)
+        frame = from_pool(&pools[0], dirty);
+    for (uint32_t i = 1; !frame && search.only == MEMBER_NOBODY && i < POOLS; i++)
+        if (pools[i].policy && !member_is_alive(pools[i].member))
+            frame = from_pool(&pools[i], dirty);
+    return frame;
+}
+
+static bool is_empty(uint32_t member)
+{
+    return search.empty[member / WORD_BITS] >> member % WORD_BITS & 1;
+}
+
+static uint32_t excess(uint32_t member)
+{
+    const struct scope_member *of = &members_list[member];
+
+    return of->frames > of->target ? of->frames - of->target : 0;
+}
+
+/* Local scope: who has most above his target; then who has most that no class protects; then vips. The one
+ * for whom frames are sought stands behind those who have too much, if he has not. */
+static uint32_t worst(uint32_t (*measure)(uint32_t member))
+{
+    uint32_t best = MEMBER_NOBODY;
+
+    for (uint32_t i = 1; i < members_scope.count; i++)
+        if (members_list[i].frames > 0 && !is_empty(i) && measure(i) > (best ? measure(best) : 0))
+            best = i;
+    return best;
+}
+
+static uint32_t unprotected(uint32_t member)
+{
+    const struct scope_member *of = &members_list[member];
+
+    return of->frames > of->minimum ? of->frames - of->minimum : 0;
+}
+
+static uint32_t vips(uint32_t member)
+{
+    return members_list[member].class == CLASS_VVIP ? 0 : members_list[member].frames;
+}
+
+/* Whose page is next; false: nobody's. */
+static bool next_giver(void)
+{
+    uint32_t taker = search.for_whom.member, giver;
+
+    if (members_nobodys > 0 && !is_empty(MEMBER_NOBODY)) {
+        search.only = MEMBER_NOBODY;
+        return true;
+    }
+    if (taker != MEMBER_NOBODY && members_list[taker].frames > 0 &&
+        members_list[taker].frames >= members_list[taker].target && !is_empty(taker)) {
+        search.only = taker;
+        return true;
+    }
+    giver = worst(excess);
+    if (giver == MEMBER_NOBODY && taker != MEMBER_NOBODY && unprotected(taker) > 0 && !is_empty(taker))
+        giver = taker;
+    if (giver == MEMBER_NOBODY)
+        giver = worst(unprotected);
+    if (giver == MEMBER_NOBODY)
+        giver = worst(vips);
+    if (giver == MEMBER_NOBODY && taker != MEMBER_NOBODY && members_list[taker].frames > 0 &&
+        !is_empty(taker))
+        giver = taker;
+    search.only = giver;
+    return giver != MEMBER_NOBODY;
+}
+
+static struct frame *local_victim(bool *dirty)
+{
+    while (next_giver()) {
+        struct frame *frame = of_one(dirty);
+
+        if (frame)
+            return frame;
+        search.empty[search.only / WORD_BITS] |= (uint64_t)1 << search.only % WORD_BITS;
+    }
+    return NULL;
+}
+
+static struct frame *global_victim(bool *dirty)
+{
+    struct frame *frame = NULL;
+
+    while (search.round < SCOPE_ROUNDS && !(frame = from_pool(&pools[0], dirty)))
+        search.round++;
+    return frame;
+}
+
+static struct frame *any_victim(bool *dirty)
+{
+    if (search.for_whom.what == SEARCH_OWN)
+        return of_one(dirty);
+    return scope_is_local() ? local_victim(dirty) : global_victim(dirty);
+}
+
+static void unpin_all(void)
+{
+    for (unsigned i = 0; i < POOLS; i++)
+        if (pools[i].policy)
+            pool_unpin(&pools[i]);
+    search.unpinned = true;
+}
+
+static void count_victim(const struct frame *frame, bool dirty)
+{
+    uint32_t owner = frame->paging.member;
+
+    victims_chosen++;
+    victims_dirty += dirty;
+    if (!member_is_alive(owner))
+        return;
+    members_records[owner].evicted++;
+    members_records[owner].dirty += dirty;
+    members_records[owner].lost += owner != search.for_whom.member;
+}
+
+struct frame *members_victim(bool *dirty)
+{
+    struct frame *frame = any_victim(dirty);
+
+    if (!frame && !search.unpinned) {
+        unpin_all();
+        begin_again();
+        frame = any_victim(dirty);
+    }
+    if (frame)
+        count_victim(frame, *dirty);
+    return frame;
+}

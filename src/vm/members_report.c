@@ -1,0 +1,83 @@
+/*
+ * Members for reports, and their invariants.
+ */
+#include "vm/members_internal.h"
+
+bool member_look(uint32_t member, struct member_report *out)
+{
+    const struct scope_member *of = &members_list[member];
+    const struct record *record = &members_records[member];
+    bool alive;
+
+    lock_take(&pages_lock);
+    alive = member < MEMBERS_MAX && member_is_alive(member);
+    if (alive)
+        *out = (struct member_report){
+            .class = of->class,
+            .place = of->place,
+            .minimum = of->minimum,
+            .high = record->high,
+            .maximum = record->maximum,
+            .frames = of->frames,
+            .frames_peak = record->frames_peak,
+            .target = of->target,
+            .working_set = of->working_set,
+            .rate = of->rate,
+            .time = of->time,
+            .faults = of->faults,
+            .evicted = record->evicted,
+            .dirty = record->dirty,
+            .lost = record->lost,
+            .swap_outs = record->swap_outs,
+            .above_high = record->above_high,
+            .above_maximum = record->above_maximum,
+            .starved = record->starved,
+        };
+    lock_drop(&pages_lock);
+    return alive;
+}
+
+void members_look(struct reclaim_report *out)
+{
+    out->policy = members_policy()->name;
+    out->scope = members_scope.config.kind;
+    out->rule = members_scope.config.rule;
+    out->frames = members_scope.config.frames;
+    out->nobodys = members_nobodys;
+    out->evicted = victims_chosen;
+    out->dirty = victims_dirty;
+    out->moved = members_scope.moved;
+    out->starved = members_scope.starved;
+    out->swap_outs = members_swap_outs;
+    out->swap_ins = members_swap_ins;
+}
+
+/* The frames of all pools, by who is charged. */
+static void count_frames(uint32_t *frames)
+{
+    for (uint32_t i = 0; i < POOLS; i++)
+        for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
+            const struct frame *frame = pool_frame(&pools[i], number);
+
+            if (frame)
+                frames[member_is_alive(frame->paging.member) ? frame->paging.member : MEMBER_NOBODY]++;
+        }
+}
+
+const char *members_check(void)
+{
+    static uint32_t frames[MEMBERS_MAX]; /* pages_lock */
+
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        frames[i] = 0;
+    count_frames(frames);
+    if (frames[MEMBER_NOBODY] != members_nobodys)
+        return "pages that nobody is charged for are miscounted";
+    for (uint32_t i = 1; i < MEMBERS_MAX; i++) {
+        if (frames[i] != members_list[i].frames)
+            return "a member's frames are not those that it is charged for";
+        if (members_records[i].left > members_nobodys)
+            return "the dead have left more than is nobody's";
+    }
+    return NULL;
+}
