@@ -35,6 +35,8 @@
  *              are pointed at a frame for as long as it is used                  PT_WAY_SLOTS
  *   recursive  an entry of the root points to the root: taking it once more in a
  *              walk ends one level early, at a table instead of a page           PT_WAY_RECURSIVE
+ *              (RISC-V: at an entry of the root that is a page there, a window,
+ *              which is pointed at a table's frame for as long as it is used)
  *   function   the caller's function shows a frame, and another hides it again   PT_WAY_FUNCTION
  *
  * The first three differ in what is mapped, which is the business of whoever maps it, and of the allocator
@@ -71,7 +73,9 @@ struct pt_reach pt_reach_function(void *(*show)(void *, struct paddr), void (*hi
                                   void *context);
 /* Only for the tables that the CPU uses: the root is found through itself. One more entry of the root must be
  * empty when tables are to be made: new frames are reached, zeroed and filled through it before they are
- * linked. */
+ * linked. With windows (PT_RECURSIVE_WINDOWS is 1): entry `index` points to the root, the next one shows the
+ * root where a walk through `index` ends at it, and PT_OPEN_TABLES behind it are empty between two calls.
+ * pt_make_recursive() writes them. */
 struct pt_reach pt_reach_recursive(unsigned index, void (*forget)(void *, struct vaddr), void *context);
 /* A format whose MMU cannot end a walk at an entry that points to a table has no such way; a call does not
  * compile. */
@@ -81,8 +85,10 @@ struct pt_reach pt_reach_recursive(unsigned index, void (*forget)(void *, struct
         (pt_reach_recursive)(index, forget, context);                                                        \
     }))
 
-/* The addresses under which the recursive entry `index` shows the table of `level` on the way to `address`,
- * and its entry for it. Level PT_LEVELS is the root. */
+/* Where entry `window` of the root, a page, is shown by the recursive entry `index`: windows, that is. */
+struct vaddr pt_recursive_window(unsigned index, unsigned window);
+/* Without windows: the addresses under which the recursive entry `index` shows the table of `level` on the
+ * way to `address`, and its entry for it. Level PT_LEVELS is the root. */
 struct vaddr pt_recursive_table(unsigned index, struct vaddr address, unsigned level);
 struct vaddr pt_recursive_entry(unsigned index, struct vaddr address, unsigned level);
 
@@ -214,6 +220,10 @@ struct pt pt_at(struct paddr root, struct pt_reach reach, const struct pt_alloc 
 /* A new root. ST_NO_MEMORY. Not for the recursive way, which cannot reach a root that is not in use:
  * ST_UNSUPPORTED. */
 MUST_USE enum status pt_create(struct pt *pt, struct pt_reach reach, const struct pt_alloc *alloc);
+/* Writes into the root, which is reached in another way yet, what pt_reach_recursive() needs: for the kernel
+ * alone. ST_MAPPED: one of these entries is in use. ST_INVALID: there are not so many from `index` on.
+ * ST_UNSUPPORTED: the format has no recursive way. */
+MUST_USE enum status pt_make_recursive(struct pt *pt, unsigned index);
 /* Gives back the root and every table below it, and no page. No MMU may be using them. Not for the recursive
  * way. Tables that are shared with another root must have been taken out before. */
 void pt_destroy(struct pt *pt);

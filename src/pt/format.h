@@ -18,7 +18,9 @@
  *   PT_GROUP_ENTRIES, _LEVELS     so many neighbours may be one translation, up to this level;
  *   pt_entry_is_grouped, _grouped, _ungrouped
  *   pt_entry_span                 how much of the address an entry leaves to the offset
- *   PT_HAS_RECURSIVE              an entry of a table can be taken for one of a page by the MMU
+ *   PT_HAS_RECURSIVE              there is a recursive way
+ *   PT_RECURSIVE_WINDOWS          1: the MMU does not take an entry that points to a table for one of a
+ *                                 page at the end of a walk, so that windows show the tables; else 0
  *   PT_FLUSH_OF_MAP               what is promised when an empty entry gets a page
  *   PT_BREAK_BEFORE_MAKE          some changes take the entry out and flush before they write it
  *   PT_FLAGS_PAGE, _TABLE         the flags that a page's or a table's entry has

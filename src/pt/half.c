@@ -24,15 +24,17 @@ static void share_entries(const struct pt *from, struct pt_entry *root, struct p
     for (unsigned i = start; i < start + PT_ENTRIES / 2; i++) {
         struct pt_entry entry = pt_entry_load(&root[i]);
 
+        if (is_reserved(from->reach.way, from, i)) /* a window may be open */
+            continue;
         if (pt_entry_is_table(entry, PT_LEVELS) && pt_entry_paddr(entry).v != from->root.v) {
             entry = pt_entry_with_live(entry, PT_LIVE_UNKNOWN);
             pt_entry_store(&root[i], entry);
         }
         copy[i] = entry;
     }
-    /* The recursive entry differs in the address only. */
+    /* The recursive entry, and the window for the root, differ in the address only. */
     for (unsigned i = 0; i < PT_ENTRIES; i++)
-        if (pt_entry_is_table(root[i], PT_LEVELS) && pt_entry_paddr(root[i]).v == from->root.v)
+        if (pt_entry_present(root[i]) && pt_entry_paddr(root[i]).v == from->root.v)
             copy[i] = pt_entry(root[i].bits ^ pt_entry_table(from->root).bits ^ pt_entry_table(self).bits);
 }
 

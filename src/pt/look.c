@@ -66,7 +66,7 @@ static bool visit_table(const struct tour *tour, struct paddr frame, uint64_t ba
             .start = vaddr(base + i * span), .entry = pt_entry_load(&table[i]), .level = level, .index = i};
         struct paddr below = pt_entry_paddr(visit.entry);
 
-        if (pt_entry_empty(visit.entry))
+        if (pt_entry_empty(visit.entry) || (level == PT_LEVELS && is_reserved(way, pt, i)))
             continue;
         if (tour->levels & PT_LEVEL(level))
             more = tour->visitor(tour->context, &visit);

@@ -116,6 +116,8 @@ static bool check_table(struct examination *exam, struct paddr frame, uint64_t b
         if (PT_ROOT_HALVES == 2 && level == PT_LEVELS && i >= PT_ENTRIES / 2)
             at -= pt_level_span(PT_LEVELS) * PT_ENTRIES;
         found += !pt_entry_empty(entry);
+        if (level == PT_LEVELS && is_reserved(way, pt, i))
+            continue;
         if (what)
             good = find_broken(exam, what, at, entry, level);
         else if (pt_entry_is_page(entry, level))

@@ -29,9 +29,12 @@ PT_INLINE enum status reach_check(const struct pt *pt)
 {
     return pt->reach.way == PT_WAY_OFFSET ? ST_OK : reach_check_slowly(pt);
 }
+/* In a slot or a window. */
 void *reach_slot_open(const struct pt_reach *reach, struct paddr frame);
 void reach_slot_close(const struct pt_reach *reach, const void *at);
 void *reach_recursive_open(const struct pt_reach *reach, struct vaddr address, unsigned level);
+/* The root, where the recursive way has windows. Needs none. */
+void *reach_root_open(const struct pt_reach *reach);
 /* A frame that no table points to yet, through an empty entry of the root. */
 bool reach_can_park(const struct pt_reach *reach);
 void *reach_park(const struct pt_reach *reach, struct paddr frame);
@@ -39,6 +42,18 @@ void reach_unpark(const struct pt_reach *reach, const void *at);
 /* The recursive addresses of the tables below level `above`, down to `level`, around `address` show something
  * else now. */
 void reach_forget_tables(const struct pt_reach *reach, struct vaddr address, unsigned level, unsigned above);
+
+/* Frames are shown in slots or windows, which are all equal. */
+PT_INLINE bool way_has_slots(enum pt_way way)
+{
+    return way == PT_WAY_SLOTS || (PT_RECURSIVE_WINDOWS && way == PT_WAY_RECURSIVE);
+}
+
+/* Is entry `index` of the root the recursive entry, or one of the windows behind it? */
+PT_INLINE bool is_reserved(enum pt_way way, const struct pt *pt, unsigned index)
+{
+    return PT_RECURSIVE_WINDOWS && way == PT_WAY_RECURSIVE && index - pt->reach.index < 2 + PT_OPEN_TABLES;
+}
 
 /* ------------------------------------------------------------------ tables */
 
@@ -48,8 +63,9 @@ PT_INLINE struct pt_entry *table_open(enum pt_way way, const struct pt *pt, stru
 {
     if (way == PT_WAY_OFFSET)
         return (struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset);
-    if (way == PT_WAY_SLOTS)
-        return reach_slot_open(&pt->reach, frame);
+    if (way_has_slots(way))
+        return way == PT_WAY_RECURSIVE && level == PT_LEVELS ? reach_root_open(&pt->reach)
+                                                             : reach_slot_open(&pt->reach, frame);
     if (way == PT_WAY_FUNCTION)
         return pt->reach.show(pt->reach.context, frame);
     return reach_recursive_open(&pt->reach, address, level);
@@ -57,7 +73,7 @@ PT_INLINE struct pt_entry *table_open(enum pt_way way, const struct pt *pt, stru
 
 PT_INLINE void table_close(enum pt_way way, const struct pt *pt, struct pt_entry *table)
 {
-    if (way == PT_WAY_SLOTS)
+    if (way_has_slots(way))
         reach_slot_close(&pt->reach, table);
     else if (way == PT_WAY_FUNCTION && pt->reach.hide)
         pt->reach.hide(pt->reach.context, table);
@@ -76,7 +92,7 @@ PT_INLINE struct pt_entry *frame_open(enum pt_way way, const struct pt *pt, stru
 {
     if (way == PT_WAY_OFFSET)
         return (struct pt_entry *)(uintptr_t)(frame.v + pt->reach.offset);
-    if (way == PT_WAY_SLOTS)
+    if (way_has_slots(way))
         return reach_slot_open(&pt->reach, frame);
     if (way == PT_WAY_FUNCTION)
         return pt->reach.show(pt->reach.context, frame);
@@ -85,7 +101,7 @@ PT_INLINE struct pt_entry *frame_open(enum pt_way way, const struct pt *pt, stru
 
 PT_INLINE void frame_close(enum pt_way way, const struct pt *pt, struct pt_entry *at)
 {
-    if (way == PT_WAY_RECURSIVE)
+    if (way == PT_WAY_RECURSIVE && !way_has_slots(way))
         reach_unpark(&pt->reach, at);
     else
         table_close(way, pt, at);
@@ -122,12 +138,14 @@ PT_INLINE bool path_step(enum pt_way way, const struct pt *pt, struct vaddr addr
 }
 
 /* Down to the table of level `lowest`, or to an entry above it that is no table. Refuses to go through an
- * entry of the root that points to the root: what is behind it is not memory but the tables. */
+ * entry of the root that points to the root, or a window: what is behind it is not memory but the tables. */
 PT_INLINE enum status path_walk(enum pt_way way, const struct pt *pt, struct vaddr address, unsigned lowest,
                                 struct pt_path *path)
 {
     path->entry = pt_entry(0);
     path->frames[PT_LEVELS] = pt->root;
+    if (is_reserved(way, pt, pt_index(address, PT_LEVELS)))
+        return ST_INVALID;
     if (!path_step(way, pt, address, lowest, PT_LEVELS, path))
         return ST_OK;
     if (path->frames[PT_LEVELS - 1].v == pt->root.v)

@@ -21,6 +21,13 @@
  * forget what the addresses of the tables below it showed. A frame that is in no table is shown as a child of
  * the root through an empty entry ("parked"), supervisor-only, for as long as it is being filled.
  *
+ * Where the MMU does not end a walk at an entry that points to a table (RISC-V), the same walk ends at
+ * entries of the root that are pages: r .. r w shows the frame that entry w of the root holds. One of them
+ * always holds the root, the others are windows: slots of the root. As entries of the root's level they are
+ * pages that are not aligned, at which the MMU faults.
+ *
+ *      root   | ... | r: the root, as a table | r + 1: the root, as a page | r + 2 .. : windows | ... |
+ *
  * Philipp Oppermann, "Paging Implementation", describes both; Intel SDM vol. 3A, 4.10.4.1 says what to
  * forget.
  */
@@ -72,6 +79,13 @@ struct vaddr pt_recursive_table(unsigned index, struct vaddr address, unsigned l
     return vaddr(sign_extend(table));
 }
 
+struct vaddr pt_recursive_window(unsigned index, unsigned window)
+{
+    struct vaddr first = pt_recursive_table(index, vaddr(0), PT_LEVELS - 1);
+
+    return vaddr(first.v | (uint64_t)window << PAGE_SHIFT);
+}
+
 struct vaddr pt_recursive_entry(unsigned index, struct vaddr address, unsigned level)
 {
     return vaddr(pt_recursive_table(index, address, level).v +
@@ -89,31 +103,7 @@ static void reach_forget(const struct pt_reach *reach, struct vaddr page)
         reach->forget(reach->context, page);
 }
 
-enum status reach_check_slowly(const struct pt *pt)
-{
-    const struct pt_reach *reach = &pt->reach;
-
-    if (reach->way == PT_WAY_SLOTS) {
-        const struct pt_entry *slots = reach_at(reach, vaddr(reach->window.v + reach->index * PAGE_SIZE));
-        unsigned unused = 0;
-
-        for (unsigned i = 0; i < PT_ENTRIES && unused < PT_OPEN_TABLES; i++)
-            unused += pt_entry_empty(pt_entry_load(&slots[i]));
-        return unused < PT_OPEN_TABLES ? ST_NO_SPACE : ST_OK;
-    }
-    if (reach->way == PT_WAY_RECURSIVE && !PT_HAS_RECURSIVE)
-        return ST_UNSUPPORTED;
-    if (reach->way == PT_WAY_RECURSIVE) {
-        const struct pt_entry *root = reach_recursive_open(reach, vaddr(0), PT_LEVELS);
-        struct pt_entry self = pt_entry_load(&root[reach->index]);
-
-        return pt_entry_is_table(self, PT_LEVELS) && pt_entry_paddr(self).v == pt->root.v ? ST_OK
-                                                                                          : ST_INVALID;
-    }
-    return ST_OK;
-}
-
-/* ------------------------------------------------------------------ slots */
+/* ------------------------------------------------------------------ slots and windows */
 
 /* What an entry is that shows a table to the kernel alone. */
 static struct pt_entry window_entry(struct paddr frame)
@@ -121,47 +111,81 @@ static struct pt_entry window_entry(struct paddr frame)
     return pt_entry_page(frame, pt_flags(PT_FLAG_WRITE | PT_FLAG_ACCESSED | PT_FLAG_DIRTY), 1);
 }
 
+/* A table that maps itself: its entries first to end - 1 are slots, entry `self` shows the table. */
+struct slots {
+    struct vaddr window; /* what entry 0 of the table maps */
+    unsigned self, first, end;
+};
+
+static struct slots slots_of(const struct pt_reach *reach)
+{
+    if (reach->way == PT_WAY_SLOTS)
+        return (struct slots){reach->window, reach->index, 0, PT_ENTRIES};
+    return (struct slots){pt_recursive_window(reach->index, 0), reach->index + 1, reach->index + 2,
+                          reach->index + 2 + PT_OPEN_TABLES};
+}
+
+static struct vaddr slot_page(struct slots slots, unsigned i)
+{
+    return vaddr(slots.window.v + i * PAGE_SIZE);
+}
+
+static enum status check_slots(const struct pt_reach *reach)
+{
+    struct slots slots = slots_of(reach);
+    const struct pt_entry *table = reach_at(reach, slot_page(slots, slots.self));
+    unsigned unused = 0;
+
+    for (unsigned i = slots.first; i < slots.end && unused < PT_OPEN_TABLES; i++)
+        unused += pt_entry_empty(pt_entry_load(&table[i]));
+    return unused < PT_OPEN_TABLES ? ST_NO_SPACE : ST_OK;
+}
+
 void *reach_slot_open(const struct pt_reach *reach, struct paddr frame)
 {
-    struct pt_entry *slots = reach_at(reach, vaddr(reach->window.v + reach->index * PAGE_SIZE));
+    struct slots slots = slots_of(reach);
+    struct pt_entry *table = reach_at(reach, slot_page(slots, slots.self));
 
-    for (unsigned i = 0; i < PT_ENTRIES; i++) {
-        if (pt_entry_empty(pt_entry_load(&slots[i]))) {
-            struct vaddr page = vaddr(reach->window.v + i * PAGE_SIZE);
-
-            pt_entry_store(&slots[i], window_entry(frame));
-            return reach_at(reach, page);
+    for (unsigned i = slots.first; i < slots.end; i++) {
+        if (pt_entry_empty(pt_entry_load(&table[i]))) {
+            pt_entry_store(&table[i], window_entry(frame));
+            if (PT_FLUSH_OF_MAP != PT_FLUSH_NONE) /* the CPU may know it as empty */
+                reach_forget(reach, slot_page(slots, i));
+            return reach_at(reach, slot_page(slots, i));
         }
     }
     __builtin_trap(); /* reach_check() has counted them */
 }
 
-/* The entry of `table` that shows the frame at `at`: what `page_of` says of its number. Found by the address;
- * a software MMU's pointers say nothing, so there it is the entry whose page resolves to it. */
-static unsigned shown_by(const struct pt_reach *reach, const struct pt_entry *table,
-                         struct vaddr (*page_of)(const struct pt_reach *, unsigned), const void *at)
+/* The slot whose page is at `at`; slots.end if it is none of them. A software MMU's pointers say nothing, so
+ * there it is the slot whose page resolves to it. */
+static unsigned slot_at(const struct pt_reach *reach, struct slots slots, const struct pt_entry *table,
+                        const void *at)
 {
-    if (!reach->resolve)
-        return pt_index(vaddr((uintptr_t)at), 1);
-    for (unsigned i = PT_ENTRIES; i > 0; i--)
-        if (i - 1 != reach->index && pt_entry_present(pt_entry_load(&table[i - 1])) &&
-            reach_at(reach, page_of(reach, i - 1)) == at)
-            return i - 1;
-    __builtin_trap(); /* it was not opened */
-}
+    unsigned i = slots.first;
 
-static struct vaddr slot_page(const struct pt_reach *reach, unsigned i)
-{
-    return vaddr(reach->window.v + i * PAGE_SIZE);
+    if (!reach->resolve)
+        i = pt_index(vaddr((uintptr_t)at), 1);
+    else
+        while (i < slots.end && (i == slots.self || !pt_entry_present(pt_entry_load(&table[i])) ||
+                                 reach_at(reach, slot_page(slots, i)) != at))
+            i++;
+    return i >= slots.first && i < slots.end ? i : slots.end;
 }
 
 void reach_slot_close(const struct pt_reach *reach, const void *at)
 {
-    struct pt_entry *slots = reach_at(reach, slot_page(reach, reach->index));
-    unsigned i = shown_by(reach, slots, slot_page, at);
+    struct slots slots = slots_of(reach);
+    struct pt_entry *table = reach_at(reach, slot_page(slots, slots.self));
+    unsigned i = slot_at(reach, slots, table, at);
 
-    pt_entry_store(&slots[i], pt_entry(0));
-    reach_forget(reach, slot_page(reach, i));
+    if (i == slots.end) { /* the root, which needs no window */
+        if (reach->way == PT_WAY_RECURSIVE)
+            return;
+        __builtin_trap(); /* it was not opened */
+    }
+    pt_entry_store(&table[i], pt_entry(0));
+    reach_forget(reach, slot_page(slots, i));
 }
 
 /* ------------------------------------------------------------------ recursive */
@@ -169,6 +193,73 @@ void reach_slot_close(const struct pt_reach *reach, const void *at)
 void *reach_recursive_open(const struct pt_reach *reach, struct vaddr address, unsigned level)
 {
     return reach_at(reach, pt_recursive_table(reach->index, address, level));
+}
+
+void *reach_root_open(const struct pt_reach *reach)
+{
+    return reach_at(reach, pt_recursive_window(reach->index, reach->index + 1));
+}
+
+/* Entries of the root, from the recursive one on. */
+enum { RESERVED = PT_RECURSIVE_WINDOWS ? 2 + PT_OPEN_TABLES : 1 };
+
+static enum status check_recursive(const struct pt *pt)
+{
+    const struct pt_reach *reach = &pt->reach;
+    const struct pt_entry *root;
+
+    if (!PT_HAS_RECURSIVE)
+        return ST_UNSUPPORTED;
+    if (reach->index + RESERVED > PT_ENTRIES)
+        return ST_INVALID;
+    root = PT_RECURSIVE_WINDOWS ? reach_root_open(reach) : reach_recursive_open(reach, vaddr(0), PT_LEVELS);
+    for (unsigned i = reach->index; i < reach->index + (PT_RECURSIVE_WINDOWS ? 2 : 1); i++) {
+        struct pt_entry entry = pt_entry_load(&root[i]);
+
+        if (pt_entry_is_table(entry, PT_LEVELS) != (i == reach->index) || !pt_entry_present(entry) ||
+            pt_entry_paddr(entry).v != pt->root.v)
+            return ST_INVALID;
+    }
+    return PT_RECURSIVE_WINDOWS ? check_slots(reach) : ST_OK;
+}
+
+enum status reach_check_slowly(const struct pt *pt)
+{
+    if (pt->reach.way == PT_WAY_SLOTS)
+        return check_slots(&pt->reach);
+    return pt->reach.way == PT_WAY_RECURSIVE ? check_recursive(pt) : ST_OK;
+}
+
+/* For the kernel alone, where a table's entry can say so. */
+static struct pt_entry recursive_entry(struct paddr root)
+{
+    struct pt_entry entry = pt_entry_table(root);
+    struct pt_masks masks;
+
+    if (pt_table_masks(pt_flags(0), pt_flags(PT_FLAG_USER | PT_FLAG_EXEC), &masks))
+        entry.bits = (entry.bits & masks.keep) | masks.add;
+    return entry;
+}
+
+enum status pt_make_recursive(struct pt *pt, unsigned index)
+{
+    enum status status = PT_HAS_RECURSIVE ? reach_check(pt) : ST_UNSUPPORTED;
+    struct pt_entry *root;
+
+    if (status != ST_OK)
+        return status;
+    if (index >= PT_ENTRIES || index + RESERVED > PT_ENTRIES)
+        return ST_INVALID;
+    root = table_open(pt->reach.way, pt, pt->root, vaddr(0), PT_LEVELS);
+    if (run_or(&root[index], RESERVED) != 0)
+        status = ST_MAPPED;
+    else {
+        pt_entry_store(&root[index], recursive_entry(pt->root));
+        if (PT_RECURSIVE_WINDOWS)
+            pt_entry_store(&root[index + 1], window_entry(pt->root));
+    }
+    table_close(pt->reach.way, pt, root);
+    return status;
 }
 
 static unsigned parking_index(const struct pt_entry *root)
@@ -182,7 +273,7 @@ static unsigned parking_index(const struct pt_entry *root)
 
 bool reach_can_park(const struct pt_reach *reach)
 {
-    return reach->way != PT_WAY_RECURSIVE ||
+    return reach->way != PT_WAY_RECURSIVE || PT_RECURSIVE_WINDOWS ||
            parking_index(reach_recursive_open(reach, vaddr(0), PT_LEVELS)) > 0;
 }
 
@@ -190,6 +281,18 @@ bool reach_can_park(const struct pt_reach *reach)
 static struct vaddr parking_page(const struct pt_reach *reach, unsigned i)
 {
     return pt_recursive_table(reach->index, vaddr((uint64_t)i << pt_level_shift(PT_LEVELS)), PT_LEVELS - 1);
+}
+
+/* The entry through which a frame is shown at `at`. */
+static unsigned parked_at(const struct pt_reach *reach, const struct pt_entry *root, const void *at)
+{
+    if (!reach->resolve)
+        return pt_index(vaddr((uintptr_t)at), 1);
+    for (unsigned i = PT_ENTRIES; i > 0; i--)
+        if (i - 1 != reach->index && pt_entry_present(pt_entry_load(&root[i - 1])) &&
+            reach_at(reach, parking_page(reach, i - 1)) == at)
+            return i - 1;
+    __builtin_trap(); /* it was not opened */
 }
 
 void *reach_park(const struct pt_reach *reach, struct paddr frame)
@@ -206,7 +309,7 @@ void *reach_park(const struct pt_reach *reach, struct paddr frame)
 void reach_unpark(const struct pt_reach *reach, const void *at)
 {
     struct pt_entry *root = reach_recursive_open(reach, vaddr(0), PT_LEVELS);
-    unsigned i = shown_by(reach, root, parking_page, at);
+    unsigned i = parked_at(reach, root, at);
 
     pt_entry_store(&root[i], pt_entry(0));
     reach_forget(reach, parking_page(reach, i));
@@ -214,7 +317,7 @@ void reach_unpark(const struct pt_reach *reach, const void *at)
 
 void reach_forget_tables(const struct pt_reach *reach, struct vaddr address, unsigned level, unsigned above)
 {
-    if (reach->way != PT_WAY_RECURSIVE)
+    if (reach->way != PT_WAY_RECURSIVE || PT_RECURSIVE_WINDOWS)
         return;
     for (; level < above; level++)
         reach_forget(reach, pt_recursive_table(reach->index, address, level));

@@ -222,7 +222,8 @@ static bool holds_recursive_entry(const struct pt *pt, struct vaddr start, uint6
     bool found = false;
 
     for (unsigned i = pt_index(start, PT_LEVELS); i <= pt_index(vaddr(last), PT_LEVELS); i++)
-        found |= pt_entry_is_table(root[i], PT_LEVELS) && pt_entry_paddr(root[i]).v == pt->root.v;
+        found |= is_reserved(way, pt, i) ||
+                 (pt_entry_is_table(root[i], PT_LEVELS) && pt_entry_paddr(root[i]).v == pt->root.v);
     table_close(way, pt, root);
     return found;
 }

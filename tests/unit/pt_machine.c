@@ -194,9 +194,7 @@ struct pt machine_table(struct machine *machine, enum machine_way way, struct pt
 
     must(pt_create(&pt, reach_offset(machine), alloc));
     if (way == WAY_RECURSIVE) {
-        uint64_t *root = machine_at(machine, pt.root.v);
-
-        root[MACHINE_RECURSIVE_INDEX] = pt.root.v | 0x63;
+        must(pt_make_recursive(&pt, MACHINE_RECURSIVE_INDEX));
         machine->cr3 = pt.root.v;
         pt.reach = (pt_reach_recursive)(MACHINE_RECURSIVE_INDEX, forget, machine);
         pt.reach.resolve = resolve;

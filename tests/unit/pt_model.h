@@ -53,7 +53,7 @@ bool machine_walk(const struct machine *machine, uint64_t root, uint64_t address
                   uint64_t *entry, unsigned *level);
 
 /* Where recursive and slot ways are set up. */
-enum { MACHINE_RECURSIVE_INDEX = 510, MACHINE_SLOT_SELF = 7 };
+enum { MACHINE_RECURSIVE_INDEX = PT_RECURSIVE_WINDOWS ? 503 : 510, MACHINE_SLOT_SELF = 7 };
 #define MACHINE_WINDOW (PT_LEVELS == 3 ? (uint64_t)0xffffffe000000000 : (uint64_t)0xffffc00000000000)
 
 /* Interprets `data` as a sequence of operations on a table reached in `way`. Aborts with a message when table

@@ -1102,9 +1102,88 @@ static void a_clone_has_a_recursive_entry_of_its_own(void **state)
     assert_ok(pt_clone_half(&clone, &f->pt, PT_HALF_LOWER));
     const uint64_t *copy = machine_at(f->machine, clone.root.v);
 
-    assert_int_equal(copy[MACHINE_RECURSIVE_INDEX],
-                     (root[MACHINE_RECURSIVE_INDEX] ^ f->pt.root.v) | clone.root.v);
+    for (unsigned i = MACHINE_RECURSIVE_INDEX; i < MACHINE_RECURSIVE_INDEX + (PT_RECURSIVE_WINDOWS ? 2 : 1);
+         i++) {
+        assert_int_equal(pt_entry_paddr(pt_entry(copy[i])).v, clone.root.v);
+        assert_int_equal(copy[i] ^ pt_entry_table(clone.root).bits,
+                         root[i] ^ pt_entry_table(f->pt.root).bits);
+    }
+    for (unsigned i = MACHINE_RECURSIVE_INDEX + (PT_RECURSIVE_WINDOWS ? 2 : 1); i < PT_ENTRIES; i++)
+        assert_int_equal(copy[i], 0);
     f->alloc.give(f->alloc.context, clone.root);
+    fixture_close(f);
+}
+
+/* ------------------------------------------------------------------ the recursive entry */
+
+/* It is written once, where there is room, and where the format has such a way. */
+static void a_recursive_entry_is_made_where_nothing_is(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    enum { LAST = PT_ENTRIES - (PT_RECURSIVE_WINDOWS ? 2 + PT_OPEN_TABLES : 1) };
+    uint64_t *root;
+
+    fixture_open(f, WAY_OFFSET);
+    root = machine_at(f->machine, f->pt.root.v);
+    if (!PT_HAS_RECURSIVE) {
+        assert_status(pt_make_recursive(&f->pt, LAST), ST_UNSUPPORTED);
+        fixture_close(f);
+        return;
+    }
+    assert_status(pt_make_recursive(&f->pt, LAST + 1), ST_INVALID);
+    assert_status(pt_make_recursive(&f->pt, PT_ENTRIES), ST_INVALID);
+    root[PT_ENTRIES - 1] = 2; /* a mark */
+    assert_status(pt_make_recursive(&f->pt, LAST), ST_MAPPED);
+    for (unsigned i = 0; i < PT_ENTRIES - 1; i++)
+        assert_int_equal(root[i], 0);
+    root[PT_ENTRIES - 1] = 0;
+    assert_ok(pt_make_recursive(&f->pt, LAST));
+    assert_status(pt_make_recursive(&f->pt, LAST), ST_MAPPED);
+    assert_int_equal(mmu_read(root[LAST], PT_LEVELS).kind, MMU_TABLE);
+    assert_int_equal(mmu_read(root[LAST], PT_LEVELS).physical, f->pt.root.v);
+    if (PT_RECURSIVE_WINDOWS) {
+        assert_int_equal(mmu_read(root[LAST + 1], 1).kind, MMU_PAGE);
+        assert_int_equal(mmu_read(root[LAST + 1], 1).physical, f->pt.root.v);
+        assert_int_equal(mmu_read(root[LAST + 1], 1).flags & (PT_FLAG_USER | PT_FLAG_EXEC), 0);
+        root[LAST + 1] = 0; /* as a page of the root's level it is not aligned */
+    }
+    fixture_close(f);
+}
+
+/* With windows: what is behind them is refused, they are seen by nobody, and their number is what is needed.
+ */
+static void windows_are_no_memory(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    uint64_t span = pt_level_span(PT_LEVELS), base = 0 - span * PT_ENTRIES + MACHINE_RECURSIVE_INDEX * span;
+    uint64_t *root, *window;
+    struct snapshot before;
+
+    if (!PT_RECURSIVE_WINDOWS)
+        return;
+    fixture_open(f, WAY_RECURSIVE);
+    root = machine_at(f->machine, f->pt.root.v);
+    before = snapshot_take(f);
+    for (unsigned i = 0; i < 2 + PT_OPEN_TABLES; i++) {
+        uint64_t at = base + i * span;
+
+        assert_status(map(f, at, 0, PAGE_SIZE, PT_SIZE_4K), ST_INVALID);
+        assert_status(map(f, at, 0, span, PT_SIZE_LARGEST), ST_INVALID);
+        assert_status(mark(f, at, span, 7), ST_INVALID);
+        assert_status(protect(f, at, PAGE_SIZE, 0, PT_FLAG_WRITE), ST_INVALID);
+        assert_status(pt_flush_ignore(pt_unmap(&f->pt, vaddr(at), span, PT_SKIP_HOLES)), ST_INVALID);
+        assert_status(pt_flush_ignore(pt_unmap_page(&f->pt, vaddr(at))), ST_INVALID);
+        assert_status(protect_level(f, at, span, PT_LEVELS, 0, 0, PT_SKIP_HOLES), ST_INVALID);
+    }
+    assert_status(mark(f, base - span, (3 + PT_OPEN_TABLES) * span, 7), ST_INVALID); /* over all of them */
+    snapshot_check(f, before);
+    window = &root[MACHINE_RECURSIVE_INDEX + 3];
+    *window = 2;
+    assert_status(map(f, FOUR_GIB, 0, PAGE_SIZE, PT_SIZE_4K), ST_NO_SPACE);
+    *window = 0;
+    assert_ok(map(f, FOUR_GIB, 0, PAGE_SIZE, PT_SIZE_4K));
+    for (unsigned i = 0; i < PT_OPEN_TABLES; i++)
+        assert_int_equal(root[MACHINE_RECURSIVE_INDEX + 2 + i], 0);
     fixture_close(f);
 }
 
@@ -1301,6 +1380,8 @@ int main(void)
         cmocka_unit_test(the_tables_may_change_under_an_iterator),
         cmocka_unit_test(a_clone_shares_the_half),
         cmocka_unit_test(a_clone_has_a_recursive_entry_of_its_own),
+        cmocka_unit_test(a_recursive_entry_is_made_where_nothing_is),
+        cmocka_unit_test(windows_are_no_memory),
         cmocka_unit_test(dump_as_json),
         cmocka_unit_test(single_pages_are_ranges_of_one),
         cmocka_unit_test(an_entry_that_is_not_present_is_no_page),

@@ -38,9 +38,13 @@ enum { PT_PHYSICAL_BITS = 48, PT_ROOT_HALVES = 1 };
 enum { PT_GROUP_ENTRIES = 16, PT_GROUP_LEVELS = 2 };
 /* Entries that are not valid are in no translation cache (D8.13.1), but the walk must see the new one. */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NEW
-enum { PT_HAS_RECURSIVE = 0 };
+/* The MMU could end a walk at a table's entry: its bits 1 and 0 are those of a page of level 1, and it
+ * ignores the bits that say a page's memory type, rights and access flag. Here these hold the count. */
+enum { PT_HAS_RECURSIVE = 0, PT_RECURSIVE_WINDOWS = 0 };
 #define PT_WHY_NOT_RECURSIVE                                                                                 \
-    "AArch64: an entry that points to a table has no access flag, and a walk that ends at one faults"
+    "AArch64: an entry that points to a table keeps its live count where a page's has the memory type, and " \
+    "has "                                                                                                   \
+    "no access flag"
 #define PT_BREAK_BEFORE_MAKE 1
 
 #include "pt/fmt/common.h"

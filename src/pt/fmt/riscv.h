@@ -25,9 +25,9 @@ enum { PT_LEVELS = PT_RISCV_LEVELS };
 enum { PT_PAGE_LEVELS = PT_RISCV_LEVELS };
 enum { PT_PHYSICAL_BITS = 56, PT_ROOT_HALVES = 2 };
 #define PT_FLUSH_OF_MAP PT_FLUSH_NEW
-enum { PT_HAS_RECURSIVE = 0 };
-#define PT_WHY_NOT_RECURSIVE                                                                                 \
-    "RISC-V: an entry that points to a table grants nothing, and a walk that ends at one faults"
+/* A walk that ends at an entry that points to a table faults; so windows show the tables. */
+enum { PT_HAS_RECURSIVE = 1, PT_RECURSIVE_WINDOWS = 1 };
+#define PT_WHY_NOT_RECURSIVE ""
 #define PT_BREAK_BEFORE_MAKE 0
 
 #include "pt/fmt/common.h"

@@ -22,7 +22,7 @@ enum { PT_PHYSICAL_BITS = 52, PT_ROOT_HALVES = 2 };
 enum { PT_GROUP_ENTRIES = 1, PT_GROUP_LEVELS = 0 }; /* no groups of neighbours that are one translation */
 /* An entry that was empty is in no translation cache (SDM 4.10.2.3). */
 #define PT_FLUSH_OF_MAP PT_FLUSH_NONE
-enum { PT_HAS_RECURSIVE = 1 }; /* an entry for a table serves as one for a page */
+enum { PT_HAS_RECURSIVE = 1, PT_RECURSIVE_WINDOWS = 0 }; /* a table's entry serves as a page's */
 #define PT_WHY_NOT_RECURSIVE ""
 #define PT_BREAK_BEFORE_MAKE 0
 
