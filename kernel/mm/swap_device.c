@@ -12,11 +12,17 @@
  */
 #include "kernel/mm/swap_device.h"
 
+#include "base/check.h"
 #include "kernel/boot/boot.h"
 #include "kernel/dev/virtio.h"
 #include "kernel/dev/virtio_blk.h"
+#include "kernel/mm/swap_lz4.h"
+#include "quire/slab.h"
 
 #define POLL_NS ((uint64_t)1000000000)
+enum { SLAB_MOST = 2048 };
+/* Without a disk there are as many slots as pages could be in memory if each were packed to a quarter. */
+enum { RATIO_MOST = 4 };
 
 struct transfer {
     struct store_request request;
@@ -24,6 +30,8 @@ struct transfer {
     bool ended;
     enum status status;
 };
+
+static struct store *compressed; /* NULL: there is none */
 
 static void ended(struct store_request *request, enum status status)
 {
@@ -82,15 +90,88 @@ static struct store *find_disk(uint64_t pages)
     return disk;
 }
 
+/* ---------------------------------------------------------------- compressed memory */
+
+static void discard_slots(void *context, uint32_t slot, uint32_t count)
+{
+    struct transfer transfer = {
+        .request = {.op = STORE_DISCARD, .count = count, .first = slot, .done = ended}};
+
+    waitq_init(&transfer.waiters);
+    store_submit(context, &transfer.request);
+    CHECK(transfer.ended); /* it takes no disk */
+}
+
+/* From the last reserve if need be: a few pages here make room for the many that are leaving. */
+static void *page_take(void *context)
+{
+    struct frame *frame = frame_alloc(0, FRAME_KERNEL, FRAME_EMERGENCY);
+
+    (void)context;
+    return frame != NULL ? frame_data(frame) : NULL;
+}
+
+static void page_give(void *context, void *page)
+{
+    (void)context;
+    frame_free(frame_at(host_paddr(page)));
+}
+
+static void *area_take(void *context, size_t bytes)
+{
+    (void)context;
+    return bytes <= SLAB_MOST ? slab_alloc(bytes) : host_area_alloc(bytes);
+}
+
+static void area_give(void *context, void *area, size_t bytes)
+{
+    (void)context;
+    if (bytes <= SLAB_MOST)
+        slab_free(area);
+    else
+        host_area_free(area, bytes);
+}
+
+static struct store *in_memory(struct store *behind, uint64_t pages, uint64_t bytes)
+{
+    struct compressed_config config = {.pages = pages,
+                                       .memory_pages = bytes >> PAGE_SHIFT,
+                                       .behind = behind,
+                                       .packer = &swap_lz4,
+                                       .memory = {page_take, page_give, area_take, area_give, NULL}};
+    struct store *store;
+
+    if (compressed_create(&config, &store) != ST_OK)
+        boot_give_up("swap: too little memory for a compressed store of %lu slots", pages);
+    return store;
+}
+
+/* ---------------------------------------------------------------- starting */
+
 void swap_device_init(void)
 {
     uint64_t pages = boot_option_number("swap", 0) >> PAGE_SHIFT;
+    uint64_t bytes = boot_option_number("swap-compress", 0);
     struct swap_store store = {.read = read_slots, .write = write_slots};
 
-    if (pages == 0)
+    if (pages == 0 && bytes == 0)
         return;
-    store.context = find_disk(pages);
+    if (pages != 0)
+        store.context = find_disk(pages);
+    else
+        pages = (bytes >> PAGE_SHIFT) * RATIO_MOST;
+    if (bytes != 0) {
+        compressed = in_memory(store.context, pages, bytes);
+        store.context = compressed;
+        store.discard = discard_slots;
+    }
     if (swap_on(&store, pages - 1) != ST_OK)
         boot_give_up("swap: too little memory for %lu slots", pages - 1);
-    host_log("swap: %lu KiB on the disk", (pages - 1) << PAGE_SHIFT >> 10);
+    host_log("swap: %lu slots%s, at most %lu KiB of compressed memory", pages - 1,
+             bytes != 0 && disk_find(0) == NULL ? "" : " on the disk", bytes >> 10);
+}
+
+const struct store *swap_device_compressed(void)
+{
+    return compressed;
 }

@@ -14,7 +14,7 @@ const struct boot_info *test_boot_info;
 static const struct kernel_test *const suites[] = {
     klib_tests,
 #if QUIRE_MAP_PHYSICAL
-    machine_tests, memory_tests, paging_tests, device_tests, disk_tests,
+    machine_tests, memory_tests, store_tests, paging_tests, device_tests, disk_tests,
 #endif
 };
 static unsigned passed, failed;

@@ -18,6 +18,7 @@ struct kernel_test {
 extern const struct kernel_test klib_tests[];
 extern const struct kernel_test machine_tests[];
 extern const struct kernel_test memory_tests[];
+extern const struct kernel_test store_tests[];
 extern const struct kernel_test paging_tests[];
 extern const struct kernel_test device_tests[]; /* only with share=1 */
 extern const struct kernel_test disk_tests[]; /* only with swap=BYTES; after device_tests, which find them */
