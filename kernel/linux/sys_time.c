@@ -446,8 +446,9 @@ long sys_getrusage(long who, long out)
     case RUSAGE_THREAD:
         process_times(process, &user_ns, &system_ns);
         if ((int)who == RUSAGE_THREAD) {
-            user_ns = task_time(task_current());
-            system_ns = 0;
+            account_task(task_current());
+            user_ns = task_current()->user_ns;
+            system_ns = task_current()->system_ns;
         }
         usage_fill(&usage, user_ns, system_ns, process->faults_minor, process->faults_major,
                    resident_peak(process));

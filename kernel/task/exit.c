@@ -81,12 +81,10 @@ void thread_leaves_space(struct task *task)
 
 static void charge_process(struct process *process, struct task *task)
 {
-    uint64_t now_ns = host_now_ns();
-
-    process->user_ns += task->user_ns + (now_ns - task->since_ns);
+    account_task(task);
+    process->user_ns += task->user_ns;
     process->system_ns += task->system_ns;
     process->switches += task->switches;
-    task->since_ns = now_ns;
 }
 
 static void process_end(struct process *process);

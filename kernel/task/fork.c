@@ -191,6 +191,7 @@ static struct task *copy_task(const struct task *parent, const struct clone_requ
     child->fs_base = (request->flags & CLONE_SETTLS) ? request->tls : fs_base_get();
     child->gs_base = user_gs_base_get();
     child->blocked = parent->blocked;
+    child->system_part = parent->system_part;
     if (!(request->flags & CLONE_VM) || (request->flags & CLONE_VFORK)) {
         child->sigalt_start = parent->sigalt_start;
         child->sigalt_bytes = parent->sigalt_bytes;

@@ -144,12 +144,11 @@ void process_times(const struct process *process, uint64_t *user_ns, uint64_t *s
     *system_ns = process->system_ns;
     list_for_each(node, &process->threads)
     {
-        const struct task *task = container_of(node, struct task, thread);
+        struct task *task = container_of(node, struct task, thread);
 
+        account_task(task);
         *user_ns += task->user_ns;
         *system_ns += task->system_ns;
-        if (task == task_current())
-            *user_ns += host_now_ns() - task->since_ns;
     }
 }
 

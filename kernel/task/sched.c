@@ -172,11 +172,8 @@ static void load_user_state(struct cpu *cpu, struct task *task)
 
 static void charge(struct task *previous, struct task *next)
 {
-    uint64_t now_ns = host_now_ns();
-
-    previous->user_ns += now_ns - previous->since_ns;
+    account_switch(previous, next, host_now_ns());
     previous->switches++;
-    next->since_ns = now_ns;
 }
 
 static void switch_to(struct task *next)

@@ -125,7 +125,9 @@ struct task {
     uint64_t set_child_tid;   /* CLONE_CHILD_SETTID: written by the thread itself when it starts */
     uint64_t robust_list;
     struct waitq *vfork_done;
-    uint64_t user_ns, system_ns, since_ns;
+    uint64_t user_ns, system_ns, since_ns; /* until then */
+    int system_part;                       /* of 256, of what runs between two samples (account.c) */
+    bool sampled;
     uint64_t switches;
     uint64_t kstack;          /* as kstack_alloc() gave it */
     void (*function)(void *); /* kernel thread */

@@ -31,8 +31,18 @@ void task_free(struct task *task); /* never ran */
 /* Its first run begins at `enter` (task_enter_user or kthread_enter). Makes it runnable. */
 void task_begin(struct task *task, char *enter);
 
+/* ---- account.c */
+/* The current task's times are brought up to date; of others they are. */
+void account_task(struct task *task);
+/* `next` takes the CPU. */
+void account_switch(struct task *previous, struct task *next, uint64_t now_ns);
+/* From timer_tick(): when it is to come again; UINT64_MAX: nobody runs. */
+uint64_t account_tick(uint64_t now_ns);
+
 /* ---- timer.c */
 void timers_init(void);
+/* There must be a tick at this time. */
+void timer_need_tick(uint64_t when_ns);
 /* Somebody waits for the CPU: there must be a tick within a quantum. */
 void timer_need_quantum(void);
 

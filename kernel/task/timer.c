@@ -3,7 +3,8 @@
  *
  * Invariant: the interrupt is programmed for no later than the first timer and the end of the quantum, if
  * there is one. It may come too early (a timer was cancelled): the tick then does nothing but look.
- * A quantum runs only while some task waits for the CPU, so an idle or single program is never disturbed.
+ * A quantum runs only while some task waits for the CPU; a program that runs alone is disturbed only by
+ * samples of where it spends its time (account.c), an idle machine by nothing.
  *
  * Everything runs under the kernel lock. The list is short (sleepers with a deadline, alarms), so a sorted
  * list with insertion from the back is enough.
@@ -61,6 +62,11 @@ void timer_need_quantum(void)
     program(quantum_end_ns);
 }
 
+void timer_need_tick(uint64_t when_ns)
+{
+    program(when_ns);
+}
+
 static void fire_due(uint64_t now_ns)
 {
     while (!list_empty(&timers)) {
@@ -92,12 +98,13 @@ static void end_quantum(uint64_t now_ns)
 
 void timer_tick(void)
 {
-    uint64_t now_ns = host_now_ns();
+    uint64_t now_ns = host_now_ns(), sample_ns = account_tick(now_ns);
 
     programmed_ns = UINT64_MAX;
     fire_due(now_ns);
     end_quantum(now_ns);
     program(quantum_end_ns);
+    program(sample_ns);
     if (!list_empty(&timers))
         program(container_of(timers.next, struct timer, node)->when_ns);
 }

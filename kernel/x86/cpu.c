@@ -16,6 +16,7 @@ _Static_assert(offsetof(struct cpu, user_stack) == CPU_USER_STACK, "offsets.h");
 _Static_assert(offsetof(struct cpu, task) == CPU_TASK, "offsets.h");
 _Static_assert(offsetof(struct cpu, work) == CPU_WORK, "offsets.h");
 _Static_assert(offsetof(struct cpu, number) == CPU_NUMBER, "offsets.h and host_cpu()");
+_Static_assert(offsetof(struct cpu, fault_rip) == CPU_FAULT_RIP, "offsets.h and cpu_note_fault()");
 _Static_assert(offsetof(struct trap_frame, r11) == FRAME_R11 &&
                    offsetof(struct trap_frame, rax) == FRAME_RAX &&
                    offsetof(struct trap_frame, rdi) == FRAME_RDI &&

@@ -10,6 +10,7 @@
 #define CPU_TASK 24
 #define CPU_WORK 32
 #define CPU_NUMBER 40
+#define CPU_FAULT_RIP 72
 
 /* struct trap_frame */
 #define FRAME_R11 (6 * 8)

@@ -187,6 +187,7 @@ void trap_page_fault_user(struct trap_frame *frame)
         odd_fault(frame, address);
         return;
     }
+    cpu_note_fault(frame->rip);
     if (__builtin_expect(address < SPACE_END, 1))
         status = space_fault(process->space, vaddr(address), access_of(frame->error));
     count_fault(process);

@@ -46,6 +46,7 @@ struct cpu {
     struct task *idle;
     struct host_mmu *mmu; /* whose tables are in CR3 */
     uint64_t tsc_hz;
+    uint64_t fault_rip; /* 72: where user mode went on after the last page fault */
 };
 extern struct cpu cpus[];
 
@@ -61,6 +62,11 @@ static inline struct task *task_current(void)
     struct task *task;
     __asm__ volatile("movq %%gs:24, %0" : "=r"(task));
     return task;
+}
+
+static inline void cpu_note_fault(uint64_t rip)
+{
+    __asm__ volatile("movq %0, %%gs:72" ::"r"(rip));
 }
 
 struct cpu_features {

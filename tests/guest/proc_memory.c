@@ -240,6 +240,63 @@ static void usage(void)
     show_yes("one's own is less", self.ru_maxrss > 100 && self.ru_maxrss < 16384);
 }
 
+static long microseconds(struct timeval time)
+{
+    return time.tv_sec * 1000000 + time.tv_usec;
+}
+
+/* What part of the time that `work` took was the kernel's, in percent; it is repeated for long enough to
+ * tell. */
+static long system_part(void (*work)(void))
+{
+    struct rusage before, now;
+    long user, system;
+
+    getrusage(RUSAGE_SELF, &before);
+    do {
+        work();
+        getrusage(RUSAGE_SELF, &now);
+        user = microseconds(now.ru_utime) - microseconds(before.ru_utime);
+        system = microseconds(now.ru_stime) - microseconds(before.ru_stime);
+    } while (user + system < 100000);
+    return system * 100 / (user + system);
+}
+
+static void compute(void)
+{
+    volatile long sum = 0;
+
+    for (long i = 0; i < 300000; i++)
+        sum += i;
+}
+
+static void call(void)
+{
+    static char block[64 * 1024];
+    int zero = open("/dev/zero", O_RDONLY);
+
+    for (int i = 0; i < 100; i++)
+        must(read(zero, block, sizeof block) == sizeof block, "read");
+    close(zero);
+}
+
+static void touch(void)
+{
+    char *area = area_of(512, MAP_PRIVATE);
+
+    for (size_t i = 0; i < 512; i++)
+        area[i * PAGE] = 1;
+    munmap(area, 512 * PAGE);
+}
+
+static void times(void)
+{
+    part("user and system time");
+    show_yes("computing is the user's", system_part(compute) < 20);
+    show_yes("a system call is the kernel's", system_part(call) > 60);
+    show_yes("faults are the kernel's", system_part(touch) > 60);
+}
+
 static void set_limit(int which, size_t bytes)
 {
     struct rlimit limit;
@@ -333,6 +390,7 @@ int main(void)
     status();
     out_of_memory();
     usage();
+    times();
     in_a_child(data_limit);
     in_a_child(space_limit);
     in_a_child(stack_limit);
