@@ -18,6 +18,9 @@ struct boot_options {
     bool json;          /* the report as JSON */
     const char
         *report; /* where the report goes: NULL: standard error if it is a terminal; "-": standard error */
+    const char *events; /* where events go, NULL: nowhere; "-": standard error */
+    const char *record; /* where recorded references go, NULL: they are not recorded */
+    uint64_t record_window;
     bool no_aslr;
     bool icount;
     const char *demo;

@@ -10,14 +10,16 @@
 
 #include "cli/boot.h"
 #include "cli/options.h"
+#include "quire/event.h"
 
+#define RECORD_WINDOW 16 /* as the traces of `quire trace record` have */
 #define MEMORY_DEFAULT ((uint64_t)64 << 20)
 #define MEMORY_LEAST ((uint64_t)2 << 20) /* less than a kernel and its loader */
 #define MEMORY_MOST ((uint64_t)1 << 40)
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
 #define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
-enum { OPTIONS = 21 };
+enum { OPTIONS = 24 };
 
 static void describe(struct boot_options *options, struct option_spec *specs);
 static int check(struct boot_options *options);
@@ -49,7 +51,7 @@ void cmd_boot_help(void)
 
 int cmd_boot(int argc, char **argv)
 {
-    struct boot_options options = {.memory_bytes = MEMORY_DEFAULT};
+    struct boot_options options = {.memory_bytes = MEMORY_DEFAULT, .record_window = RECORD_WINDOW};
     struct option_spec specs[OPTIONS];
 
     describe(&options, specs);
@@ -83,6 +85,12 @@ static void describe(struct boot_options *options, struct option_spec *specs)
         {"--report", OPTION_TEXT, &options->report, "FILE",
          "write the paging report there; -: standard error"},
         {"--json", OPTION_FLAG, &options->json, NULL, "the report as JSON"},
+        {"--events", OPTION_TEXT, &options->events, "FILE",
+         "stream paging events there while the machine runs, a JSON object a line; -: standard error"},
+        {"--record", OPTION_TEXT, &options->record, "FILE",
+         "record the pages that programs refer to, for quire trace convert; slow"},
+        {"--record-window", OPTION_NUMBER, &options->record_window, "N",
+         "references to the last N pages are not recorded (16)"},
         {"--env", OPTION_LIST, &options->environment, "NAME=VALUE", "a variable for the program; repeatable"},
         {"--no-aslr", OPTION_FLAG, &options->no_aslr, NULL, "the same addresses each time"},
         {"--icount", OPTION_FLAG, &options->icount, NULL, "count instructions: figures repeat to the digit"},
@@ -152,6 +160,11 @@ static int check(struct boot_options *options)
     }
     if (options->demo && options->program[0]) {
         say("boot: --demo: runs no program, got '%s'", options->program[0]);
+        return EXIT_USAGE;
+    }
+    if (options->record_window < RECORD_WINDOW_LEAST || options->record_window > RECORD_WINDOW_MOST) {
+        say("boot: --record-window: expected %d to %d pages, got %llu", RECORD_WINDOW_LEAST,
+            RECORD_WINDOW_MOST, (unsigned long long)options->record_window);
         return EXIT_USAGE;
     }
     if (options->screenshot && !options->demo) {

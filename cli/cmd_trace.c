@@ -19,7 +19,7 @@ enum { SPECS = 12 };
 
 /* What the options of all three say. */
 struct trace_request {
-    uint64_t page_size, address_bits;
+    uint64_t page_size, address_bits, process;
     const char *format;
     struct trace_options options;
     bool json, check;
@@ -37,11 +37,13 @@ static const struct {
 static void reading_specs(struct trace_request *request, struct option_spec *specs)
 {
     const struct option_spec all[] = {{"--format", OPTION_TEXT, &request->format, "NAME",
-                                       "of what is read: quire, text, raw64, lackey, oracle, csv"},
+                                       "of what is read: quire, text, raw64, lackey, oracle, csv, recording"},
                                       {"--page-size", OPTION_SIZE, &request->page_size, "SIZE",
                                        "of a page; default 4K, or the trace's own"},
                                       {"--address-bits", OPTION_NUMBER, &request->address_bits, "N",
                                        "addresses beyond are errors; default 64"},
+                                      {"--process", OPTION_NUMBER, &request->process, "PID",
+                                       "of a recording: this process's references only"},
                                       {"--columns", OPTION_TEXT, &request->options.csv_columns, "LIST",
                                        "of csv: time-col=2,obj-id-col=5,..."},
                                       {0}};
@@ -62,6 +64,8 @@ void cmd_trace_help(void)
            "record runs a program under QEMU's user mode and writes the pages that it refers to, in the\n"
            "order in which it does; all its threads, not the programs that it starts.\n"
            "convert writes a trace in our own format, which `quire sim` reads quickest.\n"
+           "A recording of `quire boot --record` has the references of all processes; a page that several\n"
+           "share is one page. --process takes those of one, for `quire sim --mix`.\n"
            "info says what a trace holds; --check reads all of it.\n"
            "\n"
            "convert and info:\n");
@@ -102,6 +106,12 @@ static bool take_options(const char *verb, struct trace_request *request)
             (unsigned long long)request->address_bits);
         return false;
     }
+    if (request->process > INT32_MAX) {
+        say("%s: --process: expected the number of a process, got %llu", verb,
+            (unsigned long long)request->process);
+        return false;
+    }
+    request->options.process = (uint32_t)request->process;
     request->options.page_bytes = size;
     request->options.address_bits = (unsigned)request->address_bits;
     return true;

@@ -23,6 +23,7 @@
 
 #include "cli/boot.h"
 #include "cli/control.h"
+#include "cli/events.h"
 #include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/streams.h"
@@ -51,6 +52,7 @@ struct session {
     struct streams streams;
     struct control control;
     struct machine machine;
+    struct events events;
     struct queue log;    /* the last LOG_KEPT bytes */
     struct queue errors; /* what QEMU said */
     int log_file;        /* --log; -1: none */
@@ -163,7 +165,7 @@ static int session_open(struct session *session)
         session->deadline = now_ms() + session->options->timeout_ms;
     }
     streams_init(&session->streams);
-    if (!open_log(session) || !open_machine(session)) {
+    if (!open_log(session) || !events_open(&session->events, session->options) || !open_machine(session)) {
         return EXIT_USAGE;
     }
     control_init(&session->control, session->machine.listen);
@@ -202,6 +204,9 @@ static void handle_frame(struct session *session, const struct link_header *head
         session->exited = true;
         session->exit_status = number;
         session->kill_time = now_ms() + EXIT_GRACE_MS;
+        break;
+    case LINK_EVENTS:
+        events_take(&session->events, bytes, header->length);
         break;
     case LINK_LOG: /* COM1 brings the same line */
     default:       /* of a newer kernel */
@@ -509,6 +514,11 @@ static int session_close(struct session *session)
 
     if (status == 0) {
         status = report_status;
+    }
+    int events_status = events_close(&session->events);
+
+    if (status == 0) {
+        status = events_status;
     }
     if (session->screenshot_failed) {
         say("boot: --screenshot: %s: no picture was taken", session->options->screenshot);

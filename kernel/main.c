@@ -9,6 +9,7 @@
 #include "kernel/dev/hostlink.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
+#include "kernel/mm/events.h"
 #include "kernel/mm/report.h"
 #include "kernel/mm/swap_device.h"
 #include "kernel/start.h"
@@ -43,6 +44,7 @@ static void kernel_main(const struct boot_info *info)
     devices_init();
     swap_device_init();
     hostlink_report_by(report_write);
+    events_init();
 
     int error = vfs_init(info);
 

@@ -72,6 +72,7 @@ void trace_close(struct trace *trace)
     if (!trace)
         return;
     packed_close(trace);
+    recording_close(trace);
     source_close(trace->source);
     trace_names_free(&trace->names);
     free(trace);
@@ -109,17 +110,20 @@ static bool open_format(struct trace *trace, struct trace_error *error)
     if (trace->options.page_bytes == 0)
         trace->options.page_bytes = STANDARD_PAGE_BYTES;
     /* Objects may have any number. */
-    if (trace->format == TRACE_ORACLE || trace->format == TRACE_CSV)
+    if (trace->format == TRACE_ORACLE || trace->format == TRACE_CSV || trace->format == TRACE_RECORDING)
         trace->last_page = UINT64_MAX;
+    if (trace->format == TRACE_RECORDING)
+        return recording_open(trace, error);
     return trace->format != TRACE_CSV || csv_open(trace, error);
 }
 
 /* ------------------------------------------------------------------ which format? */
 
 static const char *const format_names[] = {
-    [TRACE_GUESS] = "guess",   [TRACE_QUIRE] = "quire",   [TRACE_TEXT] = "text", [TRACE_RAW64] = "raw64",
-    [TRACE_LACKEY] = "lackey", [TRACE_ORACLE] = "oracle", [TRACE_CSV] = "csv"};
-const char trace_formats[] = "quire, text, raw64, lackey, oracle or csv";
+    [TRACE_GUESS] = "guess", [TRACE_QUIRE] = "quire",        [TRACE_TEXT] = "text",
+    [TRACE_RAW64] = "raw64", [TRACE_LACKEY] = "lackey",      [TRACE_ORACLE] = "oracle",
+    [TRACE_CSV] = "csv",     [TRACE_RECORDING] = "recording"};
+const char trace_formats[] = "quire, text, raw64, lackey, oracle, csv or recording";
 
 const char *trace_format_name(enum trace_format format)
 {
@@ -128,7 +132,7 @@ const char *trace_format_name(enum trace_format format)
 
 bool trace_format_find(const char *name, enum trace_format *format)
 {
-    for (unsigned i = TRACE_QUIRE; i <= TRACE_CSV; i++)
+    for (unsigned i = TRACE_QUIRE; i <= TRACE_RECORDING; i++)
         if (strcmp(name, format_names[i]) == 0) {
             *format = (enum trace_format)i;
             return true;
@@ -170,6 +174,8 @@ static enum trace_format guess(const struct trace_source *source)
 {
     if (begins_with(source, FORMAT_MAGIC, FORMAT_MAGIC_BYTES))
         return TRACE_QUIRE;
+    if (begins_with(source, EVENT_FILE_MAGIC, EVENT_FILE_MAGIC_BYTES))
+        return TRACE_RECORDING;
     if (is_text(source))
         return guess_text(source);
     return strstr(source->path, "oracleGeneral") ? TRACE_ORACLE : TRACE_RAW64;
@@ -192,6 +198,8 @@ static bool read_block(struct trace *trace, size_t *count, struct trace_error *e
         return oracle_read(trace, count, error);
     case TRACE_CSV:
         return csv_read(trace, count, error);
+    case TRACE_RECORDING:
+        return recording_read(trace, count, error);
     case TRACE_GUESS:
         break;
     }
@@ -237,7 +245,7 @@ bool trace_rewind(struct trace *trace, struct trace_error *error)
     trace->left = (struct pages_left){0};
     if (trace->packed)
         packed_rewind(trace);
-    return true;
+    return !trace->recorded || recording_rewind(trace, error);
 }
 
 uint32_t trace_pages(const struct trace *trace)
@@ -257,6 +265,8 @@ void trace_get_info(const struct trace *trace, struct trace_info *info)
                                 .references = trace->references,
                                 .writes = trace->writes,
                                 .pages = trace->names.count};
+    if (trace->recorded)
+        info->filter = recording_window(trace);
     if (trace->packed)
         packed_info(trace, info);
 }
@@ -270,6 +280,8 @@ bool trace_hash(const struct trace *trace, unsigned char hash[32], struct trace_
         return packed_hash(trace, hash, error);
     bytes_put32(salt, trace->format);
     bytes_put64(salt + 8, trace->options.page_bytes);
+    if (trace->recorded)
+        bytes_put32(salt + 4, trace->options.process);
     if (columns)
         bytes_put32(salt + 4, (uint32_t)xxh64(columns, strlen(columns), 0));
     return source_hash(trace->source, salt, sizeof(salt), hash, error);

@@ -22,11 +22,12 @@ enum { TRACE_BLOCK = 8192 }; /* references, at most */
 enum trace_format {
     TRACE_GUESS, /* by the first bytes and the name */
     TRACE_QUIRE,
-    TRACE_TEXT,   /* page numbers in white space, `w` after one marks a write */
-    TRACE_RAW64,  /* little-endian 64-bit page numbers */
-    TRACE_LACKEY, /* valgrind --tool=lackey --trace-mem=yes */
-    TRACE_ORACLE, /* libCacheSim's oracleGeneral */
-    TRACE_CSV     /* libCacheSim's CSV */
+    TRACE_TEXT,     /* page numbers in white space, `w` after one marks a write */
+    TRACE_RAW64,    /* little-endian 64-bit page numbers */
+    TRACE_LACKEY,   /* valgrind --tool=lackey --trace-mem=yes */
+    TRACE_ORACLE,   /* libCacheSim's oracleGeneral */
+    TRACE_CSV,      /* libCacheSim's CSV */
+    TRACE_RECORDING /* quire boot --record */
 };
 
 /* How the bytes of a trace are to be understood, where its format leaves that open. */
@@ -35,6 +36,7 @@ struct trace_options {
     uint64_t page_bytes; /* addresses become pages of this size; 0: 4096. Of our own format: a multiple of the
                             one that it was made with */
     unsigned address_bits;   /* addresses (or pages times page_bytes) must be below; 0: 64 */
+    uint32_t process;        /* of a recording: only this process's references; 0: all */
     const char *csv_columns; /* NULL: the standard of the format */
 };
 
@@ -52,7 +54,7 @@ struct trace_info {
 
 struct trace;
 
-/* "quire", "text", "raw64", "lackey", "oracle", "csv": how --format calls them. */
+/* "quire", "text", "raw64", "lackey", "oracle", "csv", "recording": how --format calls them. */
 const char *trace_format_name(enum trace_format format);
 /* False: no such format; trace_formats says which there are. */
 bool trace_format_find(const char *name, enum trace_format *format);

@@ -5,6 +5,7 @@
 #ifndef QUIRE_SIM_TRACE_INTERNAL_H
 #define QUIRE_SIM_TRACE_INTERNAL_H
 
+#include "quire/event.h"
 #include "sim/trace.h"
 #include "sim/trace_names.h"
 #include "sim/trace_source.h"
@@ -42,6 +43,7 @@ struct trace {
     struct pages_left left;       /* of lackey */
     struct csv_columns columns;   /* of CSV */
     struct packed_reader *packed; /* our own format */
+    struct recorded *recorded;    /* of a kernel */
     uint32_t block[TRACE_BLOCK];
 };
 
@@ -74,6 +76,13 @@ void packed_rewind(struct trace *trace);
 bool packed_reads_backwards(const struct trace *trace);
 void packed_info(const struct trace *trace, struct trace_info *info);
 bool packed_hash(const struct trace *trace, unsigned char hash[32], struct trace_error *error);
+
+/* Recordings (trace_recording.c). */
+bool recording_open(struct trace *trace, struct trace_error *error);
+void recording_close(struct trace *trace);
+bool recording_read(struct trace *trace, size_t *count, struct trace_error *error);
+bool recording_rewind(struct trace *trace, struct trace_error *error);
+uint32_t recording_window(const struct trace *trace);
 
 /* What `page` becomes in trace->block. False: there is no number left, or the page is beyond the address
  * width

@@ -34,7 +34,8 @@ enum link_kind {
     LINK_DUMP,    /* text; it begins with "error: " when there is no such thing */
     LINK_REPORT,  /* one JSON object: the paging report */
     LINK_EXIT,    /* uint32_t: the exit status of the first process (128 + signal when it was killed) */
-    LINK_LOG      /* one line of the kernel's log */
+    LINK_LOG,     /* one line of the kernel's log */
+    LINK_EVENTS   /* struct event (quire/event.h), as many as there are; asked for on the command line */
 };
 
 #endif

@@ -333,8 +333,6 @@ void hostlink_log(const char *line)
 
 long link_send(enum link_kind kind, unsigned stream, const void *bytes, size_t count)
 {
-    struct vring_desc piece;
-    struct virtq_request request = {.pieces = &piece, .count = 1};
     struct link_header *frame;
     int error;
 
@@ -345,15 +343,27 @@ long link_send(enum link_kind kind, unsigned stream, const void *bytes, size_t c
         return -ENOMEM;
     *frame = (struct link_header){(uint16_t)kind, (uint16_t)stream, (uint32_t)count};
     memcpy(frame + 1, bytes, count);
-    virtq_piece(&piece, host_paddr(frame).v, (uint32_t)(sizeof(*frame) + count), 0);
+    error = hostlink_send_frame(frame);
+    slab_free(frame);
+    return error == 0 ? (long)count : error;
+}
+
+int hostlink_send_frame(const struct link_header *frame)
+{
+    struct vring_desc piece;
+    struct virtq_request request = {.pieces = &piece, .count = 1};
+    int error;
+
+    if (!present)
+        return -EIO;
+    virtq_piece(&piece, host_paddr(frame).v, (uint32_t)(sizeof(*frame) + frame->length), 0);
     waitq_init(&request.waiters);
     error = virtq_submit(link_port.send, &request); /* the queue is longer than what all senders have */
     if (error == 0) {
         virtq_notify(link_port.send);
         error = virtq_wait(link_port.send, &request, virtio_deadline(LAST_WORDS_NS));
     }
-    slab_free(frame);
-    return error == 0 ? (long)count : error;
+    return error;
 }
 
 /* ---------------------------------------------------------------- report and exit */

@@ -41,6 +41,11 @@ long hostlink_input(struct uio *uio, bool wait);
 void host_stream_input(const void *bytes, size_t count);
 void host_stream_end(void);
 
+/* Sends a frame of the protocol from where it lies, header and bytes in one piece of physical memory; returns
+ * when the host has it. May sleep. 0 or -errno. */
+struct link_header;
+int hostlink_send_frame(const struct link_header *frame);
+
 /* One line for the user of `quire boot`: shown with --verbose, and kept. Does not sleep: lost when there is
  * no room. */
 void hostlink_log(const char *line);

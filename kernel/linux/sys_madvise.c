@@ -8,6 +8,7 @@
 #include "kernel/linux/fork_advice.h"
 #include "kernel/linux/memory_args.h"
 #include "kernel/linux/syscalls.h"
+#include "quire/watch.h"
 
 /* ---------------------------------------------------------------- advice */
 
@@ -29,6 +30,7 @@ static long advise_populate(uint64_t start, uint64_t bytes, enum access access)
 {
     enum status status = populate(start, start + bytes, access);
 
+    space_populated(space_here(), start, start + bytes);
     if (status == ST_BEYOND_END || status == ST_IO_ERROR)
         return -EFAULT;
     if (status == ST_DENIED)

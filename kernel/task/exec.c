@@ -17,6 +17,7 @@
 #include "kernel/klib.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
+#include "kernel/mm/events.h"
 #include "kernel/task/exec_internal.h"
 #include "quire/slab.h"
 
@@ -265,6 +266,8 @@ static void replace_space(struct exec *exec, struct process *process)
         thread_leaves_space(task);
     resident_leaves(process);
     ranges_clear(process);
+    if (host_watched && old)
+        record_forget(old);
     process->space = exec->space;
     resident_begins(process);
     exec->space = NULL;
@@ -338,6 +341,8 @@ static int commit(struct exec *exec)
     exec->spare_actions = NULL;
     process_timers_exec(process);
     name_process(exec, process);
+    if (host_watched)
+        events_start(process, task_current()->name);
     exec_capabilities(process);
     process->execed = true;
     process->dumpable = true;

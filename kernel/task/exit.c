@@ -17,6 +17,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
 #include "kernel/linux/ranges.h"
+#include "kernel/mm/events.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -140,6 +141,8 @@ static void give_up_memory(struct process *process)
         return;
     resident_leaves(process);
     ranges_clear(process);
+    if (host_watched)
+        record_forget(space);
     process->space = NULL;
     mmu_activate(NULL);
     space_unref(space);
@@ -218,6 +221,8 @@ static void process_end(struct process *process)
     struct task *task = task_current();
 
     process->exiting = true;
+    if (host_watched)
+        events_note(EVENT_EXIT, process, 0, (uint64_t)process->exit_code, 0);
     if (process == first_process)
         first_process_end(); /* never returns */
     process_release(process);

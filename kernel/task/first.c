@@ -15,6 +15,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
 #include "kernel/linux/syscalls.h"
+#include "kernel/mm/events.h"
 #include "kernel/mm/report.h"
 #include "kernel/task/exec_internal.h"
 #include "quire/slab.h"
@@ -298,6 +299,7 @@ _Noreturn void first_process_end(void)
     process_release(process);
     if (objects_sync_all() != ST_OK)
         host_log("quire: not everything could be written back");
+    events_end();
     hostlink_exit(exit_status(process));
     machine_exit(MACHINE_DONE);
 }

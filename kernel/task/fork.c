@@ -14,6 +14,7 @@
 #include "kernel/klib.h"
 #include "kernel/linux/commit.h"
 #include "kernel/linux/ranges.h"
+#include "kernel/mm/events.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -291,6 +292,8 @@ long process_clone(const struct clone_request *request)
         process->leader = task;
     }
     task_attach(task, process, tid);
+    if (host_watched && !thread)
+        events_note(EVENT_FORK, process, 0, (uint64_t)parent->pid, (request->flags & CLONE_VM) != 0);
     if (request->flags & CLONE_PARENT_SETTID)
         (void)!user_write(request->parent_tid, &tid, sizeof(tid));
     if (request->flags & CLONE_VFORK)

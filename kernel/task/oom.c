@@ -3,6 +3,7 @@
  */
 #include "kernel/dev/hostlink.h"
 #include "kernel/klib.h"
+#include "kernel/mm/events.h"
 #include "kernel/task/task_internal.h"
 #include "quire/frame.h"
 
@@ -83,6 +84,8 @@ bool process_kill_largest(void)
         text, sizeof(text), "quire: out of memory: ended %d %s, which held %llu MiB\n", largest.process->pid,
         name, (unsigned long long)((counts.resident_pages + PAGES_PER_MEBIBYTE / 2) / PAGES_PER_MEBIBYTE));
     last_ns = host_now_ns();
+    if (host_watched)
+        events_note(EVENT_OOM, largest.process, 0, counts.resident_pages, 0);
     host_log("%s", text);
     (void)hostlink_write(2, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
     (void)signal_send_process(largest.process, SIGKILL, NULL);

@@ -5,6 +5,7 @@
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
+#include "kernel/mm/events.h"
 #include "kernel/mm/kernel_map.h"
 #include "kernel/task/task.h"
 #include "kernel/x86/offsets.h"
@@ -188,7 +189,9 @@ void trap_page_fault_user(struct trap_frame *frame)
         return;
     }
     cpu_note_fault(frame->rip);
-    if (__builtin_expect(address < SPACE_END, 1))
+    if (__builtin_expect(host_watched, 0))
+        status = events_fault(process, address, access_of(frame->error));
+    else if (__builtin_expect(address < SPACE_END, 1))
         status = space_fault(process->space, vaddr(address), access_of(frame->error));
     count_fault(process);
     if (__builtin_expect(status != ST_OK, 0))
@@ -205,7 +208,9 @@ static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
         return false;
     vm_stats.fault_kernel++;
     for (;;) {
-        enum status status = space_fault(task->process->space, vaddr(address), access_of(frame->error));
+        enum access access = access_of(frame->error);
+        enum status status = host_watched ? events_fault(task->process, address, access)
+                                          : space_fault(task->process->space, vaddr(address), access);
 
         if (status == ST_OK)
             return true;

@@ -4,6 +4,7 @@
  */
 #include <asm-generic/errno.h>
 
+#include "kernel/mm/events.h"
 #include "kernel/x86/x86.h"
 #include "quire/space.h"
 
@@ -19,10 +20,18 @@ static inline size_t clip(uint64_t address, size_t bytes)
     return bytes <= SPACE_END - address ? bytes : SPACE_END - address;
 }
 
+/* Whoever records references sees those of the kernel, too. */
+static inline void watch(uint64_t address, size_t bytes, enum access access)
+{
+    if (__builtin_expect(host_watched, 0))
+        record_copy(address, bytes, access);
+}
+
 size_t user_read_some(void *to, uint64_t user_from, size_t bytes)
 {
     size_t inside = clip(user_from, bytes);
 
+    watch(user_from, inside, ACCESS_READ);
     return inside - uaccess_copy(to, (const void *)user_from, inside);
 }
 
@@ -30,6 +39,7 @@ size_t user_write_some(uint64_t user_to, const void *from, size_t bytes)
 {
     size_t inside = clip(user_to, bytes);
 
+    watch(user_to, inside, ACCESS_WRITE);
     return inside - uaccess_copy((void *)user_to, from, inside);
 }
 
@@ -37,6 +47,7 @@ int user_read(void *to, uint64_t user_from, size_t bytes)
 {
     if (clip(user_from, bytes) != bytes)
         return -EFAULT;
+    watch(user_from, bytes, ACCESS_READ);
     return uaccess_copy(to, (const void *)user_from, bytes) == 0 ? 0 : -EFAULT;
 }
 
@@ -44,6 +55,7 @@ int user_write(uint64_t user_to, const void *from, size_t bytes)
 {
     if (clip(user_to, bytes) != bytes)
         return -EFAULT;
+    watch(user_to, bytes, ACCESS_WRITE);
     return uaccess_copy((void *)user_to, from, bytes) == 0 ? 0 : -EFAULT;
 }
 
@@ -51,14 +63,17 @@ int user_clear(uint64_t user_to, size_t bytes)
 {
     if (clip(user_to, bytes) != bytes)
         return -EFAULT;
+    watch(user_to, bytes, ACCESS_WRITE);
     return uaccess_clear((void *)user_to, bytes) == 0 ? 0 : -EFAULT;
 }
 
 long user_read_string(char *to, uint64_t user_from, size_t size)
 {
     size_t inside = clip(user_from, size);
-    long length = uaccess_string(to, (const char *)user_from, inside);
+    long length;
 
+    watch(user_from, inside != 0, ACCESS_READ);
+    length = uaccess_string(to, (const char *)user_from, inside);
     if (length < 0 || ((size_t)length == inside && inside < size))
         return -EFAULT;
     return (size_t)length == size ? -ENAMETOOLONG : length;

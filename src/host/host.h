@@ -20,6 +20,7 @@
 #ifndef QUIRE_HOST_H
 #define QUIRE_HOST_H
 
+#include "quire/event.h"
 #include "quire/status.h"
 #include "quire/types.h"
 
@@ -86,5 +87,17 @@ void host_flush_page(struct host_mmu *mmu, struct vaddr page);
 void host_flush_range(struct host_mmu *mmu, struct vaddr start, uint64_t pages);
 void host_flush_space(struct host_mmu *mmu);
 void host_flush_all(void); /* every user space on every CPU */
+
+/*
+ * Events of paging (quire/event.h), told while somebody watches: the port keeps or drops them, never sleeps,
+ * and takes no lock of the core. `page` and `value` as the kind has them.
+ */
+extern bool host_watched;
+void host_event(enum event_kind kind, uint64_t page, uint64_t value);
+static inline void host_tell(enum event_kind kind, uint64_t page, uint64_t value)
+{
+    if (__builtin_expect(host_watched, 0))
+        host_event(kind, page, value);
+}
 
 #endif

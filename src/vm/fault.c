@@ -14,6 +14,7 @@
  *                       -> page, no write  -> reuse / copy / note that it is dirty
  *                       -> nothing         -> stack growth, or not mapped
  */
+#include "quire/watch.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/resident.h"
@@ -65,7 +66,7 @@ static bool map_huge(const struct fault *f, struct pt_entry *entry, struct pt_en
     struct frame *head;
 
     if (mark_traits(mark) & (TRAIT_NO_HUGE | TRAIT_GROWS_DOWN) || !memory_is_plenty(level_pages(2)) ||
-        pages_watched)
+        pages_watched || vm_watching)
         return false;
     head = frame_alloc(FRAME_ORDER_HUGE, FRAME_ANON, FRAME_ANY);
     if (!head)

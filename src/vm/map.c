@@ -3,6 +3,7 @@
  *
  * Each is: cut the range's edges into the table (can fail, changes no meaning), then store (cannot fail).
  */
+#include "quire/watch.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/resident.h"
@@ -91,6 +92,7 @@ static enum status populate_part(struct space *space, uint64_t start, uint64_t e
         cursor_end(&cursor);
         if (populate.other || populate.failed)
             status = populate_by_faults(space, start, stop, access);
+        space_populated(space, start, stop);
         start = stop;
     }
     return status;

@@ -6,6 +6,7 @@
  */
 #include "vm/region.h"
 
+#include "quire/watch.h"
 #include "vm/cursor.h"
 #include "vm/object_internal.h"
 #include "vm/table_internal.h"
@@ -319,7 +320,7 @@ static void check_mapped_frame(struct pt_entry entry, const struct pt_entry *at,
 static void check_entry(const struct pt_entry *at, struct pt_entry entry, unsigned level)
 {
     if (pt_entry_present(entry)) {
-        CHECK_ALWAYS(level <= 2 && (entry.bits & PT_USER));
+        CHECK_ALWAYS(level <= 2 && (entry.bits & PT_USER || vm_watching));
         CHECK_ALWAYS(!(entry.bits & PT_WRITE) || entry.bits & PAGE_MAY_WRITE);
         check_mapped_frame(entry, at, level);
         return;

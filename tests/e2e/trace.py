@@ -202,7 +202,7 @@ def wrong_words():
     for words, message in (
             ((), "trace: expected convert, info or record"), (("play",), "trace: play: expected convert, info or record"),
             (("convert", "a"), "expected two files, IN and OUT, got 1"), (("info",), "expected a trace"),
-            (("info", "--format", "gif", "a"), "--format: expected quire, text, raw64, lackey, oracle or csv, got 'gif'"),
+            (("info", "--format", "gif", "a"), "--format: expected quire, text, raw64, lackey, oracle, csv or recording, got 'gif'"),
             (("info", "--page-size", "3K", "a"), "--page-size: expected a power of two from 1K to 1G, got 3072"),
             (("info", "--address-bits", "65", "a"), "--address-bits: expected at most 64, got 65"),
             (("info", "/nowhere/a"), "/nowhere/a: No such file or directory"),

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "quire/event.h"
 #include "sim/bytes.h"
 #include "sim/hash.h"
 #include "sim/trace_format.h"
@@ -125,6 +126,37 @@ static void others(enum trace_format format, const unsigned char *data, size_t s
     put(fd, bytes + 1, size - 1);
     free(bytes);
     read_twice(path, &options);
+    close(fd);
+}
+
+/* ------------------------------------------------------------------ recordings */
+
+/* Each event of a few bytes; what is behind the last one stays as it is. */
+static void recording(const unsigned char *data, size_t size)
+{
+    struct event_file_head head = {.version = EVENT_FILE_VERSION, .window = 16, .page_bytes = 4096};
+    char path[32];
+    int fd = new_file(path);
+    size_t at = 1;
+
+    memcpy(head.magic, EVENT_FILE_MAGIC, sizeof(head.magic));
+    put(fd, &head, sizeof(head));
+    for (; at + 4 <= size; at += 4) {
+        struct event event = {.kind = data[at] % (EVENT_KINDS + 1),
+                              .process = data[at + 1] % 8,
+                              .page = data[at] & 128 ? EVENT_PAGE_PRIVATE : (uint64_t)data[at + 2] << 26,
+                              .value = (uint64_t)data[at + 2] << (data[at + 1] / 4),
+                              .detail = data[at + 3]};
+
+        if (event.kind == EVENT_LOST || event.kind == EVENT_KINDS)
+            event.kind = data[at + 3] == 0 ? event.kind : EVENT_REFERENCE;
+        if (event.kind == EVENT_FORK)
+            event.value = data[at + 2] % 8;
+        put(fd, &event, sizeof(event));
+    }
+    put(fd, data + at, size - at);
+    read_twice(path, NULL);
+    read_twice(path, &(struct trace_options){.page_bytes = 65536, .process = data[0] >> 4});
     close(fd);
 }
 
@@ -293,6 +325,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         there_and_back(data, size < 6000 ? size : 6000);
         break;
     case 6:
+        recording(data, size);
+        break;
     case 7:
         made_up(data, size);
         break;

@@ -261,3 +261,15 @@ void host_wake(const void *channel)
     pthread_cond_broadcast(&sleep_condition);
     pthread_mutex_unlock(&sleep_mutex);
 }
+
+/* ------------------------------------------------------------------ events */
+
+bool host_watched;
+struct sim_events sim_events;
+
+void host_event(enum event_kind kind, uint64_t page, uint64_t value)
+{
+    __atomic_fetch_add(&sim_events.count[kind], 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&sim_events.page, page, __ATOMIC_RELAXED);
+    __atomic_store_n(&sim_events.value, value, __ATOMIC_RELAXED);
+}

@@ -47,6 +47,14 @@ extern char sim_panic_message[512];
         sim_panicked;                                                                                        \
     })
 
+/* ------------------------------------------------------------------ events (port.c) */
+
+/* What host_event() was told while a test had host_watched set: how many of each kind, and the last one. */
+extern struct sim_events {
+    uint64_t count[EVENT_KINDS];
+    uint64_t page, value;
+} sim_events;
+
 /* ------------------------------------------------------------------ the software MMU (mmu.c, tlb.c) */
 
 struct sim_tlb_bank {
