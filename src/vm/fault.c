@@ -152,18 +152,13 @@ static enum status fault_object(struct fault *f, struct pt_entry *entry, struct 
     return status;
 }
 
-static uint64_t reads_so_far(void)
-{
-    return __atomic_load_n(&vm_stats.page_in_reads, __ATOMIC_RELAXED) +
-           __atomic_load_n(&vm_stats.swap_reads, __ATOMIC_RELAXED);
-}
-
 static enum status bring_object_page(struct fault *f)
 {
-    uint64_t before = reads_so_far();
+    const uint64_t *reads = f->object->pager ? &vm_stats.page_in_reads : &vm_stats.swap_reads;
+    uint64_t before = __atomic_load_n(reads, __ATOMIC_RELAXED);
     enum status status = object_get_page(f->object, f->index, OBJECT_READ, &f->brought);
 
-    if (reads_so_far() != before)
+    if (__atomic_load_n(reads, __ATOMIC_RELAXED) != before)
         f->major = true;
     object_unref(f->object);
     f->object = NULL;
@@ -171,7 +166,7 @@ static enum status bring_object_page(struct fault *f)
 }
 
 /* Wait for the store, without a cursor. The page is held until the fault is over. */
-static enum status bring_in(struct fault *f)
+static __attribute__((noinline)) enum status bring_in(struct fault *f)
 {
     enum status status;
 
@@ -362,10 +357,8 @@ static enum status fault_mark(struct fault *f, struct pt_entry *entry, struct pt
 {
     if (mark_kind(mark) == MARK_HELD || !access_allows(mark_access(mark), f->access))
         return denied();
-    if (mark_kind(mark) == MARK_SWAP)
-        return fault_swap(f, entry, mark);
     if (mark_kind(mark) != MARK_ANON)
-        return fault_object(f, entry, mark);
+        return mark_kind(mark) == MARK_SWAP ? fault_swap(f, entry, mark) : fault_object(f, entry, mark);
     return f->access == ACCESS_WRITE ? map_zeroed_frame(f, entry, mark) : map_zero_page(entry, mark);
 }
 
@@ -381,8 +374,10 @@ static enum status fault_page(struct fault *f, struct pt_entry *entry, struct pt
     return ST_OK;
 }
 
-/* A mark that stands for more than the page: a huge page, or split it down to the page. */
-static enum status fault_large_mark(struct fault *f, struct pt_entry mark)
+/* A mark that stands for more than the page: it becomes a huge page, and the fault is over, or is split down
+ * to the page, and *split says so. */
+static __attribute__((noinline)) enum status fault_large_mark(struct fault *f, struct pt_entry mark,
+                                                              bool *split)
 {
     enum status status;
 
@@ -395,9 +390,8 @@ static enum status fault_large_mark(struct fault *f, struct pt_entry mark)
         map_huge(f, cursor_entry(&f->cursor), mark))
         return ST_OK;
     status = cursor_to_level(&f->cursor, 1, TABLE_KEEP_EMPTY);
-    if (status != ST_OK)
-        return status;
-    return fault_mark(f, cursor_entry(&f->cursor), pt_entry_load(cursor_entry(&f->cursor)));
+    *split = status == ST_OK;
+    return status;
 }
 
 /* With a cursor on the page: the entry that decides, at whatever level it is, and what it says. */
@@ -410,8 +404,15 @@ static enum status find(struct fault *f)
         return ST_NOT_MAPPED;
     if (pt_entry_present(now))
         return fault_page(f, entry, now, f->cursor.level);
-    if (f->cursor.level > 1)
-        return fault_large_mark(f, now);
+    if (f->cursor.level > 1) {
+        bool split = false;
+        enum status status = fault_large_mark(f, now, &split);
+
+        if (!split)
+            return status;
+        entry = cursor_entry(&f->cursor);
+        now = pt_entry_load(entry);
+    }
     return fault_mark(f, entry, now);
 }
 

@@ -430,14 +430,15 @@ static bool protect_visit(struct cursor *cursor, struct pt_entry *entries, unsig
     for (unsigned i = 0; i < count; i++) {
         struct pt_entry now = pt_entry_load(&entries[i]);
 
-        if (entry_slot(now)) /* a page that is just leaving: its translation may still be there */
-            batch_page(&cursor->batch, start + i * PAGE_SIZE);
-        if (!pt_entry_present(now))
+        if (!pt_entry_present(now)) {
+            if (entry_slot(now)) /* it may be just leaving: its translation may still be there */
+                batch_page(&cursor->batch, start + i * PAGE_SIZE);
             protect_mark(&entries[i], now, level, access);
-        else if (access == ACCESS_NONE)
+        } else if (access == ACCESS_NONE) {
             protect_none(cursor, &entries[i], now, start + i * PAGE_SIZE);
-        else
+        } else {
             protect_page(cursor, &entries[i], now, start + i * PAGE_SIZE, protect);
+        }
     }
     return true;
 }

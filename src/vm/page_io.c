@@ -27,7 +27,7 @@ static enum status insert_page(struct object *object, uint64_t index, struct fra
     frame->page.object = object;
     frame->page.index = index;
     frame->paging.member = MEMBER_NOBODY;
-    frame_set_flags(frame, flags);
+    frame->flags |= flags; /* nobody else looks at it yet */
     object->resident++;
     return ST_OK;
 }
@@ -112,7 +112,7 @@ static void end_page_in(struct page_in *io, enum status status)
 static enum status page_in_alone(struct object *object, uint64_t index);
 
 /* Page `index` is missing: read it, and some behind it. Called and left with the object locked; sleeps. */
-static enum status page_in(struct object *object, uint64_t index, unsigned wanted)
+static __attribute__((noinline)) enum status page_in(struct object *object, uint64_t index, unsigned wanted)
 {
     struct page_in io = {.object = object, .first = index};
     enum status status = begin_page_in(&io, choose_window(object, index, wanted));
@@ -154,30 +154,19 @@ static enum status page_zero(struct object *object, uint64_t index)
     return status;
 }
 
-/* Page `index` is in swap: one attempt to have it back. Locked; sleeps. */
-static enum status page_from_swap(struct object *object, uint64_t index, uint32_t slot)
+/* Page `index` is in swap: one attempt to have it back; ST_RETRY: look. Locked; sleeps. */
+static SWAP_APART enum status page_from_swap(struct object *object, uint64_t index, uint32_t slot)
 {
     struct swap_read read;
     enum status status = swap_bring(object, index, slot, &read);
 
-    if (status != ST_NEEDS_IO)
-        return status;
-    lock_drop(&object->lock);
-    status = swap_read_in(&read);
-    frame_unref(read.frame);
-    lock_take(&object->lock);
-    return status;
-}
-
-/* The page is not there: bring it. Locked; sleeps. */
-static enum status bring(struct object *object, uint64_t index, enum object_get how)
-{
-    uint32_t slot;
-
-    if (object->pager)
-        return how == OBJECT_OVERWRITE ? page_zero(object, index) : page_in(object, index, 0);
-    slot = object_slot(object, index);
-    return slot ? page_from_swap(object, index, slot) : page_zero(object, index);
+    if (status == ST_NEEDS_IO) {
+        lock_drop(&object->lock);
+        status = swap_read_in(&read);
+        frame_unref(read.frame);
+        lock_take(&object->lock);
+    }
+    return status == ST_OK ? ST_RETRY : status;
 }
 
 /* One attempt; ST_RETRY: something was waited for. Locked. */
@@ -185,12 +174,17 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
                                  struct frame **out)
 {
     struct frame *frame;
+    void *value;
 
     if (index >= object_pages(object))
         return ST_BEYOND_END;
-    frame = object_find(object, index);
+    value = radix_get(&object->pages, index);
+    frame = value;
+    if (tag_slot(value))
+        return page_from_swap(object, index, tag_slot(value));
     if (!frame) {
-        enum status status = bring(object, index, how);
+        enum status status =
+            object->pager && how != OBJECT_OVERWRITE ? page_in(object, index, 0) : page_zero(object, index);
 
         return status == ST_OK ? ST_RETRY : status;
     }

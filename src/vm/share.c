@@ -73,6 +73,7 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
     for (unsigned i = from->table.high; to->privates < from->privates; i--) {
         struct pt_entry entry;
         struct frame *frame;
+        bool plain;
 
         i = table_last_private(source, i);
         entry = pt_entry_load(&source[i]);
@@ -81,14 +82,17 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
             to->privates += copy_swapped(entry);
             continue;
         }
-        if (frame_is_plain(frame))
+        plain = frame_is_plain(frame);
+        if (plain)
             rmap_second(frame, place + i * sizeof entry);
         else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)
             return ST_NO_MEMORY;
         to->privates++;
         if ((entry.bits & (PT_WRITE | PT_PRESENT)) != (PT_WRITE | PT_PRESENT))
             continue;
-        frame_lost_dirty(frame, clear_write(&source[i]));
+        entry = clear_write(&source[i]);
+        if (!plain)
+            frame_lost_dirty(frame, entry);
         pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
     }
     return ST_OK;

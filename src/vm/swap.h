@@ -32,6 +32,10 @@
 #include "vm/entry.h"
 #include "vm/rmap.h"
 
+/* A function that is never made part of its caller: what has nothing to do with swap stays as short as it is.
+ */
+#define SWAP_APART __attribute__((noinline, cold))
+
 /* ------------------------------------------------------------------ a page leaves (evict.c) */
 
 /*
@@ -96,33 +100,34 @@ struct swap_read {
  * only, is locked. ST_OK: it is mapped. ST_NEEDS_IO: *read is for swap_read_in(). ST_NO_MEMORY: nothing has
  * changed.
  */
-MUST_USE enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
-                              enum access access, struct space *space, struct swap_read *read);
+SWAP_APART MUST_USE enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
+                                         enum access access, struct space *space, struct swap_read *read);
 
 /*
  * The same for page `index` of `object` (locked), which is in `slot`. ST_OK: it is resident.
  */
-MUST_USE enum status swap_bring(struct object *object, uint64_t index, uint32_t slot, struct swap_read *read);
+SWAP_APART MUST_USE enum status swap_bring(struct object *object, uint64_t index, uint32_t slot,
+                                           struct swap_read *read);
 
 /* Reads, or waits for who does. No locks held; sleeps. read->frame is still the caller's. ST_IO_ERROR: the
  * page could not be read. ST_OK: look again. */
-MUST_USE enum status swap_read_in(struct swap_read *read);
+SWAP_APART MUST_USE enum status swap_read_in(struct swap_read *read);
 
 /* ------------------------------------------------------------------ marks */
 
 /* One mark more; one fewer: the slot is freed when it was the last. The lock of the table or object that the
  * mark is in is held. */
-void swap_dup(uint32_t slot);
-void swap_put(uint32_t slot);
+SWAP_APART void swap_dup(uint32_t slot);
+SWAP_APART void swap_put(uint32_t slot);
 /* What the private page is a copy of, as frame->page.index. */
-uint64_t swap_origin(uint32_t slot);
+SWAP_APART uint64_t swap_origin(uint32_t slot);
 
 /* ------------------------------------------------------------------ mappings and frames */
 
 /* The private frame has lost a mapping: its place is gone, the mapping's reference is still held by the
  * caller. After the last one the policy forgets it, and so does the cache when nobody else wants its
  * contents. */
-void frame_unmapped_slowly(struct frame *frame);
+SWAP_APART void frame_unmapped_slowly(struct frame *frame);
 static inline void frame_unmapped(struct frame *frame)
 {
     if (frame_flags(frame) & (FRAME_LISTED | FRAME_SLOT))
@@ -130,7 +135,7 @@ static inline void frame_unmapped(struct frame *frame)
 }
 
 /* The D bit of an entry of a private frame is about to be lost, and was set. */
-void swap_dirtied(struct frame *frame);
+SWAP_APART void swap_dirtied(struct frame *frame);
 static inline void frame_lost_dirty(struct frame *frame, struct pt_entry was)
 {
     if (frame_flags(frame) & FRAME_SLOT && was.bits & PT_DIRTY)
@@ -139,10 +144,10 @@ static inline void frame_lost_dirty(struct frame *frame, struct pt_entry was)
 
 /* May the one entry that maps the private frame, whose table is locked, write to it? If it may, the frame has
  * no slot any more. */
-MUST_USE bool swap_take_over(struct frame *frame);
+SWAP_APART MUST_USE bool swap_take_over(struct frame *frame);
 
 /* An object's frame goes, and its contents with it; the object is locked, or dies. */
-void swap_forget_frame(struct frame *frame);
+SWAP_APART void swap_forget_frame(struct frame *frame);
 static inline void frame_forget_slot(struct frame *frame)
 {
     if (frame_flags(frame) & FRAME_SLOT)
