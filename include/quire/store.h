@@ -53,6 +53,10 @@ struct store_type {
     unsigned (*poll)(struct store *store, uint64_t wait_ns);
     /* Frees the store. No request is under way. */
     void (*close)(struct store *store);
+    /* May be NULL. The whole request, over when it returns; `done` is not called. Any number of threads at a
+     * time, also within a signal's handler: nothing is allocated, and no lock is held over a sleep that a
+     * handler could want. Who reads one page in a fault is served soonest by this. */
+    enum status (*transfer)(struct store *store, const struct store_request *request);
 };
 
 struct store {

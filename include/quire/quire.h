@@ -1,0 +1,142 @@
+/*
+ * libquire: more data than there is memory, in an ordinary Linux process.
+ *
+ * A *pager* has a budget of memory and a policy. A *region* is a range of addresses whose pages come from a
+ * store (quire/store.h) when they are touched, and go back to it, chosen by the policy, when the budget is
+ * used up. Any code reads and writes a region through plain pointers. docs/RUNTIME.md explains and has an
+ * example.
+ *
+ * Threads: every function may be called by any thread at any time, but for quire_close() and quire_unmap(),
+ * whose pager or region nobody may use any more. None may be called in a signal's handler, but for
+ * quire_fault().
+ *
+ * A page that cannot be brought in ends in SIGBUS at the access: the program's own handler, as it was before
+ * the first quire_open(), else the end of the process, with a line on standard error that says why.
+ */
+#ifndef QUIRE_QUIRE_H
+#define QUIRE_QUIRE_H
+
+#include "quire/status.h"
+#include "quire/store.h"
+#include "quire/types.h"
+
+struct quire_pager;
+
+/* Why a call failed, in a sentence for the user. May be NULL wherever it is asked for. */
+struct quire_error {
+    char text[256];
+};
+
+struct quire_options {
+    uint64_t memory_bytes; /* the budget; at least QUIRE_LEAST_MEMORY */
+    const char *policy;    /* as in `quire sim --policy`, with its options; NULL: "clock" */
+    uint64_t seed;         /* of policies that are random */
+    uint64_t deadline_ms;  /* how long an access or a call waits for a store; 0: 30,000 */
+    unsigned scan_percent; /* reference bits are as old as this part of the budget's faults; 0: standard */
+};
+#define QUIRE_LEAST_MEMORY ((uint64_t)256 << 10)
+
+/*
+ * ST_INVALID: an option; ST_UNSUPPORTED: this kernel has no userfaultfd in the form that is needed (5.19), or
+ * the policy needs the future; ST_NO_MEMORY. Nothing is left then.
+ */
+MUST_USE enum status quire_open(const struct quire_options *options, struct quire_pager **pager,
+                                struct quire_error *error);
+/* Unmaps every region as quire_unmap() does, then frees the pager. On an error it stays, with the regions
+ * that could not be unmapped. */
+MUST_USE enum status quire_close(struct quire_pager *pager);
+
+enum quire_map_flags {
+    QUIRE_FRESH = 1,    /* the region begins as zeroes, whatever the store holds (anonymous memory) */
+    QUIRE_READ_ONLY = 2 /* writes are SIGSEGV */
+};
+
+struct quire_mapping {
+    struct store *store;  /* where pages go to; stays the caller's, who closes it after quire_unmap() */
+    uint64_t offset;      /* in bytes in the store, a multiple of PAGE_SIZE */
+    uint64_t length;      /* in bytes; rounded up to pages */
+    unsigned flags;       /* enum quire_map_flags */
+    struct store *base;   /* a private copy: pages that were never written come from here and not from
+                             `store`; never written to. NULL: none */
+    uint64_t base_offset; /* in bytes, as offset */
+};
+
+/*
+ * A region. ST_INVALID: offset, flags; ST_BEYOND_END: the store is shorter than that; ST_MAPPED: a region
+ * shows a part of that range of the store already; ST_LIMIT: too many regions, or pages for this policy;
+ * ST_NO_MEMORY, ST_NO_SPACE (of addresses). Nothing is left then.
+ */
+MUST_USE enum status quire_map(struct quire_pager *pager, const struct quire_mapping *mapping, void **address,
+                               struct quire_error *error);
+/* Writes what is dirty, flushes the store and ends the region. ST_IO_ERROR, ST_NO_SPACE: the region is still
+ * there. ST_INVALID: no region begins there, or pages of it are pinned. */
+MUST_USE enum status quire_unmap(void *address);
+/* Ends the region; what is dirty is lost. For a store that fails, and for anonymous memory. */
+MUST_USE enum status quire_discard(void *address);
+
+/* What was written to these addresses before the call lasts when it returns ST_OK. An error of an earlier
+ * write-back in the region is reported here, once. */
+MUST_USE enum status quire_sync(void *address, size_t length);
+
+enum quire_advice {
+    QUIRE_NORMAL,     /* the whole region */
+    QUIRE_RANDOM,     /* the whole region: no read-ahead */
+    QUIRE_SEQUENTIAL, /* the whole region: read far ahead at once */
+    QUIRE_WILL_NEED,  /* bring it in now, as far as there is room */
+    QUIRE_DONE_WITH   /* out of memory (written first, if need be); the contents stay */
+};
+MUST_USE enum status quire_advise(void *address, size_t length, enum quire_advice advice);
+
+/*
+ * Brings the pages in and keeps them there until quire_unpin() of the same range: the way for system calls
+ * (which see EFAULT where a page is absent) and for hot loops. Pins count. `access` ACCESS_WRITE: the pages
+ * count as written. ST_LIMIT: more than can be pinned within the budget; ST_IO_ERROR, ST_NOT_MAPPED,
+ * ST_DENIED. Nothing is pinned then.
+ */
+MUST_USE enum status quire_pin(void *address, size_t length, enum access access);
+void quire_unpin(void *address, size_t length);
+
+struct quire_stats {
+    const char *way;    /* what serves the faults */
+    const char *policy; /* its name */
+    uint64_t memory_bytes, resident_bytes, free_bytes, pinned_bytes;
+    uint64_t regions, mapped_bytes;
+    uint64_t faults;        /* pages that were brought in because somebody touched them */
+    uint64_t zero_faults;   /* of those, never written before */
+    uint64_t write_faults;  /* first writes to clean pages */
+    uint64_t read_ahead;    /* pages brought in besides */
+    uint64_t waits;         /* accesses that waited for another thread's work on the page */
+    uint64_t reserve_waits; /* faults that found no free frame */
+    uint64_t evictions, write_backs, write_errors, read_errors;
+    uint64_t given_back; /* victims that were used meanwhile, and stayed */
+    uint64_t scans;      /* windows whose reference bits were gathered */
+    uint64_t referenced; /* pages found referenced by them */
+};
+void quire_stats(struct quire_pager *pager, struct quire_stats *stats);
+
+/* NULL, or the first invariant of the pager that does not hold. Nobody may be at work in it. */
+MUST_USE const char *quire_check(struct quire_pager *pager);
+
+/* For a program that replaces the handler of SIGBUS after quire_open(): to be called first in its own, with
+ * its arguments. True: the access is to be tried again. */
+bool quire_fault(int signal, void *info, void *context);
+
+/* Stores. */
+enum quire_file_mode {
+    QUIRE_FILE_OPEN,     /* there must be one; `bytes` 0: as long as it is, else it is made longer */
+    QUIRE_FILE_CREATE,   /* there must be none; `bytes` long */
+    QUIRE_FILE_READ_ONLY /* there must be one; it is not written to */
+};
+/*
+ * A file. It is locked: by one that writes or by any number of readers; ST_DENIED: somebody else has it.
+ * ST_IO_ERROR, ST_INVALID (not a regular file, or empty), ST_NO_SPACE. Reads and writes by O_DIRECT where the
+ * file system has it.
+ */
+MUST_USE enum status quire_file(const char *path, enum quire_file_mode mode, uint64_t bytes,
+                                struct store **store, struct quire_error *error);
+/* A file without a name in the folder, of which only what is written takes space: for QUIRE_FRESH regions and
+ * private copies. */
+MUST_USE enum status quire_swap(const char *folder, uint64_t bytes, struct store **store,
+                                struct quire_error *error);
+
+#endif

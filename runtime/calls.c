@@ -1,0 +1,292 @@
+/*
+ * What a program asks of its regions: quire_sync(), quire_advise(), quire_pin(), quire_unpin().
+ *
+ * Signals are blocked while pages are brought in here: a handler that touched the page that is on its way
+ * would wait for the thread that it has interrupted.
+ */
+#include "pager.h"
+
+#define NAP_NS 10000000u
+
+/* The pages of [address, address + length), which must be in one region. */
+struct range {
+    struct region *region;
+    uint64_t first, end;
+};
+
+static enum status range_of(const void *address, size_t length, struct range *range)
+{
+    struct region *region = region_at(address);
+    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+
+    if (!region || length > region->pages * PAGE_SIZE - at)
+        return ST_NOT_MAPPED;
+    *range = (struct range){region, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE};
+    return ST_OK;
+}
+
+/* The first page from `page` on in a window that has any in memory. */
+static uint64_t skip_empty_windows(const struct region *region, uint64_t page, uint64_t end)
+{
+    while (page < end &&
+           atomic_load_explicit(&region->windows[page / WINDOW_PAGES].resident, memory_order_relaxed) == 0)
+        page = (page / WINDOW_PAGES + 1) * WINDOW_PAGES;
+    return page < end ? page : end;
+}
+
+/* ------------------------------------------------------------------ writing */
+
+/* Neither on its way to the store, nor being opened; ST_IO_ERROR at the deadline. */
+static enum status wait_for_flight(struct place place, uint64_t until)
+{
+    for (;;) {
+        uint32_t seen = page_look(place_word(place));
+
+        if (!(seen & PAGE_FLIGHT) && page_state(seen) != PAGE_OPENING)
+            return ST_OK;
+        if (now_ns() > until)
+            return ST_IO_ERROR;
+        if ((seen & PAGE_WAITED) || page_change(place_word(place), &seen, seen | PAGE_WAITED))
+            futex_wait(place_word(place), seen | PAGE_WAITED, NAP_NS);
+    }
+}
+
+static bool is_to_be_written(uint32_t word)
+{
+    return (word & PAGE_FLIGHT) || page_state(word) == PAGE_DIRTY || page_state(word) == PAGE_OPENING;
+}
+
+static enum status write_range(struct range range, struct writer **writer)
+{
+    uint64_t deadline = range.region->pager->deadline_ns;
+    struct place batch[BATCH_PAGES];
+    uint32_t count = 0;
+    enum status status = ST_OK, wrote;
+
+    for (uint64_t page = range.first; page < range.end && status == ST_OK;) {
+        struct place place = {range.region, page = skip_empty_windows(range.region, page, range.end)};
+
+        if (page < range.end && is_to_be_written(page_look(place_word(place)))) {
+            if (page_take_to_write(place, true)) {
+                batch[count++] = place;
+            } else if (count == 0) { /* never waiting while it has pages that others wait for */
+                status = wait_for_flight(place, now_ns() + deadline);
+                if (status == ST_OK && is_to_be_written(page_look(place_word(place))))
+                    continue;
+            } else {
+                writer_write(writer, batch, count, WRITE_STAY, &status);
+                count = 0;
+                continue;
+            }
+        }
+        page++;
+        if (count == BATCH_PAGES && status == ST_OK) {
+            writer_write(writer, batch, count, WRITE_STAY, &status);
+            count = 0;
+        }
+    }
+    if (count == 0)
+        return status;
+    writer_write(writer, batch, count, WRITE_STAY, &wrote);
+    return status == ST_OK ? wrote : status;
+}
+
+/* The error of an earlier write-back, once. */
+static enum status noted_error(struct region *region)
+{
+    return (enum status)atomic_exchange(&region->write_status, ST_OK);
+}
+
+enum status quire_sync(void *address, size_t length)
+{
+    struct writer *writer = NULL;
+    struct range range;
+    enum status status = range_of(address, length, &range), noted;
+    sigset_t saved;
+
+    if (status != ST_OK)
+        return status;
+    signals_block(&saved);
+    status = write_range(range, &writer);
+    writer_destroy(writer);
+    if (status == ST_OK)
+        status = io_transfer(range.region->mapping.store, STORE_FLUSH, 0, 0, NULL,
+                             range.region->pager->deadline_ns);
+    signals_restore(&saved);
+    noted = noted_error(range.region);
+    if (status != ST_OK)
+        return status == ST_NO_SPACE || status == ST_NO_MEMORY ? status : ST_IO_ERROR;
+    return noted;
+}
+
+/* ------------------------------------------------------------------ pins */
+
+/* False: it must be brought in, or opened, first. */
+static bool page_pin(struct place place, bool write)
+{
+    uint32_t seen = page_look(place_word(place));
+
+    while (write ? page_state(seen) == PAGE_DIRTY : page_is_settled(seen)) {
+        if (page_pins(seen) == PAGE_MOST_PINS)
+            return false;
+        if (page_change(place_word(place), &seen, seen + PAGE_PIN)) {
+            if (page_pins(seen) == 0)
+                atomic_fetch_add_explicit(&place.region->pager->pinned, 1, memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void page_unpin(struct place place)
+{
+    uint32_t seen = page_look(place_word(place));
+
+    while (page_pins(seen) > 0)
+        if (page_change(place_word(place), &seen, seen - PAGE_PIN)) {
+            if (page_pins(seen) == 1)
+                atomic_fetch_sub_explicit(&place.region->pager->pinned, 1, memory_order_relaxed);
+            return;
+        }
+}
+
+/* Besides the reserve, and as many as that for the pages that come and go. */
+static bool may_pin_more(struct quire_pager *pager)
+{
+    return atomic_load_explicit(&pager->pinned, memory_order_relaxed) < pager->frames - 2 * pager->high;
+}
+
+static enum status page_bring_and_pin(struct place place, bool write)
+{
+    enum status status = ST_OK;
+    sigset_t saved;
+
+    if (!may_pin_more(place.region->pager) || page_pins(page_look(place_word(place))) == PAGE_MOST_PINS)
+        return ST_LIMIT;
+    signals_block(&saved);
+    while (status == ST_OK && !page_pin(place, write))
+        status = page_bring(place, write);
+    signals_restore(&saved);
+    return status;
+}
+
+static bool is_pinnable_at_once(struct place place, bool write)
+{
+    return (page_pins(page_look(place_word(place))) > 0 || may_pin_more(place.region->pager)) &&
+           page_pin(place, write);
+}
+
+enum status quire_pin(void *address, size_t length, enum access access)
+{
+    bool write = (access & ACCESS_WRITE) != 0;
+    struct range range;
+    enum status status = range_of(address, length, &range);
+
+    if (status == ST_OK && write && (range.region->mapping.flags & QUIRE_READ_ONLY))
+        status = ST_DENIED;
+    if (status != ST_OK)
+        return status;
+    for (uint64_t page = range.first; page < range.end; page++) {
+        struct place place = {range.region, page};
+
+        if (is_pinnable_at_once(place, write))
+            continue;
+        status = page_bring_and_pin(place, write);
+        if (status == ST_OK)
+            continue;
+        while (page-- > range.first)
+            page_unpin((struct place){range.region, page});
+        return status;
+    }
+    return ST_OK;
+}
+
+void quire_unpin(void *address, size_t length)
+{
+    struct range range;
+
+    if (range_of(address, length, &range) != ST_OK)
+        return;
+    for (uint64_t page = range.first; page < range.end; page++)
+        page_unpin((struct place){range.region, page});
+}
+
+/* ------------------------------------------------------------------ advice */
+
+static enum status will_need(struct range range)
+{
+    struct quire_pager *pager = range.region->pager;
+    enum status status = ST_OK;
+    sigset_t saved;
+
+    signals_block(&saved);
+    for (uint64_t page = range.first; page < range.end && status == ST_OK; page++)
+        if (page_state(page_look(&range.region->words[page])) == PAGE_ABSENT) {
+            if (atomic_load(&pager->free) <= pager->low)
+                break;
+            status = page_bring((struct place){range.region, page}, false);
+        }
+    signals_restore(&saved);
+    return status;
+}
+
+/* Out of the policy's hands, then out of memory. */
+static void send_away(struct quire_pager *pager, struct place *places, uint32_t count)
+{
+    uint32_t leaving = 0;
+
+    pthread_mutex_lock(&pager->order);
+    order_drain(pager);
+    for (uint32_t i = 0; i < count; i++)
+        if (page_take_to_leave(places[i])) {
+            order_remove(pager, places[i]);
+            places[leaving++] = places[i];
+        }
+    pthread_mutex_unlock(&pager->order);
+    places_leave(places, leaving);
+}
+
+static enum status done_with(struct range range)
+{
+    struct quire_pager *pager = range.region->pager;
+    struct place batch[BATCH_PAGES];
+    struct writer *writer = NULL;
+    enum status status = write_range(range, &writer);
+    uint32_t count = 0;
+
+    writer_destroy(writer);
+    pthread_mutex_lock(&pager->round);
+    for (uint64_t page = range.first; status == ST_OK && page < range.end; page++) {
+        page = skip_empty_windows(range.region, page, range.end);
+        if (page < range.end && page_state(page_look(&range.region->words[page])) == PAGE_CLEAN)
+            batch[count++] = (struct place){range.region, page};
+        if (count == BATCH_PAGES || page + 1 >= range.end) {
+            send_away(pager, batch, count);
+            count = 0;
+        }
+    }
+    pthread_mutex_unlock(&pager->round);
+    return status;
+}
+
+enum status quire_advise(void *address, size_t length, enum quire_advice advice)
+{
+    struct range range;
+    enum status status = range_of(address, length, &range);
+
+    if (status != ST_OK)
+        return status;
+    switch (advice) {
+    case QUIRE_NORMAL:
+    case QUIRE_RANDOM:
+    case QUIRE_SEQUENTIAL:
+        atomic_store(&range.region->advice, (int)advice);
+        return ST_OK;
+    case QUIRE_WILL_NEED:
+        return will_need(range);
+    case QUIRE_DONE_WITH:
+        return done_with(range);
+    default:
+        return ST_INVALID;
+    }
+}

@@ -1,0 +1,198 @@
+/*
+ * The thread that keeps frames free. It sleeps until a fault finds fewer than `low`, and works until there
+ * are `high`, in rounds of up to BATCH_PAGES victims:
+ *
+ *      the policy learns what came ---- victims ---- clean: LEAVING ---------------------- holes punched
+ *                                            \------ dirty: WRITING ---- written: LEAVING --/
+ *                                                                   \--- used meanwhile: back to the policy
+ *
+ * A round that frees nothing is followed by a short sleep and counted; a fault that waits for a frame ends in
+ * an error after many of them (frame.c). Errors of writing are noted in the region for quire_sync().
+ *
+ * Locking: `round` through a round, `order` while victims are chosen, nothing while anything is written.
+ */
+#include "pager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define NAP_NS 10000000u
+#define LONG_NAP_NS 1000000000u
+
+struct round {
+    struct place leave[BATCH_PAGES], write[BATCH_PAGES], clean[BATCH_PAGES];
+    uint32_t leave_count, write_count, clean_count;
+};
+
+void evict_wake(struct quire_pager *pager)
+{
+    if (atomic_load_explicit(&pager->wanted, memory_order_relaxed) == 0 &&
+        atomic_exchange(&pager->wanted, 1) == 0)
+        futex_wake_all(&pager->wanted);
+}
+
+void evict_quiesce(struct quire_pager *pager)
+{
+    pthread_mutex_lock(&pager->round);
+    pthread_mutex_unlock(&pager->round);
+}
+
+/* Frames are given back when their pages have gone from the memfd. Nobody maps them, as a rule: no TLB waits.
+ */
+static void punch(struct place first, uint32_t count)
+{
+    while (fallocate(first.region->memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)(first.page * PAGE_SIZE), (off_t)(count * PAGE_SIZE)) != 0 &&
+           errno == EINTR)
+        ;
+    for (uint32_t i = 0; i < count; i++) {
+        struct window *window = &first.region->windows[(first.page + i) / WINDOW_PAGES];
+
+        atomic_fetch_sub_explicit(&window->resident, 1, memory_order_relaxed);
+        page_settle(&first.region->words[first.page + i], PAGE_ABSENT, 0, PAGE_FRESH);
+    }
+    frames_give(first.region->pager, count);
+    count_add(first.region->pager, COUNT_EVICTIONS, count);
+}
+
+void places_leave(struct place *places, uint32_t count)
+{
+    places_sort(places, count);
+    for (uint32_t i = 0, run; i < count; i += run) {
+        run = places_run(&places[i], count - i);
+        punch(places[i], run);
+    }
+}
+
+bool page_take_to_leave(struct place place)
+{
+    uint32_t seen = page_look(place_word(place));
+
+    while (page_state(seen) == PAGE_CLEAN && page_pins(seen) == 0 && !(seen & PAGE_FLIGHT))
+        if (page_change(place_word(place), &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_LEAVING))
+            return true;
+    return false;
+}
+
+/* The victim's TLB entries go with those of its window. */
+static void unmap_if_new(struct place place)
+{
+    if (page_look(place_word(place)) & PAGE_FRESH)
+        window_scan(place.region, place.page / WINDOW_PAGES, false);
+}
+
+static void take_victim(struct round *round, struct place victim)
+{
+    struct quire_pager *pager = victim.region->pager;
+
+    unmap_if_new(victim);
+    if (page_take_to_leave(victim)) {
+        round->leave[round->leave_count++] = victim;
+    } else if (page_take_to_write(victim, false)) {
+        round->write[round->write_count++] = victim;
+    } else {
+        order_insert(pager, victim);
+        count_add(pager, COUNT_GIVEN_BACK, 1);
+    }
+}
+
+static void choose(struct quire_pager *pager, struct round *round)
+{
+    uint32_t free = atomic_load(&pager->free), wanted = free < pager->high ? pager->high - free : 0;
+    struct place victim;
+
+    pthread_mutex_lock(&pager->order);
+    order_drain(pager);
+    order_advance(pager);
+    if (wanted > BATCH_PAGES)
+        wanted = BATCH_PAGES;
+    for (; wanted > 0 && order_victim(pager, &victim); wanted--)
+        take_victim(round, victim);
+    round->clean_count = order_take_to_clean(pager, round->clean, BATCH_PAGES);
+    pthread_mutex_unlock(&pager->order);
+}
+
+static void give_back(struct quire_pager *pager, struct place *places, uint32_t count)
+{
+    pthread_mutex_lock(&pager->order);
+    for (uint32_t i = 0; i < count; i++)
+        order_insert(pager, places[i]);
+    pthread_mutex_unlock(&pager->order);
+    count_add(pager, COUNT_GIVEN_BACK, count);
+}
+
+/* How many frames it made free. */
+static uint32_t evict_round(struct quire_pager *pager, struct round *round)
+{
+    uint32_t written = 0;
+    enum status status;
+
+    round->leave_count = round->write_count = round->clean_count = 0;
+    pthread_mutex_lock(&pager->round);
+    choose(pager, round);
+    places_leave(round->leave, round->leave_count);
+    if (round->write_count > 0) {
+        written = writer_write(&pager->writer, round->write, round->write_count, WRITE_LEAVE, &status);
+        places_leave(round->write, written);
+        if (written < round->write_count)
+            give_back(pager, &round->write[written], round->write_count - written);
+    }
+    if (round->clean_count > 0)
+        writer_write(&pager->writer, round->clean, round->clean_count, WRITE_STAY, &status);
+    pthread_mutex_unlock(&pager->round);
+    return round->leave_count + written;
+}
+
+static void sleep_until_wanted(struct quire_pager *pager)
+{
+    if (atomic_load(&pager->free) < pager->low)
+        return;
+    atomic_store(&pager->wanted, 0);
+    if (atomic_load(&pager->free) >= pager->low && !atomic_load(&pager->stop))
+        futex_wait(&pager->wanted, 0, LONG_NAP_NS);
+}
+
+static void *evict_forever(void *context)
+{
+    struct quire_pager *pager = context;
+    struct round *round = calloc(1, sizeof(*round));
+
+    while (round && !atomic_load(&pager->stop)) {
+        sleep_until_wanted(pager);
+        while (atomic_load(&pager->free) < pager->high && !atomic_load(&pager->stop)) {
+            if (evict_round(pager, round) > 0) {
+                atomic_store(&pager->fruitless, 0);
+                continue;
+            }
+            if (atomic_load(&pager->free) >= pager->low)
+                break;
+            atomic_fetch_add(&pager->fruitless, 1);
+            futex_wait(&pager->nobody, 0, NAP_NS);
+        }
+    }
+    free(round);
+    return NULL;
+}
+
+enum status evict_start(struct quire_pager *pager)
+{
+    sigset_t saved;
+    int failed;
+
+    if (!(pager->writer = writer_create()))
+        return ST_NO_MEMORY;
+    signals_block(&saved);
+    failed = pthread_create(&pager->evictor, NULL, evict_forever, pager);
+    signals_restore(&saved);
+    return failed ? ST_NO_MEMORY : ST_OK;
+}
+
+void evict_stop(struct quire_pager *pager)
+{
+    atomic_store(&pager->stop, true);
+    atomic_store(&pager->wanted, 1);
+    futex_wake_all(&pager->wanted);
+    pthread_join(pager->evictor, NULL);
+}

@@ -1,0 +1,374 @@
+/*
+ * A fault, served by the thread that makes it. The kernel sends SIGBUS where a page of a region is missing,
+ * or write-protected and written to; the handler brings the page in, or opens it, and the access is made
+ * again.
+ *
+ *      look at the word -- absent --> COMING: frame, slot, read, copy into place --> CLEAN or DIRTY
+ *                       \- clean, and a write --> OPENING: write-protection off ---> DIRTY
+ *                       \- another thread is at it: wait, look again
+ *                       \- nothing to do: another thread was quicker
+ *
+ * A page that comes for a read is write-protected, so the first write to it is seen. The copy (UFFDIO_COPY)
+ * makes the page appear with all of its contents: no other thread ever sees a part of them.
+ *
+ * Only async-signal-safe calls are made here, nothing is allocated and no lock is taken: the interrupted code
+ * may be anything, malloc() included. All signals are blocked while the handler runs.
+ *
+ * Read-ahead: a thread that faults on the page behind the one it brought in last reads twice as many pages
+ * each time, up to SLOT_PAGES. What comes ahead takes frames only while there are more than the reserve.
+ */
+#include "pager.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum {
+    MOST_SPURIOUS = 100000, /* faults in a row of one thread at one address where all was well already */
+    RUN_BEFORE_AHEAD = 2    /* pages in order before any is read ahead */
+};
+#define NAP_NS 100000000u
+
+/* initial-exec: an access never allocates. */
+#define THREAD_OWN static _Thread_local __attribute__((tls_model("initial-exec")))
+
+THREAD_OWN struct {
+    const struct region *region;
+    uint64_t next; /* page behind what was brought in last */
+    uint32_t run;  /* pages in order up to there */
+} stream;
+THREAD_OWN struct {
+    const void *address;
+    unsigned count;
+} spurious;
+
+static const _Alignas(4096) uint8_t zeroes[PAGE_SIZE];
+static struct sigaction others; /* what SIGBUS was before */
+
+/* How many pages to bring in, this one included. */
+static uint32_t ahead(struct place place)
+{
+    int advice = atomic_load_explicit(&place.region->advice, memory_order_relaxed);
+    bool in_order = stream.region == place.region && stream.next == place.page;
+    uint32_t pages = 1;
+
+    stream.run = in_order ? stream.run + 1 : 0;
+    if (advice == QUIRE_SEQUENTIAL)
+        pages = SLOT_PAGES;
+    else if (advice != QUIRE_RANDOM && stream.run >= RUN_BEFORE_AHEAD)
+        pages = stream.run - RUN_BEFORE_AHEAD < 4 ? 4u << (stream.run - RUN_BEFORE_AHEAD) : SLOT_PAGES;
+    if (pages > SLOT_PAGES)
+        pages = SLOT_PAGES;
+    if (pages > place.region->pages - place.page)
+        pages = (uint32_t)(place.region->pages - place.page);
+    return pages;
+}
+
+/* The pages behind `place`, up to `wanted` in all, that are absent and come from the same place. */
+static uint32_t claim_ahead(struct place place, bool stored, uint32_t wanted)
+{
+    struct quire_pager *pager = place.region->pager;
+    uint32_t frames = wanted > 1 ? frames_try_take(pager, wanted - 1) : 0, count = 1;
+
+    for (; count <= frames; count++) {
+        page_word *word = &place.region->words[place.page + count];
+        uint32_t seen = page_look(word);
+
+        if (page_state(seen) != PAGE_ABSENT || region_page_is_stored(place.region, seen) != stored ||
+            !page_change(word, &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_COMING))
+            break;
+    }
+    frames_give(pager, frames - (count - 1));
+    return count;
+}
+
+/* They do not come after all. */
+static void give_up(struct place place, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = from; i < count; i++)
+        page_settle(&place.region->words[place.page + i], PAGE_ABSENT, 0, 0);
+    frames_give(place.region->pager, count - from);
+}
+
+static void have_come(struct place place, uint32_t count, bool write)
+{
+    struct quire_pager *pager = place.region->pager;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct place one = {place.region, place.page + i};
+
+        atomic_fetch_add_explicit(&place.region->windows[one.page / WINDOW_PAGES].resident, 1,
+                                  memory_order_relaxed);
+        arrivals_push(pager, place_name(one));
+        page_settle(place_word(one), write && i == 0 ? PAGE_DIRTY : PAGE_CLEAN, PAGE_FRESH, 0);
+    }
+    stream.region = place.region;
+    stream.next = place.page + count;
+    count_add(pager, COUNT_FAULTS, 1);
+    if (count > 1)
+        count_add(pager, COUNT_READ_AHEAD, count - 1);
+}
+
+/* The first page is open for writing when it is written to; the others came unasked. */
+static enum status put_in_place(struct place place, const uint8_t *contents, uint32_t count, bool write)
+{
+    int uffd = place.region->pager->uffd;
+    uint32_t open = write ? 1 : 0;
+    enum status status = write ? uffd_copy(uffd, place_address(place), contents, PAGE_SIZE, false) : ST_OK;
+
+    if (status == ST_OK && count > open)
+        status = uffd_copy(uffd, place_address(place) + open * PAGE_SIZE, contents + open * PAGE_SIZE,
+                           (count - open) * PAGE_SIZE, true);
+    return status;
+}
+
+static enum status read_pages(struct place place, bool stored, uint8_t *memory, uint32_t count)
+{
+    struct region *region = place.region;
+    struct store *store = stored || !region->mapping.base ? region->mapping.store : region->mapping.base;
+    uint64_t first = store == region->mapping.base ? region->base_first : region->first;
+
+    return io_transfer(store, STORE_READ, first + place.page, count, memory, region->pager->deadline_ns);
+}
+
+/* With the first page COMING and a frame for it. */
+static enum status bring_from_store(struct place place, bool stored, bool write)
+{
+    struct quire_pager *pager = place.region->pager;
+    uint32_t count = claim_ahead(place, stored, ahead(place));
+    unsigned slot;
+    enum status status = slot_take(pager, &slot);
+
+    if (status != ST_OK) {
+        give_up(place, 1, count);
+        return status;
+    }
+    status = read_pages(place, stored, pager->slots[slot].memory, count);
+    if (status != ST_OK && status != ST_INTERRUPTED &&
+        count > 1) { /* the one that is asked for may be readable */
+        give_up(place, 1, count);
+        count = 1;
+        status = read_pages(place, stored, pager->slots[slot].memory, count);
+    }
+    if (status == ST_OK)
+        status = put_in_place(place, pager->slots[slot].memory, count, write);
+    if (status != ST_INTERRUPTED) /* else the store may still write into it: it is lost */
+        slot_give(pager, slot);
+    if (status == ST_OK)
+        have_come(place, count, write);
+    else
+        give_up(place, 1, count);
+    return status;
+}
+
+static enum status bring_zeroes(struct place place, bool write)
+{
+    enum status status = put_in_place(place, zeroes, 1, write);
+
+    if (status == ST_OK) {
+        have_come(place, 1, write);
+        count_add(place.region->pager, COUNT_ZERO_FAULTS, 1);
+    }
+    return status;
+}
+
+/* The page is COMING, and ours. */
+static enum status bring_in(struct place place, uint32_t word, bool write)
+{
+    struct region *region = place.region;
+    bool stored = region_page_is_stored(region, word);
+    enum status status = frame_take(region->pager);
+
+    if (status != ST_OK) {
+        page_settle(place_word(place), PAGE_ABSENT, 0, 0);
+        return status;
+    }
+    status =
+        stored || region->mapping.base ? bring_from_store(place, stored, write) : bring_zeroes(place, write);
+    if (status != ST_OK) {
+        count_add(region->pager, COUNT_READ_ERRORS, 1);
+        page_settle(place_word(place), PAGE_ABSENT, 0, 0);
+        frames_give(region->pager, 1);
+    }
+    return status;
+}
+
+/* The page is OPENING, and ours. */
+static enum status open_page(struct place place, uint32_t word)
+{
+    struct quire_pager *pager = place.region->pager;
+    enum status status = uffd_protect(pager->uffd, place_address(place), PAGE_SIZE, false);
+
+    page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0, 0);
+    count_add(pager, COUNT_WRITE_FAULTS, 1);
+    return status;
+}
+
+/* Until the word changes; ST_IO_ERROR when the deadline has passed. */
+static enum status wait_for(struct place place, uint32_t seen, uint64_t *until)
+{
+    struct quire_pager *pager = place.region->pager;
+
+    if (*until == 0) {
+        *until = now_ns() + pager->deadline_ns;
+        count_add(pager, COUNT_WAITS, 1);
+    } else if (now_ns() > *until) {
+        return ST_IO_ERROR;
+    }
+    if ((seen & PAGE_WAITED) || page_change(place_word(place), &seen, seen | PAGE_WAITED))
+        futex_wait(place_word(place), seen | PAGE_WAITED, NAP_NS);
+    return ST_OK;
+}
+
+enum status page_bring(struct place place, bool write)
+{
+    enum status status = ST_OK;
+    uint64_t until = 0;
+
+    while (status == ST_OK) {
+        uint32_t seen = page_look(place_word(place)), kept = seen & ~(uint32_t)PAGE_STATE;
+
+        if (page_state(seen) == PAGE_ABSENT) {
+            if (page_change(place_word(place), &seen, kept | PAGE_COMING))
+                return bring_in(place, seen, write);
+        } else if (!page_is_settled(seen)) {
+            status = wait_for(place, seen, &until);
+        } else if (!write || page_state(seen) == PAGE_DIRTY) {
+            return ST_OK;
+        } else if (page_change(place_word(place), &seen, kept | PAGE_OPENING)) {
+            return open_page(place, seen);
+        }
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ the signal */
+
+static bool is_write(const void *context)
+{
+#ifdef __x86_64__
+    return (((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2) != 0; /* W/R of the error code */
+#else
+    return true; /* not known: pages then count as written */
+#endif
+}
+
+/* The same access again and again, though the page is there: a fault that is not about paging. */
+static bool goes_on(const void *address)
+{
+    if (spurious.address != address) {
+        spurious.address = address;
+        spurious.count = 0;
+    }
+    return ++spurious.count < MOST_SPURIOUS;
+}
+
+static size_t put_text(char *line, size_t at, const char *text)
+{
+    for (; *text; text++)
+        line[at++] = *text;
+    return at;
+}
+
+static size_t put_number(char *line, size_t at, uint64_t number, unsigned base)
+{
+    char digits[20];
+    unsigned count = 0;
+
+    do
+        digits[count++] = "0123456789abcdef"[number % base];
+    while ((number /= base) > 0);
+    while (count > 0)
+        line[at++] = digits[--count];
+    return at;
+}
+
+/* The process is about to end by the signal. */
+static void say_why(struct place place, enum status status)
+{
+    char line[256];
+    size_t at = put_text(line, 0, "quire: page ");
+
+    at = put_number(line, at, place.page, 10);
+    at = put_text(line, at, " of the region at 0x");
+    at = put_number(line, at, (uintptr_t)place.region->start, 16);
+    at = put_text(line, at,
+                  status == ST_LIMIT ? " cannot come: no page of the budget can go (pinned, or not to be "
+                                       "written to their stores)\n"
+                  : status == ST_OK  ? ": the kernel says SIGBUS, and the page is there\n"
+                                     : " cannot be brought in: ");
+    if (status != ST_LIMIT && status != ST_OK) {
+        at = put_text(line, at, status_name(status));
+        at = put_text(line, at, "\n");
+    }
+    (void)!write(STDERR_FILENO, line, at);
+}
+
+/* ST_NOT_MAPPED: it is not ours. */
+static enum status serve(const siginfo_t *info, const void *context, struct place *place)
+{
+    enum status status;
+
+    place->region = info->si_code > 0 ? region_at(info->si_addr) : NULL;
+    if (!place->region)
+        return ST_NOT_MAPPED;
+    place->page = (uint64_t)((const uint8_t *)info->si_addr - place->region->start) / PAGE_SIZE;
+    if (!goes_on(info->si_addr))
+        return ST_DIFFERENT;
+    status = page_bring(*place, is_write(context));
+    return status;
+}
+
+bool quire_fault(int signal, void *info, void *context)
+{
+    struct place place;
+    int saved = errno;
+    bool served = signal == SIGBUS && serve(info, context, &place) == ST_OK;
+
+    errno = saved;
+    return served;
+}
+
+static void chain(int signal, siginfo_t *info, void *context, struct place place, enum status status)
+{
+    if (others.sa_flags & SA_SIGINFO) {
+        others.sa_sigaction(signal, info, context);
+    } else if (others.sa_handler != SIG_DFL && others.sa_handler != SIG_IGN) {
+        others.sa_handler(signal);
+    } else { /* the access is made again, and ends the process */
+        struct sigaction standard = {.sa_handler = SIG_DFL};
+
+        if (place.region)
+            say_why(place, status);
+        sigaction(SIGBUS, &standard, NULL);
+        if (info->si_code <= 0) /* sent by kill(): nothing is made again */
+            raise(SIGBUS);
+    }
+}
+
+static void on_sigbus(int signal, siginfo_t *info, void *context)
+{
+    struct place place = {0};
+    int saved = errno;
+    enum status status = serve(info, context, &place);
+
+    if (status != ST_OK)
+        chain(signal, info, context, place, status);
+    errno = saved;
+}
+
+enum status fault_handler_install(void)
+{
+    struct sigaction ours = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART},
+                     before;
+
+    sigfillset(&ours.sa_mask);
+    if (sigaction(SIGBUS, NULL, &before) != 0)
+        return ST_UNSUPPORTED;
+    if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == on_sigbus)
+        return ST_OK;
+    others = before;
+    return sigaction(SIGBUS, &ours, NULL) == 0 ? ST_OK : ST_UNSUPPORTED;
+}

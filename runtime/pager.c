@@ -1,0 +1,253 @@
+/*
+ * Opening and closing a pager: quire/quire.h. The budget becomes frames, of which a reserve of 3 % (at least
+ * 16) is kept free: eviction begins below it and ends at twice that, so that a fault finds a frame at once.
+ */
+#include "pager.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    RESERVE_PERCENT = 3,
+    LEAST_RESERVE = 8,
+    STANDARD_SCAN_PERCENT = 50, /* bench/runtime: fewer faults than 100, and half the unmapping of 25 */
+    STANDARD_DEADLINE_MS = 30000
+};
+#define MOST_FRAMES ((uint64_t)1 << 30)
+
+static enum status options_check(struct quire_pager *pager, const struct quire_options *options,
+                                 struct policy_config *config, struct quire_error *error)
+{
+    const char *text = options->policy ? options->policy : "clock";
+    struct policy_error wrong;
+
+    if (options->memory_bytes < QUIRE_LEAST_MEMORY || options->memory_bytes / PAGE_SIZE > MOST_FRAMES) {
+        error_say(error, "memory: %llu bytes: expected 256 KiB to 4 TiB",
+                  (unsigned long long)options->memory_bytes);
+        return ST_INVALID;
+    }
+    if (options->scan_percent > 1000) {
+        error_say(error, "scan: %u %%: expected 1 to 1000, or 0 for the standard", options->scan_percent);
+        return ST_INVALID;
+    }
+    if (policy_parse(text, &pager->type, config, &wrong) != ST_OK) {
+        error_say(error, "policy '%s': '%.*s': expected %s", text, (int)wrong.length, text + wrong.at,
+                  wrong.expected);
+        return ST_INVALID;
+    }
+    if (pager->type->needs == POLICY_FUTURE) {
+        error_say(error, "policy '%s' needs the future: it runs in the simulator only", text);
+        return ST_UNSUPPORTED;
+    }
+    return ST_OK;
+}
+
+static void set_sizes(struct quire_pager *pager, const struct quire_options *options)
+{
+    unsigned percent = options->scan_percent ? options->scan_percent : STANDARD_SCAN_PERCENT;
+    uint64_t capacity = 1;
+
+    pager->frames = (uint32_t)(options->memory_bytes / PAGE_SIZE);
+    pager->low = (uint32_t)((uint64_t)pager->frames * RESERVE_PERCENT / 100);
+    if (pager->low < LEAST_RESERVE)
+        pager->low = LEAST_RESERVE;
+    pager->high = 2 * pager->low;
+    pager->scan_interval = (uint32_t)((uint64_t)pager->frames * percent / 100);
+    pager->deadline_ns = (options->deadline_ms ? options->deadline_ms : STANDARD_DEADLINE_MS) * 1000000;
+    while (capacity < pager->frames)
+        capacity *= 2;
+    pager->arrivals_mask = capacity - 1;
+    atomic_store(&pager->free, pager->frames);
+}
+
+static void *fresh(size_t bytes)
+{
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static enum status make_memory(struct quire_pager *pager, struct quire_error *error)
+{
+    uint8_t *slots;
+
+    pager->arrivals = fresh((pager->arrivals_mask + 1) * sizeof(*pager->arrivals));
+    slots = fresh((size_t)SLOTS * SLOT_PAGES * PAGE_SIZE);
+    pager->slots[0].memory = slots;
+    if (!pager->arrivals || !slots) {
+        error_say(error, "no memory for a pager of %u frames", pager->frames);
+        return ST_NO_MEMORY;
+    }
+    for (unsigned i = 1; i < SLOTS; i++)
+        pager->slots[i].memory = slots + (size_t)i * SLOT_PAGES * PAGE_SIZE;
+    return ST_OK;
+}
+
+static enum status open_kernel(struct quire_pager *pager, struct quire_error *error)
+{
+    const char *why = "";
+
+    if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE) {
+        error_say(error, "this system's pages are not of %u bytes", (unsigned)PAGE_SIZE);
+        return ST_UNSUPPORTED;
+    }
+    if ((pager->uffd = uffd_open(&why)) < 0) {
+        error_say(error, "%s", why);
+        return ST_UNSUPPORTED;
+    }
+    if ((pager->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0) {
+        error_say(error, "/proc/self/pagemap cannot be read: which pages are in use is not known");
+        return ST_UNSUPPORTED;
+    }
+    return fault_handler_install();
+}
+
+static void pager_destroy(struct quire_pager *pager)
+{
+    order_destroy(pager);
+    writer_destroy(pager->writer);
+    if (pager->arrivals)
+        munmap(pager->arrivals, (pager->arrivals_mask + 1) * sizeof(*pager->arrivals));
+    if (pager->slots[0].memory)
+        munmap(pager->slots[0].memory, (size_t)SLOTS * SLOT_PAGES * PAGE_SIZE);
+    if (pager->pagemap >= 0)
+        close(pager->pagemap);
+    if (pager->uffd >= 0)
+        close(pager->uffd);
+    pthread_mutex_destroy(&pager->order);
+    pthread_mutex_destroy(&pager->round);
+    free(pager);
+}
+
+static enum status pager_make(struct quire_pager *pager, const struct quire_options *options,
+                              struct quire_error *error)
+{
+    struct policy_config config = {.seed = options->seed};
+    enum status status = options_check(pager, options, &config, error);
+
+    if (status != ST_OK)
+        return status;
+    set_sizes(pager, options);
+    status = make_memory(pager, error);
+    if (status == ST_OK)
+        status = open_kernel(pager, error);
+    if (status == ST_OK)
+        status = order_create(pager, &config, error);
+    if (status == ST_OK)
+        status = evict_start(pager);
+    return status;
+}
+
+enum status quire_open(const struct quire_options *options, struct quire_pager **made,
+                       struct quire_error *error)
+{
+    struct quire_pager *pager = aligned_alloc(_Alignof(struct quire_pager), sizeof(*pager));
+    enum status status;
+
+    if (!pager)
+        return ST_NO_MEMORY;
+    memset(pager, 0, sizeof(*pager));
+    pager->uffd = pager->pagemap = -1;
+    pthread_mutex_init(&pager->order, NULL);
+    pthread_mutex_init(&pager->round, NULL);
+    error_say(error, "no memory");
+    status = pager_make(pager, options, error);
+    if (status == ST_OK)
+        *made = pager;
+    else
+        pager_destroy(pager);
+    return status;
+}
+
+struct addresses {
+    void *start[MOST_REGIONS];
+    uint32_t count;
+};
+
+static void note_address(struct region *region, void *context)
+{
+    struct addresses *addresses = context;
+
+    addresses->start[addresses->count++] = region->start;
+}
+
+enum status quire_close(struct quire_pager *pager)
+{
+    struct addresses addresses = {.count = 0};
+    enum status first = ST_OK;
+
+    regions_for_each(pager, note_address, &addresses);
+    for (uint32_t i = 0; i < addresses.count; i++) {
+        enum status status = quire_unmap(addresses.start[i]);
+
+        if (first == ST_OK)
+            first = status;
+    }
+    if (first != ST_OK)
+        return first;
+    evict_stop(pager);
+    pager_destroy(pager);
+    return ST_OK;
+}
+
+/* ------------------------------------------------------------------ invariants */
+
+struct count_pages {
+    uint64_t resident;
+    uint32_t pinned;
+    const char *wrong;
+};
+
+static void check_region(struct region *region, void *context)
+{
+    struct count_pages *count = context;
+
+    for (uint64_t window = 0; window < region_windows(region); window++) {
+        uint32_t resident = atomic_load(&region->windows[window].resident), seen = 0;
+
+        for (uint64_t page = window * WINDOW_PAGES;
+             page < region->pages && page < (window + 1) * WINDOW_PAGES; page++) {
+            uint32_t word = page_look(&region->words[page]);
+
+            seen += page_state(word) != PAGE_ABSENT;
+            count->pinned += page_pins(word) > 0;
+            if (page_pins(word) > 0 && page_state(word) == PAGE_ABSENT)
+                count->wrong = "a pinned page is absent";
+        }
+        if (resident != seen)
+            count->wrong = "a window's count of resident pages is wrong";
+        count->resident += seen;
+    }
+}
+
+static const char *check_all(struct quire_pager *pager, struct count_pages *count)
+{
+    order_drain(pager);
+    if (count->wrong)
+        return count->wrong;
+    if (count->resident != pager->policy->resident)
+        return "the policy does not know the pages that are in memory";
+    if (count->resident + atomic_load(&pager->free) != pager->frames)
+        return "frames are lost";
+    if (count->pinned != atomic_load(&pager->pinned))
+        return "the count of pinned pages is wrong";
+    return order_check(pager);
+}
+
+const char *quire_check(struct quire_pager *pager)
+{
+    struct count_pages count = {.wrong = NULL};
+    const char *wrong;
+
+    pthread_mutex_lock(&pager->round); /* nothing is evicted meanwhile */
+    regions_for_each(pager, check_region, &count);
+    pthread_mutex_lock(&pager->order);
+    wrong = check_all(pager, &count);
+    pthread_mutex_unlock(&pager->order);
+    pthread_mutex_unlock(&pager->round);
+    return wrong;
+}

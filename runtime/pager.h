@@ -1,0 +1,279 @@
+/*
+ * The runtime's structures. The public side is quire/quire.h.
+ *
+ *      region    a mapping of a memfd, a word for each page, a counter for each window of 2 MiB
+ *      pager     frames (a counter), the policy with its pages' numbers, the thread that evicts
+ *      slot      a piece of memory to read into before a page comes; whoever brings a page in has one
+ *
+ * Who protects what:
+ *      w   the page's word (page.h)
+ *      o   pager->order: the policy, names, what scans note; taken by the evicting thread and by calls of the
+ *          program, never by a fault
+ *      r   regions_lock: the table of regions; faults read it without
+ *      a   atomic
+ *      -   set when made
+ * Order: round, regions_lock, order. A page's word is owned only by who holds neither, or by the evicting
+ * thread.
+ *
+ * A fault takes a frame (a), a slot (a), and appends the page to pager->arrivals (a), which the evicting
+ * thread hands to the policy: so no fault waits for the policy, and none runs in a signal's handler.
+ */
+#ifndef QUIRE_RUNTIME_PAGER_H
+#define QUIRE_RUNTIME_PAGER_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "page.h"
+#include "policy/names.h"
+#include "quire/quire.h"
+#include "uffd.h"
+
+enum {
+    SLOTS = 32,        /* so many threads read at the same time; a bit each in a word */
+    SLOT_PAGES = 32,   /* most pages that are read at once */
+    BATCH_PAGES = 256, /* victims, and pages of one round of writing */
+    COUNT_SHARDS = 16,
+    MOST_REGIONS = 256
+};
+
+enum count {
+    COUNT_FAULTS,
+    COUNT_ZERO_FAULTS,
+    COUNT_WRITE_FAULTS,
+    COUNT_READ_AHEAD,
+    COUNT_WAITS,
+    COUNT_RESERVE_WAITS,
+    COUNT_READ_ERRORS,
+    COUNT_EVICTIONS,
+    COUNT_WRITE_BACKS,
+    COUNT_WRITE_ERRORS,
+    COUNT_GIVEN_BACK,
+    COUNT_SCANS,
+    COUNT_REFERENCED,
+    COUNTS
+};
+
+struct counts {
+    _Alignas(64) _Atomic uint64_t of[COUNTS];
+};
+
+struct window {
+    _Atomic uint32_t resident; /* a: pages that have a frame, or are about to */
+    uint32_t scanned;          /* o: pager->clock when it was scanned last */
+};
+
+struct region {
+    struct quire_pager *pager;    /* - */
+    uint32_t index;               /* - in the table of regions */
+    int memory;                   /* - the memfd */
+    uint8_t *start;               /* - */
+    uint64_t pages;               /* - */
+    struct quire_mapping mapping; /* - */
+    uint64_t first, base_first;   /* - pages of the stores */
+    bool plain;                   /* - the store has contents of every page */
+    page_word *words;             /* w */
+    struct window *windows;
+    _Atomic bool closing; /* a: no page of it is given back to the policy any more */
+    _Atomic int advice;   /* a: enum quire_advice */
+    _Atomic uint32_t
+        write_status; /* a: enum status of a write-back that failed, until quire_sync() says so */
+};
+
+/* A page of a region. */
+struct place {
+    struct region *region;
+    uint64_t page;
+};
+
+struct slot {
+    uint8_t *memory; /* SLOT_PAGES, aligned to a page; registered with nobody */
+};
+
+struct writer;
+
+struct quire_pager {
+    uint32_t frames;                /* - the budget */
+    uint32_t low, high;             /* - free frames: below, eviction begins; and ends */
+    uint64_t deadline_ns;           /* - */
+    uint32_t scan_interval;         /* - of clock, after which reference bits are stale */
+    int uffd, pagemap;              /* - */
+    const struct policy_type *type; /* - */
+
+    _Alignas(64) _Atomic uint32_t free;          /* a: frames; whoever finds none sleeps on it */
+    _Atomic uint32_t frame_waiters;              /* a */
+    _Alignas(64) _Atomic uint32_t slots_taken;   /* a: a bit each; whoever finds none free sleeps on it */
+    _Atomic uint32_t slot_waiters;               /* a */
+    struct slot slots[SLOTS];                    /* - */
+    _Alignas(64) _Atomic uint64_t arrivals_tail; /* a */
+    _Atomic uint64_t *arrivals;                  /* a: names + 1 of pages that came; 0: not there yet */
+    uint64_t arrivals_mask;                      /* - */
+    uint64_t arrivals_head;                      /* o */
+    _Alignas(64) _Atomic uint32_t wanted;        /* a: 1: somebody woke the evicting thread */
+    _Atomic uint32_t nobody;                     /* a: 0 until the end: what the evicting thread naps on */
+    _Atomic uint32_t fruitless;                  /* a: rounds in a row that could free nothing */
+    _Atomic uint32_t pinned;                     /* a: pages with pins */
+    _Atomic bool stop;                           /* a */
+    struct counts counts[COUNT_SHARDS];          /* a */
+
+    pthread_mutex_t round; /* held through a round of the evicting thread */
+    pthread_mutex_t order;
+    struct policy *policy;     /* o */
+    struct policy_host host;   /* - */
+    struct policy_names names; /* o */
+    uint64_t *name_of;         /* o: by number; unlike names.name, also while a number is being forgotten */
+    uint32_t *forgotten;       /* o: numbers to be forgotten once the victim is known */
+    uint32_t forgotten_count;
+    struct place to_clean[BATCH_PAGES]; /* o: what the policy wants written soon */
+    uint32_t to_clean_count;            /* o */
+    uint32_t clock;                     /* o: pages that came, ever (wraps around) */
+    uint32_t ticked;                    /* o: clock at the last tick */
+    uint32_t advanced;                  /* o: clock when policy->now was moved on last */
+    void *policy_memory;
+    size_t policy_bytes;
+    uint64_t mapped_pages; /* r */
+    struct writer *writer; /* - the evicting thread's */
+    pthread_t evictor;
+};
+
+static inline page_word *place_word(struct place place)
+{
+    return &place.region->words[place.page];
+}
+
+static inline uint8_t *place_address(struct place place)
+{
+    return place.region->start + place.page * PAGE_SIZE;
+}
+
+/* ---- regions (region.c) */
+
+/* Does the region's store have contents of the page, by its word? */
+static inline bool region_page_is_stored(const struct region *region, uint32_t word)
+{
+    return region->plain || (word & PAGE_STORED) != 0;
+}
+
+/* The region of the address, or NULL. Async-signal-safe. */
+struct region *region_at(const void *address);
+struct region *region_by_index(uint32_t index);
+/* Every region of the pager, under regions_lock; `visit` may not map or unmap. */
+void regions_for_each(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
+                      void *context);
+
+/* The same under pager->order. */
+void regions_sweep(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
+                   void *context);
+
+/* What policies call a page. */
+static inline uint64_t place_name(struct place place)
+{
+    return (uint64_t)place.region->index << 48 | place.page;
+}
+struct place place_of_name(uint64_t name);
+
+/* ---- faults (fault.c) */
+
+/* The page is in memory, and open for writing when asked for, when this returns ST_OK; it may go again at
+ * once. Async-signal-safe. */
+MUST_USE enum status page_bring(struct place place, bool write);
+/* The handler of SIGBUS, and whose it was before. */
+MUST_USE enum status fault_handler_install(void);
+
+/* ---- frames and slots (frame.c) */
+
+MUST_USE enum status frame_take(struct quire_pager *pager);
+/* Up to `wanted`, without waiting. */
+uint32_t frames_try_take(struct quire_pager *pager, uint32_t wanted);
+void frames_give(struct quire_pager *pager, uint32_t count);
+MUST_USE enum status slot_take(struct quire_pager *pager, unsigned *slot);
+void slot_give(struct quire_pager *pager, unsigned slot);
+void arrivals_push(struct quire_pager *pager, uint64_t name);
+
+/* ---- stores (io.c) */
+
+/* One run of pages between consecutive memory and the store, over when it returns. Async-signal-safe. */
+MUST_USE enum status io_transfer(struct store *store, enum store_op op, uint64_t first, uint32_t count,
+                                 void *memory, uint64_t deadline_ns);
+
+/* ---- what policies know (order.c); under pager->order */
+
+MUST_USE enum status order_create(struct quire_pager *pager, struct policy_config *config,
+                                  struct quire_error *error);
+void order_destroy(struct quire_pager *pager);
+/* The policy learns what came since. */
+void order_drain(struct quire_pager *pager);
+/* The page is in memory (again). */
+void order_insert(struct quire_pager *pager, struct place place);
+/* The page is not to be known any more. */
+void order_remove(struct quire_pager *pager, struct place place);
+/* No page of the region is, ghosts neither. */
+void order_remove_region(struct quire_pager *pager, const struct region *region);
+/* A scan saw the page used: `tells`, a policy that needs every reference hears of it. */
+void order_referenced(struct quire_pager *pager, struct place place, bool tells);
+/* Before victims are sought: time passes for the policy; reference bits of one that hears of each. */
+void order_advance(struct quire_pager *pager);
+/* Dirty pages that the policy wants clean: up to `most`, taken to be written. */
+uint32_t order_take_to_clean(struct quire_pager *pager, struct place *places, uint32_t most);
+MUST_USE const char *order_check(struct quire_pager *pager);
+/* False: no page may go. */
+bool order_victim(struct quire_pager *pager, struct place *victim);
+/* Pages under this number may be mapped at the same time. */
+uint64_t order_most_pages(const struct quire_pager *pager);
+
+/* ---- reference bits (reference.c); under pager->order */
+
+bool window_is_stale(const struct region *region, uint64_t window);
+/* The bits of all its pages are brought up to date, and none is mapped afterwards. */
+void window_scan(struct region *region, uint64_t window, bool tells);
+static inline uint64_t region_windows(const struct region *region)
+{
+    return (region->pages + WINDOW_PAGES - 1) / WINDOW_PAGES;
+}
+
+/* ---- eviction (evict.c) and writing back (write.c) */
+
+MUST_USE enum status evict_start(struct quire_pager *pager);
+void evict_stop(struct quire_pager *pager);
+void evict_wake(struct quire_pager *pager);
+/* Returns after the end of the round that may be going on, whose pages have gone or are back. */
+void evict_quiesce(struct quire_pager *pager);
+/* LEAVING pages, sorted or not, are no more in memory. */
+void places_leave(struct place *places, uint32_t count);
+/* A settled CLEAN page without pins: it is LEAVING, and the caller's. */
+bool page_take_to_leave(struct place place);
+
+struct writer *writer_create(void);
+void writer_destroy(struct writer *writer);
+/* What to do with pages once they are written. */
+enum writing { WRITE_STAY, WRITE_LEAVE };
+/*
+ * Writes up to BATCH_PAGES pages that page_take_to_write() took. Afterwards one that nobody wrote to
+ * meanwhile is CLEAN, or with WRITE_LEAVE, and without pins, LEAVING; one that could not be written is DIRTY.
+ * Those that are LEAVING come to the front of `places`; returns how many. *status: the first error. A store
+ * that misses the deadline keeps *writer, which becomes NULL or another one; its pages end when the store
+ * does.
+ */
+uint32_t writer_write(struct writer **writer, struct place *places, uint32_t count, enum writing how,
+                      enum status *status);
+/* A settled DIRTY page, not under FLIGHT: it is the caller's to write. Pinned ones only `even_pinned`. */
+bool page_take_to_write(struct place place, bool even_pinned);
+void places_sort(struct place *places, uint32_t count);
+/* How many places from the first on are neighbours in memory. */
+uint32_t places_run(const struct place *places, uint32_t count);
+
+/* ---- counting (stats.c) */
+
+extern _Thread_local unsigned thread_shard __attribute__((tls_model("initial-exec")));
+void count_add(struct quire_pager *pager, enum count count, uint64_t by);
+
+/* In words for the user. */
+void error_say(struct quire_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Calls of the program that bring pages in: a handler of an asynchronous signal that touches the same page
+ * would wait for the thread that it interrupted. */
+void signals_block(sigset_t *saved);
+void signals_restore(const sigset_t *saved);
+
+#endif

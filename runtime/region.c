@@ -1,0 +1,395 @@
+/*
+ * Regions: mapping, unmapping, and finding one by an address.
+ *
+ * A region is a shared mapping of a memfd as long as itself, which holds nothing but the pages in memory. It
+ * is aligned to windows of 2 MiB, what one leaf table maps. A child of fork() does not inherit it
+ * (MADV_DONTFORK): there nobody would serve its faults, and a page that the child touched would be zeroes in
+ * the parent too.
+ *
+ * The table of regions is written under regions_lock and read by faults without. An entry's bounds are stored
+ * last and cleared first, so who finds an address within them finds the region; that nobody touches a region
+ * that is being unmapped is the program's part.
+ */
+#include "pager.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define NAP_NS 10000000u
+
+static pthread_mutex_t regions_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct entry {
+    _Atomic uintptr_t start, end; /* 0, 0: free */
+    struct region
+        *region; /* written under regions_lock and the pager's order, so either will do to read it */
+} entries[MOST_REGIONS];
+static _Atomic uint32_t entries_used; /* none is taken from here on */
+static _Atomic bool forked;           /* in the child there are no regions */
+
+static struct region *entry_at(uint32_t i, uintptr_t address)
+{
+    uintptr_t start = atomic_load_explicit(&entries[i].start, memory_order_acquire);
+
+    return start != 0 && address >= start &&
+                   address < atomic_load_explicit(&entries[i].end, memory_order_relaxed)
+               ? entries[i].region
+               : NULL;
+}
+
+struct region *region_at(const void *address)
+{
+    static _Thread_local uint32_t last __attribute__((tls_model("initial-exec")));
+    struct region *region = entry_at(last, (uintptr_t)address);
+    uint32_t used = atomic_load_explicit(&entries_used, memory_order_acquire);
+
+    for (uint32_t i = 0; !region && i < used; i++)
+        if ((region = entry_at(i, (uintptr_t)address)))
+            last = i;
+    return region && !atomic_load_explicit(&forked, memory_order_relaxed) ? region : NULL;
+}
+
+struct region *region_by_index(uint32_t index)
+{
+    return entries[index].region;
+}
+
+struct place place_of_name(uint64_t name)
+{
+    return (struct place){region_by_index((uint32_t)(name >> 48)), name & (((uint64_t)1 << 48) - 1)};
+}
+
+void regions_for_each(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
+                      void *context)
+{
+    pthread_mutex_lock(&regions_lock);
+    for (uint32_t i = 0; i < entries_used; i++)
+        if (entries[i].region && entries[i].region->pager == pager)
+            visit(entries[i].region, context);
+    pthread_mutex_unlock(&regions_lock);
+}
+
+void regions_sweep(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
+                   void *context)
+{
+    for (uint32_t i = 0; i < atomic_load(&entries_used); i++)
+        if (entries[i].region && entries[i].region->pager == pager)
+            visit(entries[i].region, context);
+}
+
+/* ------------------------------------------------------------------ mapping */
+
+static void in_child(void)
+{
+    atomic_store(&forked, true);
+}
+
+static void watch_forks(void)
+{
+    static bool watched;
+
+    if (!watched)
+        watched = pthread_atfork(NULL, NULL, in_child) == 0;
+}
+
+static bool ranges_meet(uint64_t a, uint64_t a_pages, uint64_t b, uint64_t b_pages)
+{
+    return a < b + b_pages && b < a + a_pages;
+}
+
+/* Does a region show a part of these pages of the store already? What both only read may be shown twice. */
+static bool is_shown(const struct quire_mapping *mapping, uint64_t pages)
+{
+    for (uint32_t i = 0; i < entries_used; i++) {
+        const struct region *region = entries[i].region;
+
+        if (region && region->mapping.store == mapping->store &&
+            !(region->mapping.flags & mapping->flags & QUIRE_READ_ONLY) &&
+            ranges_meet(region->first, region->pages, mapping->offset / PAGE_SIZE, pages))
+            return true;
+    }
+    return false;
+}
+
+static bool lies_within(const struct store *store, uint64_t offset, uint64_t pages)
+{
+    return offset / PAGE_SIZE <= store->pages && pages <= store->pages - offset / PAGE_SIZE;
+}
+
+static enum status mapping_check(struct quire_pager *pager, const struct quire_mapping *mapping,
+                                 uint64_t pages, struct quire_error *error)
+{
+    if (!mapping->store || mapping->length == 0 || mapping->length > (uint64_t)1 << 46 ||
+        !is_aligned(mapping->offset, PAGE_SIZE) || !is_aligned(mapping->base_offset, PAGE_SIZE) ||
+        (mapping->flags & ~(unsigned)(QUIRE_FRESH | QUIRE_READ_ONLY)) != 0 ||
+        (mapping->base && (mapping->flags & QUIRE_FRESH))) {
+        error_say(
+            error,
+            "mapping: expected a store, a length of 1 byte to 64 TiB, offsets that are multiples of %u, "
+            "known flags, and no base for a region that begins as zeroes",
+            (unsigned)PAGE_SIZE);
+        return ST_INVALID;
+    }
+    if (!lies_within(mapping->store, mapping->offset, pages) ||
+        (mapping->base && !lies_within(mapping->base, mapping->base_offset, pages))) {
+        error_say(error, "mapping: %llu pages from offset %llu, and the store '%s' ends before",
+                  (unsigned long long)pages, (unsigned long long)mapping->offset, mapping->store->type->name);
+        return ST_BEYOND_END;
+    }
+    if (is_shown(mapping, pages)) {
+        error_say(error, "mapping: a part of these pages of the store is mapped already");
+        return ST_MAPPED;
+    }
+    if (pages > order_most_pages(pager) - pager->mapped_pages) {
+        error_say(error, "mapping: the policy %s can know %llu pages and no more", pager->type->name,
+                  (unsigned long long)order_most_pages(pager));
+        return ST_LIMIT;
+    }
+    return ST_OK;
+}
+
+static uint8_t *map_window_aligned(int memory, uint64_t bytes, int protection)
+{
+    uint64_t window = WINDOW_PAGES * PAGE_SIZE, room = bytes + window;
+    uint8_t *reserved = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+            *start;
+
+    if (reserved == MAP_FAILED)
+        return NULL;
+    start = (uint8_t *)align_up((uintptr_t)reserved, window);
+    if (start > reserved)
+        munmap(reserved, (size_t)(start - reserved));
+    munmap(start + bytes, (size_t)(reserved + room - (start + bytes)));
+    if (mmap(start, bytes, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memory, 0) == MAP_FAILED) {
+        munmap(start, bytes);
+        return NULL;
+    }
+    madvise(start, bytes, MADV_DONTFORK);
+    return start;
+}
+
+static void *table_of(uint64_t count, size_t bytes)
+{
+    void *table =
+        mmap(NULL, count * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return table == MAP_FAILED ? NULL : table;
+}
+
+static void region_destroy(struct region *region)
+{
+    if (region->start)
+        munmap(region->start, region->pages * PAGE_SIZE);
+    if (region->memory >= 0)
+        close(region->memory);
+    if (region->words)
+        munmap(region->words, region->pages * sizeof(page_word));
+    if (region->windows)
+        munmap(region->windows, region_windows(region) * sizeof(struct window));
+    free(region);
+}
+
+static enum status region_make(struct region *region)
+{
+    uint64_t bytes = region->pages * PAGE_SIZE;
+
+    region->memory = memfd_create("quire", MFD_CLOEXEC);
+    if (region->memory < 0 || ftruncate(region->memory, (off_t)bytes) != 0 ||
+        !(region->words = table_of(region->pages, sizeof(page_word))) ||
+        !(region->windows = table_of(region_windows(region), sizeof(struct window))))
+        return ST_NO_MEMORY;
+    region->start = map_window_aligned(
+        region->memory, bytes, region->mapping.flags & QUIRE_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE);
+    if (!region->start)
+        return ST_NO_SPACE;
+    return uffd_register(region->pager->uffd, region->start, bytes);
+}
+
+static enum status region_enter(struct region *region)
+{
+    uint32_t i = 0;
+
+    while (i < MOST_REGIONS && entries[i].region)
+        i++;
+    if (i == MOST_REGIONS)
+        return ST_LIMIT;
+    region->index = i;
+    pthread_mutex_lock(&region->pager->order);
+    entries[i].region = region;
+    pthread_mutex_unlock(&region->pager->order);
+    atomic_store_explicit(&entries[i].end, (uintptr_t)region->start + region->pages * PAGE_SIZE,
+                          memory_order_relaxed);
+    atomic_store_explicit(&entries[i].start, (uintptr_t)region->start, memory_order_release);
+    if (i >= entries_used)
+        atomic_store_explicit(&entries_used, i + 1, memory_order_release);
+    region->pager->mapped_pages += region->pages;
+    return ST_OK;
+}
+
+static enum status map_locked(struct quire_pager *pager, const struct quire_mapping *mapping, uint64_t pages,
+                              struct region **made, struct quire_error *error)
+{
+    enum status status = mapping_check(pager, mapping, pages, error);
+    struct region *region = status == ST_OK ? calloc(1, sizeof(*region)) : NULL;
+
+    if (status != ST_OK)
+        return status;
+    if (!region)
+        return ST_NO_MEMORY;
+    *region = (struct region){.pager = pager,
+                              .memory = -1,
+                              .pages = pages,
+                              .mapping = *mapping,
+                              .first = mapping->offset / PAGE_SIZE,
+                              .base_first = mapping->base_offset / PAGE_SIZE,
+                              .plain = !mapping->base && !(mapping->flags & QUIRE_FRESH)};
+    status = region_make(region);
+    if (status == ST_OK)
+        status = region_enter(region);
+    if (status != ST_OK) {
+        region_destroy(region);
+        error_say(error, "mapping: %llu pages: %s", (unsigned long long)pages, status_name(status));
+        return status;
+    }
+    *made = region;
+    return ST_OK;
+}
+
+enum status quire_map(struct quire_pager *pager, const struct quire_mapping *mapping, void **address,
+                      struct quire_error *error)
+{
+    uint64_t pages = mapping->length / PAGE_SIZE + (mapping->length % PAGE_SIZE != 0);
+    struct region *region = NULL;
+    enum status status;
+
+    if (atomic_load(&forked)) {
+        error_say(error, "mapping: a pager is of no use in a child of fork()");
+        return ST_UNSUPPORTED;
+    }
+    pthread_mutex_lock(&regions_lock);
+    watch_forks();
+    status = map_locked(pager, mapping, pages, &region, error);
+    pthread_mutex_unlock(&regions_lock);
+    if (status == ST_OK)
+        *address = region->start;
+    return status;
+}
+
+/* ------------------------------------------------------------------ unmapping */
+
+/* Until no page of the region is on its way; ST_IO_ERROR when a store takes longer than the deadline. */
+static enum status page_wait_until_settled(struct region *region, uint64_t page, uint64_t until)
+{
+    for (;;) {
+        uint32_t seen = page_look(&region->words[page]);
+
+        if (page_state(seen) == PAGE_ABSENT || (page_is_settled(seen) && !(seen & PAGE_FLIGHT)))
+            return ST_OK;
+        if (now_ns() > until)
+            return ST_IO_ERROR;
+        if ((seen & PAGE_WAITED) || page_change(&region->words[page], &seen, seen | PAGE_WAITED))
+            futex_wait(&region->words[page], seen | PAGE_WAITED, NAP_NS);
+    }
+}
+
+static enum status wait_until_settled(struct region *region)
+{
+    uint64_t until = now_ns() + region->pager->deadline_ns;
+    enum status status = ST_OK;
+
+    for (uint64_t page = 0; page < region->pages && status == ST_OK; page++) {
+        if (page % WINDOW_PAGES == 0 && atomic_load(&region->windows[page / WINDOW_PAGES].resident) == 0)
+            page += WINDOW_PAGES - 1;
+        else
+            status = page_wait_until_settled(region, page, until);
+    }
+    return status;
+}
+
+static uint32_t resident_pages(const struct region *region)
+{
+    uint32_t resident = 0;
+
+    for (uint64_t i = 0; i < region_windows(region); i++)
+        resident += atomic_load(&region->windows[i].resident);
+    return resident;
+}
+
+static bool has_pins(const struct region *region)
+{
+    for (uint64_t page = 0; page < region->pages; page++) {
+        if (page % WINDOW_PAGES == 0 && atomic_load(&region->windows[page / WINDOW_PAGES].resident) == 0)
+            page += WINDOW_PAGES - 1;
+        else if (page_pins(page_look(&region->words[page])) > 0)
+            return true;
+    }
+    return false;
+}
+
+static void forget_in_policy(struct region *region)
+{
+    pthread_mutex_lock(&region->pager->order);
+    order_drain(region->pager);
+    order_remove_region(region->pager, region);
+    pthread_mutex_unlock(&region->pager->order);
+}
+
+static void leave_table(struct region *region)
+{
+    pthread_mutex_lock(&regions_lock);
+    atomic_store(&entries[region->index].start, 0);
+    pthread_mutex_lock(&region->pager->order);
+    entries[region->index].region = NULL;
+    pthread_mutex_unlock(&region->pager->order);
+    region->pager->mapped_pages -= region->pages;
+    pthread_mutex_unlock(&regions_lock);
+}
+
+/*
+ * The policy first, so that no page of it is chosen any more; then those that were chosen end. A store that
+ * hangs is seen before anything is changed; one that begins to hang just then keeps its region's memory.
+ */
+static enum status region_leave(struct region *region)
+{
+    struct quire_pager *pager = region->pager;
+    enum status status = wait_until_settled(region);
+
+    if (status != ST_OK)
+        return status;
+    atomic_store(&region->closing, true);
+    forget_in_policy(region);
+    evict_quiesce(pager);
+    status = wait_until_settled(region);
+    forget_in_policy(region);
+    if (status != ST_OK)
+        return status;
+    leave_table(region);
+    frames_give(pager, resident_pages(region));
+    region_destroy(region);
+    return ST_OK;
+}
+
+static struct region *region_that_begins(const void *address)
+{
+    struct region *region = region_at(address);
+
+    return region && region->start == address && !has_pins(region) ? region : NULL;
+}
+
+enum status quire_discard(void *address)
+{
+    struct region *region = region_that_begins(address);
+
+    return region ? region_leave(region) : ST_INVALID;
+}
+
+enum status quire_unmap(void *address)
+{
+    struct region *region = region_that_begins(address);
+    enum status status = region ? quire_sync(address, region->pages * PAGE_SIZE) : ST_INVALID;
+
+    return status == ST_OK ? region_leave(region) : status;
+}

@@ -1,0 +1,90 @@
+/*
+ * Counters, spread over cache lines by thread, and what is told to the user.
+ */
+#include "pager.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+_Thread_local unsigned thread_shard __attribute__((tls_model("initial-exec")));
+static _Atomic unsigned next_shard;
+
+void count_add(struct quire_pager *pager, enum count count, uint64_t by)
+{
+    if (thread_shard == 0)
+        thread_shard = 1 + atomic_fetch_add_explicit(&next_shard, 1, memory_order_relaxed) % COUNT_SHARDS;
+    atomic_fetch_add_explicit(&pager->counts[thread_shard - 1].of[count], by, memory_order_relaxed);
+}
+
+static uint64_t total(struct quire_pager *pager, enum count count)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < COUNT_SHARDS; i++)
+        sum += atomic_load_explicit(&pager->counts[i].of[count], memory_order_relaxed);
+    return sum;
+}
+
+static void add_region(struct region *region, void *context)
+{
+    struct quire_stats *stats = context;
+
+    stats->regions++;
+    stats->mapped_bytes += region->pages * PAGE_SIZE;
+}
+
+void quire_stats(struct quire_pager *pager, struct quire_stats *stats)
+{
+    uint64_t free = atomic_load(&pager->free);
+
+    *stats = (struct quire_stats){
+        .way = "userfaultfd in the faulting thread, memfd windows",
+        .policy = pager->type->name,
+        .memory_bytes = pager->frames * PAGE_SIZE,
+        .resident_bytes = (pager->frames - free) * PAGE_SIZE,
+        .free_bytes = free * PAGE_SIZE,
+        .pinned_bytes = atomic_load(&pager->pinned) * PAGE_SIZE,
+        .faults = total(pager, COUNT_FAULTS),
+        .zero_faults = total(pager, COUNT_ZERO_FAULTS),
+        .write_faults = total(pager, COUNT_WRITE_FAULTS),
+        .read_ahead = total(pager, COUNT_READ_AHEAD),
+        .waits = total(pager, COUNT_WAITS),
+        .reserve_waits = total(pager, COUNT_RESERVE_WAITS),
+        .evictions = total(pager, COUNT_EVICTIONS),
+        .write_backs = total(pager, COUNT_WRITE_BACKS),
+        .write_errors = total(pager, COUNT_WRITE_ERRORS),
+        .read_errors = total(pager, COUNT_READ_ERRORS),
+        .given_back = total(pager, COUNT_GIVEN_BACK),
+        .scans = total(pager, COUNT_SCANS),
+        .referenced = total(pager, COUNT_REFERENCED),
+    };
+    regions_for_each(pager, add_region, stats);
+}
+
+void error_say(struct quire_error *error, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!error)
+        return;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof(error->text), format, arguments);
+    va_end(arguments);
+}
+
+void signals_block(sigset_t *saved)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+void signals_restore(const sigset_t *saved)
+{
+    pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
