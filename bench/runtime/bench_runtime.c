@@ -1,0 +1,258 @@
+/*
+ * The runtime beside its peers, one round of one of them: bench/runtime/run puts many together.
+ *
+ *      bench-runtime WAY STORE DIST THREADS SECONDS DATA_MIB BUDGET_MIB [POLICY]
+ *
+ *      WAY     quire      libquire
+ *              explicit   a buffer manager by hand, in the style of vmcache (Leis et al., SIGMOD 2023): one
+ * word of state a page, memory by mmap, CLOCK, batched madvise; no fault: every access asks first mmap Linux,
+ * MADV_RANDOM; the caller limits the memory (a cgroup) STORE   a file, which must be of that size; or
+ * "memory": the data in an array DIST    uniform, zipf (0.99, scrambled over the pages)
+ *
+ * 90 % of the accesses read, 10 % write 8 bytes of a random page. Prints thousand operations a second, and
+ * how many of a thousand operations missed (0 where it is not known).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench_explicit.h"
+#include "quire/quire.h"
+#include "store/linux/memory.h"
+
+enum { MOST_THREADS = 64, CHECK_EVERY = 64 };
+
+static struct {
+    uint8_t *memory;      /* quire, mmap */
+    struct manager *pool; /* explicit */
+    uint64_t pages;
+    double zetan, eta, alpha, theta; /* zipf */
+    bool zipf;
+    _Atomic bool stop;
+    _Atomic uint64_t operations;
+} run;
+
+/* xorshift64*, Marsaglia 2003 and Vigna 2016 */
+static uint64_t next(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1du;
+}
+
+/* Gray et al., Quickly Generating Billion-Record Synthetic Databases, SIGMOD 1994. */
+static void zipf_prepare(double theta)
+{
+    run.theta = theta;
+    run.alpha = 1 / (1 - theta);
+    for (uint64_t i = 1; i <= run.pages; i++)
+        run.zetan += 1 / pow((double)i, theta);
+    run.eta = (1 - pow(2.0 / (double)run.pages, 1 - theta)) / (1 - (1 + pow(0.5, theta)) / run.zetan);
+}
+
+static uint64_t zipf_rank(uint64_t *state)
+{
+    double u = (double)(next(state) >> 11) / 9007199254740992.0, uz = u * run.zetan;
+
+    if (uz < 1)
+        return 0;
+    if (uz < 1 + pow(0.5, run.theta))
+        return 1;
+    return (uint64_t)((double)run.pages * pow(run.eta * u - run.eta + 1, run.alpha));
+}
+
+/* An odd multiplier permutes the pages, which are a power of two. */
+static uint64_t choose(uint64_t *state)
+{
+    if (!run.zipf)
+        return (next(state) >> 11) % run.pages;
+    return (zipf_rank(state) % run.pages) * 0x9e3779b1u % run.pages;
+}
+
+static void access_page(uint64_t page, uint64_t random)
+{
+    bool write = random % 10 == 0;
+    uint64_t at = random / 16 % 512;
+    volatile uint64_t *word;
+
+    if (run.pool) {
+        word = (volatile uint64_t *)manager_fix(run.pool, page, write) + at;
+        if (write)
+            *word += 1;
+        else
+            (void)*word;
+        manager_unfix(run.pool, page, write);
+        return;
+    }
+    word = (volatile uint64_t *)(run.memory + page * 4096) + at;
+    if (write)
+        *word += 1;
+    else
+        (void)*word;
+}
+
+static void *work(void *context)
+{
+    uint64_t state = 0x9e3779b97f4a7c15u * ((uintptr_t)context + 1), done = 0;
+
+    while (!atomic_load_explicit(&run.stop, memory_order_relaxed)) {
+        for (unsigned i = 0; i < CHECK_EVERY; i++)
+            access_page(choose(&state), next(&state) >> 8);
+        done += CHECK_EVERY;
+        atomic_fetch_add_explicit(&run.operations, CHECK_EVERY, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bench-runtime: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static double seconds_now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static uint64_t misses(struct quire_pager *pager)
+{
+    struct quire_stats stats;
+
+    if (run.pool)
+        return manager_misses(run.pool);
+    if (!pager)
+        return 0;
+    quire_stats(pager, &stats);
+    return stats.faults;
+}
+
+static void print_stats(struct quire_pager *pager)
+{
+    struct quire_stats stats;
+
+    if (!pager || !getenv("BENCH_VERBOSE"))
+        return;
+    quire_stats(pager, &stats);
+    fprintf(stderr,
+            "faults %llu write %llu waits %llu reserve waits %llu evictions %llu written %llu back %llu "
+            "scans %llu "
+            "referenced %llu\n",
+            (unsigned long long)stats.faults, (unsigned long long)stats.write_faults,
+            (unsigned long long)stats.waits, (unsigned long long)stats.reserve_waits,
+            (unsigned long long)stats.evictions, (unsigned long long)stats.write_backs,
+            (unsigned long long)stats.given_back, (unsigned long long)stats.scans,
+            (unsigned long long)stats.referenced);
+}
+
+/* The first third warms up. */
+static void measure(struct quire_pager *pager, unsigned threads, double seconds)
+{
+    pthread_t thread[MOST_THREADS];
+    uint64_t operations, missed;
+    double began;
+
+    for (unsigned i = 0; i < threads; i++)
+        pthread_create(&thread[i], NULL, work, (void *)(uintptr_t)i);
+    usleep((useconds_t)(seconds * 1e6 / 2));
+    operations = atomic_load(&run.operations);
+    missed = misses(pager);
+    began = seconds_now();
+    usleep((useconds_t)(seconds * 1e6));
+    operations = atomic_load(&run.operations) - operations;
+    missed = misses(pager) - missed;
+    printf("%.2f %.1f\n", (double)operations / (seconds_now() - began) / 1000,
+           1000.0 * (double)missed / (double)operations);
+    atomic_store(&run.stop, true);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(thread[i], NULL);
+    print_stats(pager);
+}
+
+static struct quire_pager *open_quire(struct store *store, uint64_t budget, const char *policy)
+{
+    struct quire_pager *pager;
+    struct quire_error error;
+    const char *scan = getenv("BENCH_SCAN");
+    void *memory;
+    struct quire_options options = {
+        .memory_bytes = budget, .policy = policy, .scan_percent = scan ? (unsigned)atoi(scan) : 0};
+
+    if (quire_open(&options, &pager, &error) != ST_OK ||
+        quire_map(pager, &(struct quire_mapping){.store = store, .length = run.pages * 4096}, &memory,
+                  &error) != ST_OK) {
+        fprintf(stderr, "bench-runtime: %s\n", error.text);
+        exit(1);
+    }
+    if (quire_advise(memory, run.pages * 4096, QUIRE_RANDOM) != ST_OK)
+        exit(1);
+    run.memory = memory;
+    return pager;
+}
+
+static void open_mmap(const char *path)
+{
+    int fd = open(path, O_RDWR);
+
+    run.memory =
+        fd < 0 ? MAP_FAILED : mmap(NULL, run.pages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (run.memory == MAP_FAILED || madvise(run.memory, run.pages * 4096, MADV_RANDOM) != 0)
+        die(path);
+}
+
+static struct store *open_store(const char *name)
+{
+    struct store *store = NULL;
+    struct quire_error error = {"no memory"};
+
+    if (strcmp(name, "memory") == 0)
+        store = store_memory(run.pages);
+    else if (quire_file(name, QUIRE_FILE_OPEN, run.pages * 4096, &store, &error) != ST_OK)
+        store = NULL;
+    if (!store) {
+        fprintf(stderr, "bench-runtime: %s\n", error.text);
+        exit(1);
+    }
+    return store;
+}
+
+int main(int argc, char **argv)
+{
+    struct quire_pager *pager = NULL;
+    unsigned threads = argc > 4 ? (unsigned)atoi(argv[4]) : 0;
+    uint64_t budget;
+
+    if (argc < 8 || threads < 1 || threads > MOST_THREADS) {
+        fputs("usage: bench-runtime quire|explicit|mmap FILE|memory uniform|zipf THREADS SECONDS DATA_MIB "
+              "BUDGET_MIB "
+              "[POLICY]\n",
+              stderr);
+        return 2;
+    }
+    run.pages = (uint64_t)atoi(argv[6]) << 8;
+    budget = (uint64_t)atoi(argv[7]) << 20;
+    run.zipf = strcmp(argv[3], "zipf") == 0;
+    if (run.zipf)
+        zipf_prepare(0.99);
+    if (strcmp(argv[1], "mmap") == 0)
+        open_mmap(argv[2]);
+    else if (strcmp(argv[1], "explicit") == 0)
+        run.pool = manager_create(open_store(argv[2]), run.pages, budget / 4096);
+    else
+        pager = open_quire(open_store(argv[2]), budget, argc > 8 ? argv[8] : NULL);
+    measure(pager, threads, atof(argv[5]));
+    fflush(stdout);
+    _exit(0); /* what is dirty need not be written */
+}
