@@ -52,8 +52,8 @@ static inline void space_sub_pages(struct space *space, uint64_t pages)
 {
     uint64_t before = __atomic_fetch_sub(&space->mapped_pages, pages, __ATOMIC_RELAXED);
 
-    if (before > space->mapped_peak)
-        space->mapped_peak = before;
+    if (before > __atomic_load_n(&space->mapped_peak, __ATOMIC_RELAXED))
+        __atomic_store_n(&space->mapped_peak, before, __ATOMIC_RELAXED);
 }
 
 /* Counters are exact on one CPU and nearly so on several. */
