@@ -7,11 +7,13 @@
 
 #include <sys/types.h>
 
+#include "cli/paging_options.h"
 #include "cli/swap_file.h"
 
 struct boot_options {
     uint64_t memory_bytes;
     struct swap_options swap;
+    struct paging_options paging;
     const char *root;   /* a folder of the host, NULL: none */
     const char *share;  /* a folder of the host, NULL: none */
     int64_t timeout_ms; /* 0: none */

@@ -19,7 +19,7 @@
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
 #define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
-enum { OPTIONS = 24 };
+enum { OPTIONS = 30 };
 
 static void describe(struct boot_options *options, struct option_spec *specs);
 static int check(struct boot_options *options);
@@ -51,7 +51,9 @@ void cmd_boot_help(void)
 
 int cmd_boot(int argc, char **argv)
 {
-    struct boot_options options = {.memory_bytes = MEMORY_DEFAULT, .record_window = RECORD_WINDOW};
+    struct boot_options options = {.memory_bytes = MEMORY_DEFAULT,
+                                   .paging.read_ahead = PAGING_NOT_GIVEN,
+                                   .record_window = RECORD_WINDOW};
     struct option_spec specs[OPTIONS];
 
     describe(&options, specs);
@@ -67,6 +69,7 @@ int cmd_boot(int argc, char **argv)
         status = boot(&options);
     }
     strings_free(&options.environment);
+    strings_free(&options.paging.classes);
     return status;
 }
 
@@ -78,6 +81,18 @@ static void describe(struct boot_options *options, struct option_spec *specs)
          "a disk for pages that leave memory; in FILE, or a temporary file"},
         {"--swap-compress", OPTION_TEXT, &options->swap.compress, "lz4[:SIZE]",
          "first compressed in SIZE of the memory (a quarter)"},
+        {"--policy", OPTION_TEXT, &options->paging.policy, "NAME[:OPTIONS]",
+         "which page goes (clock); quire policies lists them"},
+        {"--scope", OPTION_TEXT, &options->paging.scope, "SCOPE",
+         "whose pages may go: global (everybody's, the default) or local"},
+        {"--allocation", OPTION_TEXT, &options->paging.allocation, "RULE",
+         "local scope: equal (default), proportional, or pff:low=N,high=N,window=N"},
+        {"--class", OPTION_LIST, &options->paging.classes, "PROGRAM=CLASS",
+         "a program's: vvip:16M (guaranteed), vip:16M (protected), ordinary; repeatable"},
+        {"--load-control", OPTION_FLAG, &options->paging.load_control, NULL,
+         "swap whole programs out while the working sets do not fit"},
+        {"--read-ahead", OPTION_NUMBER, &options->paging.read_ahead, "N",
+         "pages that are read from swap at once at most; 1: no more than is wanted"},
         {"--root", OPTION_TEXT, &options->root, "DIR",
          "folder of this host as the root: read there, changed in memory only"},
         {"--share", OPTION_TEXT, &options->share, "DIR", "folder of this host at /share, to read and write"},
@@ -151,7 +166,9 @@ static int check(struct boot_options *options)
     if (status) {
         return status;
     }
-    if (!swap_file_check(&options->swap, options->memory_bytes)) {
+    if (!swap_file_check(&options->swap, options->memory_bytes) ||
+        !paging_check("boot", &options->paging, options->memory_bytes,
+                      options->swap.disk || options->swap.compress)) {
         return EXIT_USAGE;
     }
     if (options->demo && strcmp(options->demo, "paging") != 0) {

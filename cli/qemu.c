@@ -264,18 +264,20 @@ static char *kernel_command_line(const struct boot_options *options)
     char *window = size.ws_row && size.ws_col ? must_format(" rows=%u columns=%u", size.ws_row, size.ws_col)
                                               : must_copy("");
     char *swap = swap_words(&options->swap);
+    char *paging = paging_words(&options->paging);
     char *record = options->record ? must_format(" record=%llu", (unsigned long long)options->record_window)
                                    : must_copy("");
-    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0),
-                             stream_kind(1), stream_kind(2), window, swap, options->root ? " root=1" : "",
-                             options->share ? " share=1" : "", options->no_aslr ? " noaslr" : "",
-                             options->icount ? " icount=1" : "", options->demo ? " demo=" : "",
-                             options->demo ? options->demo : "", options->screenshot ? " pause=1" : "",
-                             options->events ? " events=1" : "", record, options->append ? " " : "",
-                             options->append ? options->append : "");
+    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0),
+                             stream_kind(1), stream_kind(2), window, swap, paging,
+                             options->root ? " root=1" : "", options->share ? " share=1" : "",
+                             options->no_aslr ? " noaslr" : "", options->icount ? " icount=1" : "",
+                             options->demo ? " demo=" : "", options->demo ? options->demo : "",
+                             options->screenshot ? " pause=1" : "", options->events ? " events=1" : "",
+                             record, options->append ? " " : "", options->append ? options->append : "");
 
     free(window);
     free(swap);
+    free(paging);
     free(record);
     return line;
 }

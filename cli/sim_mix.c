@@ -5,14 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/paging_options.h"
 #include "cli/progress.h"
 #include "cli/sim.h"
 #include "sim/engine.h"
 #include "sim/mix.h"
-
-/* Standard bounds of page-fault frequency: a fault each thousand references is much, one each ten thousand
- * little. */
-enum { PFF_LOW = 100, PFF_HIGH = 1000, PFF_WINDOW = 50000 };
 
 struct mixed {
     const struct sim_request *request;
@@ -26,9 +23,6 @@ struct mixed {
     json_t *runs;
     bool printed;
 };
-
-static const char *const class_names[] = {"ordinary", "vip", "vvip"};
-static const char *const rule_names[] = {"equal", "proportional", "pff"};
 
 bool sim_mix_check(const struct sim_request *request)
 {
@@ -61,82 +55,9 @@ bool sim_mix_check(const struct sim_request *request)
 
 static bool check_scope(struct mixed *mixed)
 {
-    const char *scope = mixed->request->mix.scope;
+    const struct sim_mix_request *mix = &mixed->request->mix;
 
-    if (scope && strcmp(scope, "global") != 0 && strcmp(scope, "local") != 0) {
-        say("sim: --scope: expected global or local, got '%s'", scope);
-        return false;
-    }
-    mixed->scope.kind = scope && strcmp(scope, "local") == 0 ? SCOPE_LOCAL : SCOPE_GLOBAL;
-    if (mixed->request->mix.allocation && mixed->scope.kind != SCOPE_LOCAL) {
-        say("sim: --allocation: expected --scope local with it");
-        return false;
-    }
-    return true;
-}
-
-/* One of "low=N", "high=N", "window=N". */
-static bool pff_option(struct mixed *mixed, const char *part)
-{
-    static const char *const names[] = {"low=", "high=", "window="};
-    uint64_t value;
-
-    for (unsigned i = 0; i < 3; i++) {
-        size_t length = strlen(names[i]);
-
-        if (strncmp(part, names[i], length) != 0 || !parse_number(part + length, &value) ||
-            value > (i < 2 ? 1000000u : UINT64_MAX))
-            continue;
-        if (i == 0)
-            mixed->scope.pff_low = (uint32_t)value;
-        else if (i == 1)
-            mixed->scope.pff_high = (uint32_t)value;
-        else
-            mixed->scope.pff_window = value;
-        return true;
-    }
-    say("sim: --allocation: '%s': expected low= and high= with faults in a million references (up to "
-        "1000000), "
-        "or window= with references",
-        part);
-    return false;
-}
-
-static bool pff_options(struct mixed *mixed, const char *text)
-{
-    char *copy = must_copy(text), *rest = copy, *part;
-    bool good = true;
-
-    while (good && (part = strsep(&rest, ",")) != NULL)
-        good = pff_option(mixed, part);
-    free(copy);
-    if (good && (mixed->scope.pff_low > mixed->scope.pff_high || mixed->scope.pff_window == 0)) {
-        say("sim: --allocation: %s: expected low at most as large as high, and a window above 0", text);
-        return false;
-    }
-    return good;
-}
-
-static bool check_allocation(struct mixed *mixed)
-{
-    const char *rule = mixed->request->mix.allocation;
-
-    mixed->scope.pff_low = PFF_LOW;
-    mixed->scope.pff_high = PFF_HIGH;
-    mixed->scope.pff_window = PFF_WINDOW;
-    mixed->scope.rule = SCOPE_EQUAL;
-    if (!rule || strcmp(rule, "equal") == 0)
-        return true;
-    if (strcmp(rule, "proportional") == 0) {
-        mixed->scope.rule = SCOPE_PROPORTIONAL;
-        return true;
-    }
-    if (strncmp(rule, "pff", 3) == 0 && (rule[3] == '\0' || rule[3] == ':')) {
-        mixed->scope.rule = SCOPE_PFF;
-        return rule[3] == '\0' || pff_options(mixed, rule + 4);
-    }
-    say("sim: --allocation: expected equal, proportional or pff, got '%s'", rule);
-    return false;
+    return paging_check_scope("sim", mix->scope, mix->allocation, &mixed->scope);
 }
 
 static struct mix_process *find_process(struct mixed *mixed, const char *name, size_t length)
@@ -159,24 +80,18 @@ static bool bad_class(const struct mixed *mixed, const char *text)
 /* NAME=CLASS[:SIZE] */
 static bool check_class(struct mixed *mixed, const char *text)
 {
-    const char *equals = strrchr(text, '=');
-    struct mix_process *process = equals ? find_process(mixed, text, (size_t)(equals - text)) : NULL;
-    size_t length = equals ? strcspn(equals + 1, ":") : 0;
-    uint64_t bytes = 0;
+    struct scope_class_word word;
+    struct mix_process *process = NULL;
+    uint64_t pages;
 
-    for (unsigned i = 0; process && i < sizeof(class_names) / sizeof(class_names[0]); i++) {
-        const char *size = equals + 1 + length;
-
-        if (strlen(class_names[i]) != length || memcmp(class_names[i], equals + 1, length) != 0)
-            continue;
-        if (i == CLASS_ORDINARY ? *size != '\0' : *size != ':' || !parse_size(size + 1, &bytes) || bytes == 0)
-            break;
-        bytes = bytes / mixed->page_bytes + (bytes % mixed->page_bytes != 0);
-        process->class = (enum scope_class)i;
-        process->minimum = bytes < POLICY_MAX_PAGES ? (uint32_t)bytes : POLICY_MAX_PAGES;
-        return true;
-    }
-    return bad_class(mixed, text);
+    if (scope_parse_class(text, &word) == ST_OK)
+        process = find_process(mixed, text, word.name_length);
+    if (!process)
+        return bad_class(mixed, text);
+    pages = word.bytes / mixed->page_bytes + (word.bytes % mixed->page_bytes != 0);
+    process->class = word.class;
+    process->minimum = pages < POLICY_MAX_PAGES ? (uint32_t)pages : POLICY_MAX_PAGES;
+    return true;
 }
 
 static bool check_classes(struct mixed *mixed)
@@ -293,7 +208,7 @@ static json_t *json_process(const struct mixed *mixed, uint32_t i)
     const struct mix_result *result = &mixed->results[i];
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "name", mixed->names[i], "trace",
-                  mixed->request->traces[i].name, "class", class_names[process->class], "minimum",
+                  mixed->request->traces[i].name, "class", scope_class_names[process->class], "minimum",
                   (json_int_t)process->minimum, "pages", (json_int_t)process->pages, "lost",
                   (json_int_t)result->lost, "swap_outs", (json_int_t)result->swap_outs, "swapped_pages",
                   (json_int_t)result->swapped, "most_frames", (json_int_t)result->most_frames, "mean_frames",
@@ -334,10 +249,11 @@ static void add_json(struct mixed *mixed, const struct sim_policy *policy)
         sim_mix_traces(mixed->request), "policy", policy->text, "frames", (json_int_t)mixed->scope.frames,
         "memory", (json_int_t)(mixed->scope.frames * mixed->page_bytes), "page_size",
         (json_int_t)mixed->page_bytes, "scope", mixed->scope.kind == SCOPE_LOCAL ? "local" : "global",
-        "allocation", mixed->scope.kind == SCOPE_LOCAL ? rule_names[mixed->scope.rule] : NULL, "quantum",
-        (json_int_t)mix->quantum, "load_control", mix->load_control, "lost", (json_int_t)mixed->total.lost,
-        "swap_outs", (json_int_t)mixed->total.swap_outs, "swap_ins", (json_int_t)mixed->total.swap_ins,
-        "swapped_pages", (json_int_t)mixed->total.swapped, "processes", processes);
+        "allocation", mixed->scope.kind == SCOPE_LOCAL ? scope_rule_names[mixed->scope.rule] : NULL,
+        "quantum", (json_int_t)mix->quantum, "load_control", mix->load_control, "lost",
+        (json_int_t)mixed->total.lost, "swap_outs", (json_int_t)mixed->total.swap_outs, "swap_ins",
+        (json_int_t)mixed->total.swap_ins, "swapped_pages", (json_int_t)mixed->total.swapped, "processes",
+        processes);
     json_object_update(run, tally);
     json_decref(tally);
     json_array_append_new(mixed->runs, run);
@@ -376,7 +292,7 @@ static void print_csv(struct mixed *mixed, const struct sim_policy *policy)
              "swap_outs,"
              "swapped_pages,modelled_seconds");
     for (uint32_t i = 0; i < mixed->count; i++)
-        print_csv_line(mixed, policy, mixed->names[i], class_names[mixed->processes[i].class],
+        print_csv_line(mixed, policy, mixed->names[i], scope_class_names[mixed->processes[i].class],
                        &mixed->results[i]);
     print_csv_line(mixed, policy, "all", "", &sum);
 }
@@ -411,13 +327,14 @@ static void print_words(struct mixed *mixed, const struct sim_policy *policy)
            sim_bytes(bytes, mixed->scope.frames * mixed->page_bytes), sim_count(frames, mixed->scope.frames),
            policy->text, mixed->scope.kind == SCOPE_LOCAL ? "local" : "global",
            mixed->scope.kind == SCOPE_LOCAL ? ", " : "",
-           mixed->scope.kind == SCOPE_LOCAL ? rule_names[mixed->scope.rule] : "",
+           mixed->scope.kind == SCOPE_LOCAL ? scope_rule_names[mixed->scope.rule] : "",
            mixed->request->mix.load_control ? ", load control" : "");
     printf("\n  %-*s  %-8s  %15s  %13s  %10s  %11s  %11s  %8s  %9s  %7s  %11s  %11s\n", width, "process",
            "class", "references", "faults", "miss ratio", "write-backs", "lost", "swapped", "time", "busy",
            "mean frames", "most frames");
     for (uint32_t i = 0; i < mixed->count; i++)
-        print_line(mixed, width, mixed->names[i], class_names[mixed->processes[i].class], &mixed->results[i]);
+        print_line(mixed, width, mixed->names[i], scope_class_names[mixed->processes[i].class],
+                   &mixed->results[i]);
     print_line(mixed, width, "all", "", &sum);
     if (mixed->request->mix.load_control)
         printf("\n  Load control swapped processes out %s times; the working sets in memory had up to %s "
@@ -487,8 +404,7 @@ int sim_mix(const struct sim_request *request)
     int status = EXIT_USAGE;
 
     mixed.scope.turn = request->mix.turn;
-    if (check_scope(&mixed) && check_allocation(&mixed) && open_processes(&mixed) && check_classes(&mixed) &&
-        run_sizes(&mixed))
+    if (check_scope(&mixed) && open_processes(&mixed) && check_classes(&mixed) && run_sizes(&mixed))
         status = request->json ? sim_print_json(json_pack("{s:O}", "runs", mixed.runs)) : sim_finish_output();
     mixed_free(&mixed);
     return status;

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/paging_options.h"
 #include "cli/sim.h"
 #include "sim/curves.h"
 #include "sim/sample.h"
@@ -49,29 +50,6 @@ static void add_policy(struct sim_request *request, const char *text, const stru
     request->policies[request->policy_count++] = policy;
 }
 
-static void say_policies(void)
-{
-    char line[900];
-    size_t at = 0;
-
-    for (size_t i = 0; policy_types[i] && at < sizeof(line); i++)
-        at += (size_t)snprintf(line + at, sizeof(line) - at, "%s%s", i ? ", " : "", policy_types[i]->name);
-    fprintf(stderr, "  %s, all\n", line);
-}
-
-static void say_options(const struct policy_type *type)
-{
-    for (unsigned i = 0; i < POLICY_OPTIONS && type->options[i].name; i++) {
-        const struct policy_option *option = &type->options[i];
-
-        if (option->words)
-            fprintf(stderr, "  %s=%s: %s\n", option->name, option->words, option->meaning);
-        else
-            fprintf(stderr, "  %s=N, %llu to %llu: %s\n", option->name, (unsigned long long)option->least,
-                    (unsigned long long)option->most, option->meaning);
-    }
-}
-
 static bool check_policy(struct sim_request *request, const char *text)
 {
     struct policy_config config = {0};
@@ -89,14 +67,7 @@ static bool check_policy(struct sim_request *request, const char *text)
         add_policy(request, text, type, &config);
         return true;
     }
-    say("sim: --policy: %s: '%.*s': expected %s%s", text, (int)error.length, text + error.at, error.expected,
-        type && !type->options[0].name ? "; it has none"
-        : type                         ? ", of:"
-                                       : ", one of:");
-    if (type)
-        say_options(type);
-    else
-        say_policies();
+    paging_say_policy("sim", text, type, &error, ", all");
     return false;
 }
 

@@ -10,6 +10,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/klib.h"
 #include "kernel/mm/events.h"
+#include "kernel/mm/paging_options.h"
 #include "kernel/mm/report.h"
 #include "kernel/mm/swap_device.h"
 #include "kernel/start.h"
@@ -41,8 +42,10 @@ static void kernel_main(const struct boot_info *info)
     run_demo(info);
     if (boot_option("panic", NULL, 0))
         panic_for_test();
+    paging_options_init();
     devices_init();
     swap_device_init();
+    paging_threads_start();
     hostlink_report_by(report_write);
     events_init();
 

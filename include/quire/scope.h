@@ -118,6 +118,33 @@ void scope_swapped(struct scope *scope, uint32_t member, enum scope_swap how);
 /* Pages that the members in memory use: their working sets. */
 uint64_t scope_demand(const struct scope *scope);
 
+/* ------------------------------------------------------------------ words of command lines */
+
+/* By their numbers; NULL at the end. */
+extern const char *const scope_kind_names[], *const scope_rule_names[], *const scope_class_names[];
+
+/* What was wrong with a text. */
+struct scope_error {
+    size_t at, length; /* the part of it */
+    const char *expected;
+};
+
+/* "global" or "local". ST_INVALID: nothing has changed but *error. */
+MUST_USE enum status scope_parse_kind(const char *text, enum scope_kind *kind, struct scope_error *error);
+/* "equal", "proportional" or "pff:low=N,high=N,window=N", of which the options may be left out: fills in the
+ * rule and the bounds. Errors as above. */
+MUST_USE enum status scope_parse_rule(const char *text, struct scope_config *config,
+                                      struct scope_error *error);
+
+/* "NAME=vvip:SIZE", "NAME=vip:SIZE" or "NAME=ordinary"; SIZE is a number of bytes, or one with K, M or G. */
+struct scope_class_word {
+    size_t name_length; /* NAME is the first so many characters */
+    enum scope_class class;
+    uint64_t bytes; /* that are protected; 0 for an ordinary one */
+};
+/* ST_INVALID: it is none of these. */
+MUST_USE enum status scope_parse_class(const char *text, struct scope_class_word *out);
+
 /* NULL, or the first invariant that does not hold. */
 MUST_USE const char *scope_check(const struct scope *scope);
 

@@ -100,8 +100,9 @@ void boot_start(uint32_t magic, uint32_t at)
     boot_switch(kernel_root.v, kstack_boot(), call_entry);
 }
 
-/* The text behind `name=`, or behind `name` when it stands alone; NULL when it is not there. */
-static const char *find_option(const char *name)
+/* The text behind the n-th `name=` from 0, or behind `name` when it stands alone; NULL when it is not there.
+ */
+static const char *find_option(const char *name, unsigned n)
 {
     size_t length = strlen(name);
 
@@ -110,7 +111,8 @@ static const char *find_option(const char *name)
 
         while (at[word] != '\0' && at[word] != ' ')
             word++;
-        if (word >= length && memcmp(at, name, length) == 0 && (word == length || at[length] == '='))
+        if (word >= length && memcmp(at, name, length) == 0 && (word == length || at[length] == '=') &&
+            n-- == 0)
             return at + length + (word > length);
         at += word;
         while (*at == ' ')
@@ -119,9 +121,9 @@ static const char *find_option(const char *name)
     return NULL;
 }
 
-bool boot_option(const char *name, char *value, size_t size)
+bool boot_option_nth(const char *name, unsigned n, char *value, size_t size)
 {
-    const char *text = find_option(name);
+    const char *text = find_option(name, n);
     size_t length = 0;
 
     if (text == NULL)
@@ -135,9 +137,14 @@ bool boot_option(const char *name, char *value, size_t size)
     return true;
 }
 
+bool boot_option(const char *name, char *value, size_t size)
+{
+    return boot_option_nth(name, 0, value, size);
+}
+
 uint64_t boot_option_number(const char *name, uint64_t otherwise)
 {
-    const char *text = find_option(name);
+    const char *text = find_option(name, 0);
     uint64_t value = 0;
 
     if (text == NULL || *text < '0' || *text > '9')

@@ -32,6 +32,8 @@ extern kernel_entry_fn *const kernel_entry;
 /* The value of `name=` on the command line copied to `value` (cut to `size`), false when it is not there.
  * `name` alone gives "". */
 bool boot_option(const char *name, char *value, size_t size);
+/* The same for the n-th word of that name, from 0. */
+bool boot_option_nth(const char *name, unsigned n, char *value, size_t size);
 uint64_t boot_option_number(const char *name, uint64_t otherwise);
 
 #endif

@@ -1,0 +1,103 @@
+/*
+ * Options of paging. See paging_options.h.
+ */
+#include "kernel/mm/paging_options.h"
+
+#include "kernel/boot/boot.h"
+#include "kernel/klib.h"
+#include "kernel/task/task.h"
+#include "quire/swap.h"
+
+enum { WORD_BYTES = 640 }; /* more than all of them together have */
+
+/* Also used for classes later, one at a time. */
+static char word[WORD_BYTES];
+
+static const struct policy_type *read_policy(struct policy_config *config)
+{
+    const struct policy_type *type;
+    struct policy_error error;
+
+    if (!boot_option("policy", word, sizeof word))
+        return NULL;
+    if (policy_parse(word, &type, config, &error) != ST_OK)
+        boot_give_up("policy=%s: expected %s", word, error.expected);
+    return type;
+}
+
+/* False: nothing is said of it. */
+static bool read_scope(struct scope_config *config)
+{
+    struct scope_error error;
+
+    *config = (struct scope_config){.kind = SCOPE_GLOBAL};
+    if (!boot_option("scope", word, sizeof word))
+        return false;
+    if (scope_parse_kind(word, &config->kind, &error) != ST_OK)
+        boot_give_up("scope=%s: expected %s", word, error.expected);
+    if (!boot_option("allocation", word, sizeof word))
+        strlcpy(word, scope_rule_names[SCOPE_EQUAL], sizeof word);
+    if (scope_parse_rule(word, config, &error) != ST_OK)
+        boot_give_up("allocation=%s: expected %s", word, error.expected);
+    return true;
+}
+
+static void check_classes(void)
+{
+    struct scope_class_word parsed;
+
+    for (unsigned n = 0; boot_option_nth("class", n, word, sizeof word); n++)
+        if (scope_parse_class(word, &parsed) != ST_OK)
+            boot_give_up("class=%s: expected PROGRAM=vvip:SIZE, PROGRAM=vip:SIZE or PROGRAM=ordinary", word);
+}
+
+void paging_options_init(void)
+{
+    struct policy_config config = {0};
+    const struct policy_type *type = read_policy(&config);
+    struct scope_config scope;
+    bool scoped = read_scope(&scope);
+    enum status status = reclaim_configure(type, type != NULL ? &config : NULL, scoped ? &scope : NULL);
+
+    if (status != ST_OK)
+        boot_give_up("policy=%s cannot be used here: %s", type != NULL ? type->name : "",
+                     status_name(status));
+    check_classes();
+    if (boot_option("load-control", NULL, 0))
+        reclaim_control_load();
+    if (boot_option("read-ahead", NULL, 0))
+        swap_set_read_ahead((unsigned)boot_option_number("read-ahead", 1));
+}
+
+bool paging_class_of(const char *program, enum scope_class *class, uint64_t *minimum_frames)
+{
+    struct scope_class_word parsed;
+    const char *slash = strrchr(program, '/');
+    const char *name = slash != NULL ? slash + 1 : program;
+
+    for (unsigned n = 0; boot_option_nth("class", n, word, sizeof word); n++) {
+        if (scope_parse_class(word, &parsed) != ST_OK || strlen(name) != parsed.name_length ||
+            memcmp(word, name, parsed.name_length) != 0)
+            continue;
+        *class = parsed.class;
+        *minimum_frames = (parsed.bytes + PAGE_MASK) >> PAGE_SHIFT;
+        return true;
+    }
+    return false;
+}
+
+/* ---------------------------------------------------------------- threads */
+
+static _Noreturn void cleaner(void *context)
+{
+    (void)context;
+    for (;;)
+        reclaim_background();
+}
+
+void paging_threads_start(void)
+{
+    if (kthread_create("cleaner", cleaner, NULL) == NULL)
+        boot_give_up("too little memory for the cleaner's thread: %lu KiB are free",
+                     frames_free() << PAGE_SHIFT >> 10);
+}
