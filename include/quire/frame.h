@@ -269,6 +269,8 @@ struct frame_counts {
     uint64_t reserve; /* kept back for FRAME_EMERGENCY */
 };
 void frames_count(struct frame_counts *out);
+/* Frames that can be allocated at all: all but the reserved ones. */
+uint64_t frames_managed(void);
 /* Free frames now, those in the CPUs' caches and the reserve too, without a walk. */
 uint64_t frames_free(void);
 

@@ -49,14 +49,6 @@ void overcommit_set_pages(uint64_t pages)
     ratio = pages ? 0 : ratio;
 }
 
-static uint64_t memory_pages(void)
-{
-    struct frame_counts counts;
-
-    frames_count(&counts);
-    return counts.total - counts.by_use[FRAME_RESERVED];
-}
-
 static uint64_t swap_pages(void)
 {
     struct swap_counts counts;
@@ -67,7 +59,7 @@ static uint64_t swap_pages(void)
 
 uint64_t commit_limit(void)
 {
-    return (fixed_pages ? fixed_pages : memory_pages() * ratio / 100) + swap_pages();
+    return (fixed_pages ? fixed_pages : frames_managed() * ratio / 100) + swap_pages();
 }
 
 uint64_t committed(void)
@@ -103,7 +95,7 @@ bool commit_allows(uint64_t bytes)
     if (mode == COMMIT_ALWAYS)
         return true;
     if (mode == COMMIT_GUESS) /* only what can never be is refused */
-        return pages <= memory_pages() + swap_pages();
+        return pages <= frames_managed() || pages - frames_managed() <= swap_pages();
     allowed = allowed_now();
     if (pages >= allowed)
         return false;

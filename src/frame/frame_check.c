@@ -18,6 +18,11 @@ static _Noreturn void broken(const struct frame *frame, const char *what)
                (unsigned long long)frame_pfn(frame).v, frame->use, frame->order, frame->refs, what);
 }
 
+uint64_t frames_managed(void)
+{
+    return buddy.managed;
+}
+
 uint64_t frames_free(void)
 {
     uint64_t free = __atomic_load_n(&buddy.free, __ATOMIC_RELAXED);

@@ -202,8 +202,12 @@ static enum status cut_at(struct cursor *cursor, struct frame *table, unsigned l
 
 enum status cursor_cut(struct cursor *cursor, enum table_create create)
 {
-    enum status status = cut_at(cursor, cursor->table, cursor->level, cursor->start, create);
+    enum status status;
 
+    /* a range in one leaf table: one way down does for both edges, and for what comes after */
+    if (create == TABLE_CREATE && covering_level(cursor->start, cursor->end) == 1)
+        return cursor_to_level(cursor, 1, TABLE_CREATE);
+    status = cut_at(cursor, cursor->table, cursor->level, cursor->start, create);
     if (status == ST_OK)
         status = cut_at(cursor, cursor->table, cursor->level, cursor->end, create);
     return status;

@@ -44,10 +44,7 @@ static void set_policy(const struct policy_type *type, const uint64_t *options)
 /* Every frame that may ever hold a page. */
 static uint32_t most_frames(void)
 {
-    struct frame_counts counts;
-
-    frames_count(&counts);
-    return (uint32_t)(counts.total - counts.by_use[FRAME_RESERVED]);
+    return (uint32_t)frames_managed();
 }
 
 static enum status set_scope(const struct scope_config *config)
