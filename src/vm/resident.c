@@ -89,28 +89,41 @@ static void copy_run(const struct cursor *cursor, struct object *object, struct 
     }
 }
 
-/* The page at the top of a stack, which its owner writes first. */
-static void begin_stack(const struct cursor *cursor, struct frame *table, struct pt_entry *entry)
+/* The page of anonymous memory that its owner writes first: the top of a stack, or the first of a heap, where
+ * malloc() puts a header. */
+static void begin_anonymous(const struct cursor *cursor, struct pt_entry *entry)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
 
     if (!frame)
         return;
     frame->paging.member = space_member(cursor->space);
-    table_map_private(table, entry, frame, 0, *entry);
+    table_map_private(frame_at(paddr(entry_place(entry))), entry, frame, 0, *entry);
+}
+
+static void map_ahead_anonymous(const struct cursor *cursor, struct pt_entry *entries, unsigned count,
+                                uint64_t start)
+{
+    bool stack = entry_grows_down(entries[0]);
+
+    if (stack && start + count * PAGE_SIZE == cursor->end)
+        begin_anonymous(cursor, &entries[count - 1]);
+    if (!stack && start == cursor->start)
+        begin_anonymous(cursor, &entries[0]);
 }
 
 static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
                         uint64_t start, void *context)
 {
-    struct frame *table = frame_at(paddr(entry_place(entries)));
     struct pt_entry mark = entries[0];
     struct object *object;
 
-    if (level == 1 && entry_grows_down(mark) && start + count * PAGE_SIZE == cursor->end)
-        begin_stack(cursor, table, &entries[count - 1]);
-    if (level > 1 || !mark_has_object(mark))
+    if (level > 1)
         return true;
+    if (!mark_has_object(mark)) {
+        map_ahead_anonymous(cursor, entries, count, start);
+        return true;
+    }
     object = object_by_id(mark_object_id(mark));
     if (!lock_try(&object->lock))
         return true;

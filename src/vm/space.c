@@ -290,7 +290,7 @@ static enum status grow_break(struct space *space, uint64_t from, uint64_t to)
         .hint = vaddr(from),
         .length_bytes = to - from,
         .access = ACCESS_READ | ACCESS_WRITE,
-        .flags = SPACE_NO_REPLACE,
+        .flags = SPACE_NO_REPLACE | SPACE_AHEAD,
     };
     struct vaddr got;
 
