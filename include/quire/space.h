@@ -44,8 +44,8 @@ enum space_flag {
     SPACE_LOCKED = 128,     /* stays in memory, once it is there (mlock) */
     SPACE_AHEAD = 256       /* what will soon be touched is mapped at once: pages of the object that are in
                                memory (copied, when the mapping is private and writable, if there is plenty of
-                               memory); the highest page of a stack, the first one of other anonymous memory
-                               (which must be writable). Waits for nothing */
+                               memory); the highest page of a stack, the first one of other anonymous memory,
+                               when they are writable. Waits for nothing */
 };
 
 struct space_map {

@@ -106,6 +106,8 @@ static void map_ahead_anonymous(const struct cursor *cursor, struct pt_entry *en
 {
     bool stack = entry_grows_down(entries[0]);
 
+    if (!(mark_access(entries[0]) & ACCESS_WRITE))
+        return;
     if (stack && start + count * PAGE_SIZE == cursor->end)
         begin_anonymous(cursor, &entries[count - 1]);
     if (!stack && start == cursor->start)

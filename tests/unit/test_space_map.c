@@ -420,6 +420,27 @@ static void ahead_copies_nothing_when_memory_is_short(void **state)
     store_end(store);
 }
 
+static void ahead_gives_anonymous_memory_its_first_page(void **state)
+{
+    struct space *space = new_space();
+    uint64_t heap = 0x602000, stack = 0x40000000, faults;
+
+    map_at(space, stack, 30, RW, SPACE_GROWS_DOWN | SPACE_AHEAD);
+    assert_int_equal(resident(space), 1);
+    space_init_break(space, vaddr(heap));
+    assert_int_equal(space_set_break(space, vaddr(heap + 10 * PAGE_SIZE)).v, heap + 10 * PAGE_SIZE);
+    assert_int_equal(resident(space), 2);
+    faults = vm_stats.faults;
+    put(space, stack + 29 * PAGE_SIZE, 1);
+    put(space, heap, 2);
+    assert_int_equal(vm_stats.faults, faults);
+    assert_int_equal(get(space, heap + 8), 0);
+    put(space, heap + PAGE_SIZE, 3);
+    assert_int_equal(vm_stats.faults, faults + 1);
+    check_all(space);
+    space_unref(space);
+}
+
 static void the_break(void **state)
 {
     struct space *space = new_space();
@@ -595,6 +616,7 @@ int main(void)
         CASE(ahead_maps_what_is_in_memory),
         CASE(ahead_copies_what_may_be_written),
         CASE(ahead_copies_nothing_when_memory_is_short),
+        CASE(ahead_gives_anonymous_memory_its_first_page),
         CASE(the_break),
         CASE(limits),
         CASE(stacks_grow),
