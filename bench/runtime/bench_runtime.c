@@ -21,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench_explicit.h"
@@ -127,6 +128,16 @@ static double seconds_now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* Of all threads, ours and the pager's. */
+static double cpu_now(void)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 static uint64_t misses(struct quire_pager *pager)
 {
     struct quire_stats stats;
@@ -157,24 +168,25 @@ static void print_stats(struct quire_pager *pager)
             (unsigned long long)stats.referenced);
 }
 
-/* The first third warms up. */
+/* After a warm-up as long. */
 static void measure(struct quire_pager *pager, unsigned threads, double seconds)
 {
     pthread_t thread[MOST_THREADS];
     uint64_t operations, missed;
-    double began;
+    double began, cpu;
 
     for (unsigned i = 0; i < threads; i++)
         pthread_create(&thread[i], NULL, work, (void *)(uintptr_t)i);
-    usleep((useconds_t)(seconds * 1e6 / 2));
+    usleep((useconds_t)(seconds * 1e6));
     operations = atomic_load(&run.operations);
     missed = misses(pager);
     began = seconds_now();
+    cpu = cpu_now();
     usleep((useconds_t)(seconds * 1e6));
     operations = atomic_load(&run.operations) - operations;
     missed = misses(pager) - missed;
-    printf("%.2f %.1f\n", (double)operations / (seconds_now() - began) / 1000,
-           1000.0 * (double)missed / (double)operations);
+    printf("%.2f %.1f %.2f\n", (double)operations / (seconds_now() - began) / 1000,
+           1000.0 * (double)missed / (double)operations, (cpu_now() - cpu) * 1e6 / (double)operations);
     atomic_store(&run.stop, true);
     for (unsigned i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
