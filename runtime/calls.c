@@ -115,7 +115,8 @@ enum status quire_sync(void *address, size_t length)
     signals_restore(&saved);
     noted = noted_error(range.region);
     if (status != ST_OK)
-        return status == ST_NO_SPACE || status == ST_NO_MEMORY ? status : ST_IO_ERROR;
+        return status == ST_NO_SPACE || status == ST_NO_MEMORY || status == ST_UNSUPPORTED ? status
+                                                                                           : ST_IO_ERROR;
     return noted;
 }
 
@@ -251,9 +252,12 @@ static enum status done_with(struct range range)
     struct quire_pager *pager = range.region->pager;
     struct place batch[BATCH_PAGES];
     struct writer *writer = NULL;
-    enum status status = write_range(range, &writer);
     uint32_t count = 0;
+    enum status status;
+    sigset_t saved;
 
+    signals_block(&saved);
+    status = write_range(range, &writer);
     writer_destroy(writer);
     pthread_mutex_lock(&pager->round);
     for (uint64_t page = range.first; status == ST_OK && page < range.end; page++) {
@@ -266,6 +270,7 @@ static enum status done_with(struct range range)
         }
     }
     pthread_mutex_unlock(&pager->round);
+    signals_restore(&saved);
     return status;
 }
 

@@ -391,5 +391,6 @@ enum status quire_unmap(void *address)
     struct region *region = region_that_begins(address);
     enum status status = region ? quire_sync(address, region->pages * PAGE_SIZE) : ST_INVALID;
 
-    return status == ST_OK ? region_leave(region) : status;
+    /* What a store does not keep anyway is written as far as it can be. */
+    return status == ST_OK || status == ST_UNSUPPORTED ? region_leave(region) : status;
 }

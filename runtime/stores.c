@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/linux/compressed_memory.h"
 #include "store/linux/file.h"
 
 static enum status opened(enum status status, const char *path, const char *why, int error,
@@ -36,4 +37,21 @@ enum status quire_swap(const char *folder, uint64_t bytes, struct store **store,
     enum status status = store_file(folder, STORE_FILE_NAMELESS, bytes, store, &why);
 
     return opened(status, folder, why, errno, error);
+}
+
+enum status quire_compressed(uint64_t bytes, uint64_t memory_bytes, struct store *behind,
+                             struct store **store, struct quire_error *error)
+{
+    uint64_t pages = bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0), memory_pages = memory_bytes / PAGE_SIZE;
+    enum status status = memory_pages > UINT32_MAX
+                             ? ST_INVALID
+                             : store_compressed_memory(pages, (uint32_t)memory_pages, behind, store);
+
+    if (status != ST_OK)
+        error_say(error, "compressed memory: %llu bytes in %llu: %s", (unsigned long long)bytes,
+                  (unsigned long long)memory_bytes,
+                  status == ST_INVALID
+                      ? "expected at least a page of each, under 16 TiB, and a store behind as long"
+                      : status_name(status));
+    return status;
 }

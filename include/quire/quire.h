@@ -75,7 +75,7 @@ MUST_USE enum status quire_unmap(void *address);
 MUST_USE enum status quire_discard(void *address);
 
 /* What was written to these addresses before the call lasts when it returns ST_OK. An error of an earlier
- * write-back in the region is reported here, once. */
+ * write-back in the region is reported here, once. ST_UNSUPPORTED: written, to a store that does not last. */
 MUST_USE enum status quire_sync(void *address, size_t length);
 
 enum quire_advice {
@@ -138,5 +138,11 @@ MUST_USE enum status quire_file(const char *path, enum quire_file_mode mode, uin
  * private copies. */
 MUST_USE enum status quire_swap(const char *folder, uint64_t bytes, struct store **store,
                                 struct quire_error *error);
+
+/* Compressed pages (lz4) in at most `memory_bytes` besides the budget; what does not fit, or does not become
+ * smaller, goes to `behind` (NULL: it stays in the region). For QUIRE_FRESH regions and private copies;
+ * quire_sync() of them is ST_UNSUPPORTED. ST_INVALID: no memory, or `behind` is shorter; ST_NO_MEMORY. */
+MUST_USE enum status quire_compressed(uint64_t bytes, uint64_t memory_bytes, struct store *behind,
+                                      struct store **store, struct quire_error *error);
 
 #endif

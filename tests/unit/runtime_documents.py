@@ -20,7 +20,7 @@ def outcome(folder, name, code, expected, library, compiler):
     with open(source, "w", encoding="utf-8") as file:
         file.write(code)
     done = subprocess.run([*compiler, "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-I" + TOP + "/include", source, library,
-                           "-luring", "-pthread", "-o", program], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+                           "-luring", "-l:liblz4.a", "-pthread", "-o", program], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     if done.returncode != 0:
         return "FAIL " + name + ": does not compile: " + done.stderr
     done = subprocess.run([program, os.path.join(folder, "data")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=60)

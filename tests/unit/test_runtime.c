@@ -92,6 +92,31 @@ static void test_every_store(void **state)
     work_with("clock", &faulty_store(LENGTH / PAGE_SIZE + 1, false)->base, QUIRE_FRESH, BUDGET, 2, 5000);
 }
 
+/* Random numbers do not become smaller: they go behind, or stay, and that is an error when there is no more
+ * room. */
+static void test_compressed(void **state)
+{
+    struct store *behind = swap_file(LENGTH), *store;
+    struct quire_pager *pager = open_pager(BUDGET, "clock");
+    uint64_t *memory;
+    struct quire_error error;
+
+    assert_status(quire_compressed(LENGTH, 0, NULL, &store, &error), ST_INVALID);
+    assert_ok(quire_compressed(LENGTH, MIB, behind, &store, NULL));
+    work_with("clock", store, QUIRE_FRESH, BUDGET, 2, 3000);
+    store_close(behind);
+    assert_ok(quire_compressed(16 * MIB, MIB, NULL, &store, NULL));
+    memory = map(pager, store, 16 * MIB, QUIRE_FRESH);
+    for (unsigned round = 1; round < 3; round++)
+        for (uint64_t i = 0; i < 16 * MIB / 8; i++) {
+            if (round > 1)
+                assert_int_equal(memory[i], i / 64);
+            memory[i] = i / 64;
+        }
+    assert_status(quire_sync(memory, MIB), ST_UNSUPPORTED);
+    close_all(pager, store);
+}
+
 static void test_budgets_and_threads(void **state)
 {
     for (unsigned threads = 1; threads <= 8; threads *= 2)
@@ -646,6 +671,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_policy),
         cmocka_unit_test(test_every_store),
+        cmocka_unit_test(test_compressed),
         cmocka_unit_test(test_budgets_and_threads),
         cmocka_unit_test(test_several_regions),
         cmocka_unit_test(test_file_is_the_file),
