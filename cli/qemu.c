@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "cli/boot.h"
+#include "cli/report.h"
 
 enum { SCREENSHOT_MS = 10000 };
 
@@ -267,13 +268,13 @@ static char *kernel_command_line(const struct boot_options *options)
     char *paging = paging_words(&options->paging);
     char *record = options->record ? must_format(" record=%llu", (unsigned long long)options->record_window)
                                    : must_copy("");
-    char *line = must_format("stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0),
-                             stream_kind(1), stream_kind(2), window, swap, paging,
-                             options->root ? " root=1" : "", options->share ? " share=1" : "",
-                             options->no_aslr ? " noaslr" : "", options->icount ? " icount=1" : "",
-                             options->demo ? " demo=" : "", options->demo ? options->demo : "",
-                             options->screenshot ? " pause=1" : "", options->events ? " events=1" : "",
-                             record, options->append ? " " : "", options->append ? options->append : "");
+    char *line = must_format(
+        "stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
+        stream_kind(2), window, report_wanted(options) ? " samples=1" : "", swap, paging,
+        options->root ? " root=1" : "", options->share ? " share=1" : "", options->no_aslr ? " noaslr" : "",
+        options->icount ? " icount=1" : "", options->demo ? " demo=" : "", options->demo ? options->demo : "",
+        options->screenshot ? " pause=1" : "", options->events ? " events=1" : "", record,
+        options->append ? " " : "", options->append ? options->append : "");
 
     free(window);
     free(swap);

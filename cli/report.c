@@ -12,7 +12,6 @@
 
 enum { NAME_WIDTH = 22, NUMBER_WIDTH = 16 };
 
-static bool report_wanted(const struct boot_options *options);
 static void report_table(FILE *out, json_t *report);
 
 int report_print(const char *text, size_t length, const struct boot_options *options)
@@ -61,8 +60,7 @@ int report_print(const char *text, size_t length, const struct boot_options *opt
     return failed ? EXIT_USAGE : 0;
 }
 
-/* Asked for, or somebody is looking. */
-static bool report_wanted(const struct boot_options *options)
+bool report_wanted(const struct boot_options *options)
 {
     return options->report || options->json || isatty(STDERR_FILENO);
 }
@@ -127,7 +125,13 @@ static void report_list(FILE *out, unsigned indent, const json_t *list)
     json_array_foreach(list, at, one)
     {
         const char *name = json_string_value(json_object_get(one, "name"));
+        char from[32];
 
+        if (!name && json_object_get(one, "from")) {
+            snprintf(from, sizeof(from), "from %lld",
+                     (long long)json_integer_value(json_object_get(one, "from")));
+            name = from;
+        }
         report_row(out, indent, "", name ? name : "?", json_object_get(one, "count"));
     }
 }
@@ -148,6 +152,10 @@ static void report_rows(FILE *out, unsigned indent, const char *section, json_t 
         char name[64];
 
         if (json_object_size(value) == 0 && json_array_size(value) == 0) {
+            continue;
+        }
+        if (strcmp(key, "over_time") == 0) {
+            report_chart(out, value);
             continue;
         }
         format_name(name, sizeof(name), key);

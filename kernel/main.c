@@ -12,6 +12,7 @@
 #include "kernel/mm/events.h"
 #include "kernel/mm/paging_options.h"
 #include "kernel/mm/report.h"
+#include "kernel/mm/samples.h"
 #include "kernel/mm/swap_device.h"
 #include "kernel/start.h"
 
@@ -48,6 +49,7 @@ static void kernel_main(const struct boot_info *info)
     paging_threads_start();
     hostlink_report_by(report_write);
     events_init();
+    samples_init();
 
     int error = vfs_init(info);
 

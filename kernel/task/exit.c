@@ -18,6 +18,7 @@
 #include "kernel/klib.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/mm/events.h"
+#include "kernel/mm/samples.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -221,6 +222,7 @@ static void process_end(struct process *process)
     struct task *task = task_current();
 
     process->exiting = true;
+    samples_process_ends(process);
     if (host_watched)
         events_note(EVENT_EXIT, process, 0, (uint64_t)process->exit_code, 0);
     if (process == first_process)

@@ -215,6 +215,30 @@ def wrong_recordings():
 
 
 @case()
+def the_report_says_what_paging_did():
+    hog = os.path.join(GUEST, "guest-memhog")
+    words = ["--memory", "32M", "--swap", "128M"]
+    result = boot(*words, "--json", "--", hog, "50", limit=50)
+    expect_run(result, 0)
+    report = json.loads(result.err[result.err.index(b"{") :])
+    swap, reclaim, time_ = report["swap"], report["reclaim"], report["over_time"]
+    expect(report["policy"]["name"] == "clock" and report["policy"]["harvests"] > 0, f"policy: {report['policy']}")
+    expect(swap["page_outs"] > 5000 and swap["page_ins"] > 3000, f"swap: {swap}")
+    expect(reclaim["evicted_dirty"] >= 5000, f"reclaim: {reclaim}")
+    distances = sum(bucket["count"] for bucket in reclaim["refault_distances"])
+    expect(reclaim["refaults"] == distances > 3000, f"{reclaim['refaults']} refaults, {distances} by distance")
+    program = [one for one in time_["processes"] if one["name"] == "guest-memhog"]
+    expect(len(program) == 1 and program[0]["faults_major"] > 0, f"processes: {time_['processes']}")
+    peak = max(program[0]["frames"])
+    expect(4000 < peak < 8192 and peak == program[0]["frames_peak"], f"frames: {program[0]}")
+    expect(4000 < time_["enrolled_mean"] <= time_["enrolled_most"] < 8192, f"enrolled: {time_}")
+    expect_equal(len(time_["free"]), time_["samples"], "samples")
+    text = boot(*words, "--report", "-", "--", hog, "50", limit=50).err.decode()
+    lines = [line for line in text.splitlines() if "guest-memhog" in line and "|" in line]
+    expect(len(lines) == 1 and ("*" in lines[0] or "#" in lines[0]), f"the chart: {lines}")
+
+
+@case()
 def wrong_options():
     nowhere = "/nonexistent/file"
     for words, why in (

@@ -1,0 +1,96 @@
+/*
+ * The report's sections on swap and on what left memory: by which policy, whose pages, and how far behind
+ * them they came back.
+ */
+#include "kernel/mm/report_write.h"
+#include "quire/reclaim.h"
+#include "quire/swap.h"
+
+void report_swap(struct report *w)
+{
+    struct swap_counts counts;
+
+    if (!swap_is_on())
+        return;
+    swap_count(&counts);
+    report_begin(w, "swap");
+    report_number(w, "slots", counts.slots);
+    report_number(w, "used", counts.used);
+    report_number(w, "cached", counts.cached);
+    report_number(w, "zero", counts.zero);
+    report_number(w, "bad", counts.bad);
+    report_number(w, "page_outs", counts.page_outs);
+    report_number(w, "write_requests", counts.write_requests);
+    report_number(w, "write_errors", counts.write_errors);
+    report_number(w, "page_ins", counts.page_ins);
+    report_number(w, "read_requests", counts.read_requests);
+    report_number(w, "read_errors", counts.read_errors);
+    report_number(w, "read_ahead", counts.read_ahead);
+    report_number(w, "read_ahead_hits", counts.read_ahead_hits);
+    report_number(w, "cache_hits", counts.cache_hits);
+    report_end(w);
+}
+
+/* Bucket n: from 2^n on. Up to the last that is not empty. */
+static void put_distances(struct report *w, const struct reclaim_report *look)
+{
+    unsigned last = 0;
+
+    for (unsigned i = 0; i < REFAULT_BUCKETS; i++)
+        if (look->refault_distance[i] != 0)
+            last = i + 1;
+    report_begin_list(w, "refault_distances");
+    for (unsigned i = 0; i < last; i++)
+        report_put(w, "%s{\"from\":%lu,\"count\":%lu}", i > 0 ? "," : "", (uint64_t)1 << i,
+                   look->refault_distance[i]);
+    report_end_list(w);
+}
+
+static void put_policy(struct report *w, const struct reclaim_report *look)
+{
+    static const char *const rules[] = {
+        [SCOPE_EQUAL] = "equal", [SCOPE_PROPORTIONAL] = "proportional", [SCOPE_PFF] = "pff"};
+
+    report_begin(w, "policy");
+    report_text(w, "name", look->policy);
+    report_text(w, "scope", look->scope == SCOPE_LOCAL ? "local" : "global");
+    if (look->scope == SCOPE_LOCAL)
+        report_text(w, "allocation", rules[look->rule]);
+    report_number(w, "pools", look->pools);
+    report_number(w, "ticks", look->ticks);
+    report_number(w, "harvests", look->harvests);
+    report_number(w, "flushes", look->flushes);
+    for (size_t i = 0; i < look->counters && i < RECLAIM_COUNTERS; i++)
+        report_number(w, look->counter[i].name, look->counter[i].value);
+    report_end(w);
+}
+
+void report_reclaim(struct report *w)
+{
+    struct reclaim_report look;
+
+    reclaim_look(&look);
+    if (!look.watched)
+        return;
+    put_policy(w, &look);
+    report_begin(w, "reclaim");
+    report_number(w, "frames", look.frames);
+    report_number(w, "enrolled", look.enrolled);
+    report_number(w, "nobodys", look.nobodys);
+    report_number(w, "low", look.low);
+    report_number(w, "high", look.high);
+    report_number(w, "evicted_clean", look.evicted - look.dirty);
+    report_number(w, "evicted_dirty", look.dirty);
+    report_number(w, "cleaned", look.cleaned);
+    report_number(w, "returned", look.returned);
+    report_number(w, "direct", look.direct);
+    report_number(w, "background", look.background);
+    report_number(w, "waits", look.waits);
+    report_number(w, "refaults", look.refaults);
+    report_number(w, "moved", look.moved);
+    report_number(w, "starved", look.starved);
+    report_number(w, "swap_outs", look.swap_outs);
+    report_number(w, "swap_ins", look.swap_ins);
+    put_distances(w, &look);
+    report_end(w);
+}
