@@ -4,6 +4,7 @@
  */
 #include "pt_fixture.h"
 
+#include "quire/pt_cursor.h"
 #include "quire/pt_tlb.h"
 
 #include <stdlib.h>
@@ -1350,6 +1351,90 @@ IN_EVERY_WAY(already_mapped_says_what_is)
     }
 }
 
+/* ------------------------------------------------------------------ every allocation that can fail
+ *
+ * Of the calls that can take frames, those that no case above tries so. Each is to take some.
+ */
+
+enum taker {
+    TAKE_MAP_LARGEST,
+    TAKE_MAP_IDENTITY,
+    TAKE_MAP_PAGE,
+    TAKE_CURSOR_MAP,
+    TAKE_MARK,
+    TAKE_TABLES,
+    TAKE_UNMAP,
+    TAKE_UNMAP_GIVE,
+    TAKE_PROTECT,
+    TAKE_SPLIT,
+    TAKE_CREATE,
+    TAKERS
+};
+
+/* A giant page is at 4 GiB, and nothing from 5 GiB on. */
+static enum status call_taker(struct fixture *f, void *argument)
+{
+    const enum taker *taker = argument;
+    const uint64_t nothing = FOUR_GIB + 4 * GIANT_SIZE, inside = FOUR_GIB + 5 * HUGE_SIZE + 7 * PAGE_SIZE;
+    struct pt_cursor cursor = pt_cursor(&f->pt);
+    struct pt_map identity = {.to = paddr(nothing), .length_bytes = 3 * PAGE_SIZE};
+    uint64_t storage[8];
+    struct pt_batch batch;
+    struct pt other;
+    enum status status;
+
+    switch (*taker) {
+    case TAKE_MAP_LARGEST:
+        return map(f, nothing - PAGE_SIZE, GIANT_SIZE - PAGE_SIZE, GIANT_SIZE + HUGE_SIZE + 2 * PAGE_SIZE,
+                   PT_SIZE_LARGEST);
+    case TAKE_MAP_IDENTITY:
+        return pt_flush_ignore(pt_map_identity(&f->pt, &identity));
+    case TAKE_MAP_PAGE:
+        return pt_flush_ignore(pt_map_page(&f->pt, vaddr(nothing), paddr(0x1000), pt_flags(0)));
+    case TAKE_CURSOR_MAP:
+        return pt_flush_ignore(pt_cursor_map(&cursor, vaddr(nothing), paddr(0x1000), pt_flags(0)));
+    case TAKE_MARK:
+        return mark(f, nothing + PAGE_SIZE, GIANT_SIZE, 77);
+    case TAKE_TABLES:
+        return pt_make_tables(&f->pt, vaddr(nothing), 3 * HUGE_SIZE, 1);
+    case TAKE_UNMAP:
+        return pt_flush_ignore(pt_unmap(&f->pt, vaddr(inside), 3 * HUGE_SIZE, PT_SPLIT_HUGE));
+    case TAKE_UNMAP_GIVE:
+        pt_batch_init(&batch, &f->alloc, NULL, storage, 8);
+        status = pt_unmap_give(&f->pt, vaddr(inside), 3 * HUGE_SIZE, PT_SPLIT_HUGE, &batch);
+        assert_true(status == ST_OK || batch.count == 0);
+        pt_batch_finish(&batch);
+        return status;
+    case TAKE_PROTECT:
+        return pt_flush_ignore(pt_protect(&f->pt, vaddr(inside), 3 * HUGE_SIZE, pt_flags(0),
+                                          pt_flags(PT_FLAG_WRITE), PT_SPLIT_HUGE));
+    case TAKE_SPLIT:
+        return pt_flush_ignore(pt_split(&f->pt, vaddr(inside), PT_SIZE_4K));
+    default:
+        status = pt_create(&other, f->pt.reach, &f->alloc);
+        if (status == ST_OK)
+            pt_destroy(&other);
+        return status;
+    }
+}
+
+static void whichever_frame_is_missing_nothing_changes(void **state)
+{
+    for (unsigned i = 0; i < WAY_COUNT * TAKERS; i++) {
+        enum taker taker = (enum taker)(i % TAKERS);
+        struct fixture fixture, *f = &fixture;
+        uint64_t took = 0;
+
+        if (i / TAKERS == WAY_RECURSIVE && (!PT_HAS_RECURSIVE || taker == TAKE_CREATE))
+            continue;
+        fixture_open(f, (enum machine_way)(i / TAKERS));
+        assert_ok(map(f, FOUR_GIB, FOUR_GIB, GIANT_SIZE, PT_SIZE_1G));
+        assert_ok(fail_each(f, call_taker, &taker, &took));
+        assert_true(took > 0);
+        fixture_close(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1388,6 +1473,7 @@ int main(void)
         cmocka_unit_test(a_page_of_any_memory_type_can_be_changed_and_unmapped),
         cmocka_unit_test(no_table_is_kept_when_frames_run_out),
         cmocka_unit_test(already_mapped_says_what_is),
+        cmocka_unit_test(whichever_frame_is_missing_nothing_changes),
     };
 
     return cmocka_run_group_tests_name("pt_ops", tests, NULL, NULL);
