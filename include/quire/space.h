@@ -201,7 +201,10 @@ struct space_page {
 };
 /* `count` pages from `start` on; those where nothing is are all zeroes. */
 void space_look(struct space *space, struct vaddr start, unsigned count, struct space_page *out);
-void space_forget_references(struct space *space);
+/* The range counts as not used from now on. */
+void space_forget_references(struct space *space, struct vaddr start, struct vaddr end);
+/* Pages of the range that only this space maps leave memory, if they can and are not locked. May sleep. */
+void space_page_out(struct space *space, struct vaddr start, uint64_t length_bytes);
 
 /* Walks every table and frame of the space; panics, naming the place, on a broken invariant. */
 void space_check(struct space *space);

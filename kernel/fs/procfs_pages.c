@@ -69,6 +69,6 @@ long proc_clear_refs(const char *written, const struct proc_subject *subject)
     if (which == CLEAR_LAST)
         subject->process->resident_peak = 0;
     else if (which < CLEAR_LAST - 1)
-        space_forget_references(subject->space);
+        space_forget_references(subject->space, vaddr(SPACE_START), vaddr(SPACE_END));
     return 0;
 }

@@ -94,6 +94,18 @@ static long advise_mapped_only(uint64_t start, uint64_t bytes)
     return all_mapped(start, start + bytes) ? 0 : -ENOMEM;
 }
 
+/* Pages that will not be needed soon count as not used, or go now. */
+static long advise_to_go(uint64_t start, uint64_t bytes, bool now)
+{
+    uint64_t stop = first_refused(start, start + bytes, is_unlocked);
+
+    if (now && stop > start)
+        space_page_out(space_here(), vaddr(start), stop - start);
+    else if (stop > start)
+        space_forget_references(space_here(), vaddr(start), vaddr(stop));
+    return stop == start + bytes ? advise_mapped_only(start, bytes) : -EINVAL;
+}
+
 static long advise_fork(uint64_t start, uint64_t bytes, enum fork_advice advice)
 {
     if (advice == FORK_WIPES && first_refused(start, start + bytes, is_private_anonymous) != start + bytes)
@@ -122,10 +134,8 @@ static long advise_range(uint64_t start, uint64_t bytes, int advice)
     case MADV_FREE: /* the pages may go at any time: they go now */
         return advise_where(start, bytes, ADVICE_DONT_NEED, can_be_freed);
     case MADV_COLD:
-    case MADV_PAGEOUT: /* that they may go is all that it says */
-        return first_refused(start, start + bytes, is_unlocked) == start + bytes
-                   ? advise_mapped_only(start, bytes)
-                   : -EINVAL;
+    case MADV_PAGEOUT:
+        return advise_to_go(start, bytes, advice == MADV_PAGEOUT);
     case MADV_HUGEPAGE:
         return advise(start, bytes, ADVICE_HUGE);
     case MADV_NOHUGEPAGE:

@@ -146,7 +146,7 @@ static void write(const struct batch *batch)
         (void)!swap_write(batch->frames, batch->swapped); /* what could not be written is not released */
 }
 
-static void release(struct batch *batch)
+static void release(struct batch *batch, void (*keep)(const struct victim *victim))
 {
     for (unsigned i = 0; i < batch->swapped; i++) {
         struct victim *victim = victim_of(batch, batch->frames[i]);
@@ -163,7 +163,7 @@ static void release(struct batch *batch)
             batch->freed++;
             STAT(drops);
         } else {
-            pages_return(victim);
+            keep(victim);
         }
     }
 }
@@ -179,12 +179,12 @@ struct evicted evict(unsigned wanted, const struct search *search)
     pages_rename(batch.frames, batch.swapped);
     unmap(&batch);
     write(&batch);
-    release(&batch);
+    release(&batch, pages_return);
     pages_settled(batch.count);
     return (struct evicted){batch.count, batch.freed};
 }
 
-/* ------------------------------------------------------------------ cleaning */
+/* ------------------------------------------------------------------ what somebody else has chosen */
 
 static void forget(const struct victim *victim)
 {
@@ -192,6 +192,33 @@ static void forget(const struct victim *victim)
     if (victim->object)
         object_unref(victim->object);
 }
+
+/* It stays: the policy, if there is one yet, knows it again. */
+static void enrol_again(const struct victim *victim)
+{
+    if (__atomic_load_n(&pages_watched, __ATOMIC_RELAXED))
+        pages_return(victim);
+    else
+        forget(victim);
+}
+
+void evict_these(const struct victim *victims, unsigned count)
+{
+    struct batch batch = {.count = count};
+
+    if (count == 0)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        batch.victims[i] = victims[i];
+        pages_remove(victims[i].frame);
+    }
+    prepare(&batch, enrol_again);
+    unmap(&batch);
+    write(&batch);
+    release(&batch, enrol_again);
+}
+
+/* ------------------------------------------------------------------ cleaning */
 
 /*
  * A page of a file is written as it is. Others leave their entries, so that who writes to them is noticed,

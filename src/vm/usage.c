@@ -6,15 +6,12 @@
  * has its table, other tables that map the same page count once each. Nothing here changes what a space
  * means.
  */
+#include "vm/usage.h"
 #include "vm/cursor.h"
 #include "vm/table_internal.h"
 #include "vm/view.h"
 
 /* ------------------------------------------------------------------ the walk */
-
-/* An entry that is not empty and no table, whose span begins at `start`; `shares` spaces have it. */
-typedef void usage_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares,
-                         void *context);
 
 struct usage_walk {
     uint64_t start, end;
@@ -23,37 +20,42 @@ struct usage_walk {
 };
 
 /* The table is locked; `shares` spaces have it, if all tables above belong to one. */
-static void walk_table(const struct usage_walk *walk, struct frame *table, uint64_t shares)
+static bool walk_table(const struct usage_walk *walk, struct frame *table, uint64_t shares)
 {
     const struct pt_entry *entries = table_entries(table);
     unsigned level = table->table.level, first, last;
+    bool go_on = true;
 
     if (!table_part(table, walk->start, walk->end, &first, &last))
-        return;
-    for (unsigned i = first; i <= last; i++) {
+        return true;
+    for (unsigned i = first; i <= last && go_on; i++) {
         struct pt_entry entry = pt_entry_load(&entries[i]);
         struct frame *child;
 
         if (pt_entry_empty(entry))
             continue;
         if (!pt_entry_is_table(entry, level)) {
-            walk->visit(entry, level, table->table.start + i * pt_level_span(level), shares, walk->context);
+            go_on = walk->visit(entry, level, table->table.start + i * pt_level_span(level), shares,
+                                walk->context);
             continue;
         }
         child = entry_table(entry);
         lock_take(&child->table.lock);
-        walk_table(walk, child, shares * child->table.shares);
+        go_on = walk_table(walk, child, shares * child->table.shares);
         lock_drop(&child->table.lock);
     }
+    return go_on;
 }
 
-static void walk_space(struct space *space, uint64_t start, uint64_t end, usage_visit *visit, void *context)
+bool usage_walk(struct space *space, uint64_t start, uint64_t end, usage_visit *visit, void *context)
 {
     const struct usage_walk walk = {start, end, visit, context};
+    bool all;
 
     lock_take(&space->root->table.lock);
-    walk_table(&walk, space->root, 1);
+    all = walk_table(&walk, space->root, 1);
     lock_drop(&space->root->table.lock);
+    return all;
 }
 
 /* ------------------------------------------------------------------ sums of a range */
@@ -110,7 +112,7 @@ static void add_frame(struct space_usage *out, struct frame *frame, struct pt_en
         out->locked_bytes += (pages << PAGE_SHIFT) / mappings;
 }
 
-static void add_entry(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares, void *context)
+static bool add_entry(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares, void *context)
 {
     struct space_usage *out = context;
     struct frame *frame = entry_frame(entry);
@@ -119,12 +121,13 @@ static void add_entry(struct pt_entry entry, unsigned level, uint64_t start, uin
         add_frame(out, frame, entry, level_pages(level), shares);
     else if (entry_slot(entry) != 0)
         out->swapped_pages++;
+    return true;
 }
 
 void space_measure(struct space *space, struct vaddr start, struct vaddr end, struct space_usage *out)
 {
     *out = (struct space_usage){0};
-    walk_space(space, start.v, end.v, add_entry, out);
+    (void)usage_walk(space, start.v, end.v, add_entry, out);
 }
 
 /* ------------------------------------------------------------------ single pages */
@@ -149,7 +152,7 @@ static struct space_page look_at(struct pt_entry entry, uint64_t pages_in, uint6
     return page;
 }
 
-static void look_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares, void *context)
+static bool look_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares, void *context)
 {
     const struct look *look = context;
     uint64_t at = start > look->first ? start : look->first;
@@ -157,6 +160,7 @@ static void look_visit(struct pt_entry entry, unsigned level, uint64_t start, ui
 
     for (; at < end && at < start + pt_level_span(level); at += PAGE_SIZE)
         look->out[(at - look->first) >> PAGE_SHIFT] = look_at(entry, (at - start) >> PAGE_SHIFT, shares);
+    return true;
 }
 
 void space_look(struct space *space, struct vaddr start, unsigned count, struct space_page *out)
@@ -165,7 +169,7 @@ void space_look(struct space *space, struct vaddr start, unsigned count, struct 
 
     for (unsigned i = 0; i < count; i++)
         out[i] = (struct space_page){0};
-    walk_space(space, start.v, start.v + ((uint64_t)count << PAGE_SHIFT), look_visit, &look);
+    (void)usage_walk(space, start.v, start.v + ((uint64_t)count << PAGE_SHIFT), look_visit, &look);
 }
 
 /* ------------------------------------------------------------------ forgetting what was used */
@@ -181,11 +185,11 @@ static bool forget_visit(struct cursor *cursor, struct pt_entry *entries, unsign
     return true;
 }
 
-void space_forget_references(struct space *space)
+void space_forget_references(struct space *space, struct vaddr start, struct vaddr end)
 {
     struct cursor cursor;
 
-    if (cursor_begin(&cursor, space, SPACE_START, SPACE_END, CURSOR_LOOK) != ST_OK)
+    if (cursor_begin(&cursor, space, start.v, end.v, CURSOR_LOOK) != ST_OK)
         return;
     cursor_walk(&cursor, forget_visit, NULL);
     cursor_end(&cursor);
@@ -194,17 +198,18 @@ void space_forget_references(struct space *space)
 /* ------------------------------------------------------------------ what could be needed */
 
 /* Private memory that may be written, or was. */
-static void commit_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares,
+static bool commit_visit(struct pt_entry entry, unsigned level, uint64_t start, uint64_t shares,
                          void *context)
 {
     if (!entry_is_shared(entry) &&
         (entry_access(entry) & ACCESS_WRITE || entry_private(entry) || entry_slot(entry)))
         *(uint64_t *)context += level_pages(level);
+    return true;
 }
 
 static void commit_space(struct space *space, void *context)
 {
-    walk_space(space, SPACE_START, SPACE_END, commit_visit, context);
+    (void)usage_walk(space, SPACE_START, SPACE_END, commit_visit, context);
 }
 
 uint64_t space_committed_pages(struct space *space)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "quire/reclaim.h"
 #include "vm/object_internal.h"
 #include "vm/table.h"
 
@@ -60,6 +61,35 @@ static void pages_leave_and_come_back(void **state)
     expect_words(space, 600);
     assert_int_equal(swapped_pages(space), 0);
     assert_int_equal(swap_now().page_ins, 600);
+    end_scene();
+}
+
+/* MADV_PAGEOUT: what is locked, or somebody else's too, stays; what cannot be written as well. */
+static void pages_leave_when_they_are_told_to(void **state)
+{
+    struct space *child;
+
+    scene(100);
+    assert_ok(space_lock(space, vaddr(at + 10 * PAGE_SIZE), 5 * PAGE_SIZE, true));
+    space_page_out(space, vaddr(at), 100 * PAGE_SIZE);
+    assert_int_equal(swapped_pages(space), 95);
+    check_swap(space);
+    expect_words(space, 100);
+    assert_ok(space_lock(space, vaddr(at), 100 * PAGE_SIZE, false));
+    child = fork_of(space);
+    space_page_out(space, vaddr(at), 100 * PAGE_SIZE);
+    assert_int_equal(swapped_pages(space), 0);
+    put(child, at, 1);
+    space_page_out(child, vaddr(at), PAGE_SIZE);
+    assert_int_equal(swapped_pages(child), 1);
+    expect_words(child, 100);
+    expect_words(space, 100);
+    space_unref(child);
+    assert_true(reclaim_watch()); /* and with a policy that knows the pages */
+    space_page_out(space, vaddr(at), 50 * PAGE_SIZE);
+    assert_int_equal(swapped_pages(space), 50);
+    reclaim_check();
+    expect_words(space, 100);
     end_scene();
 }
 
@@ -824,6 +854,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_swap, end_swap)
     const struct CMUnitTest tests[] = {
         CASE(pages_leave_and_come_back),
+        CASE(pages_leave_when_they_are_told_to),
         CASE(a_clean_page_is_not_written_again),
         CASE(a_changed_page_is_written_again),
         CASE(a_copy_by_the_kernel_is_a_change),
