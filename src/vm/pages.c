@@ -93,6 +93,7 @@ static bool gather(struct frame *frame, struct harvest *seen)
         return false;
     if (frame_flags(frame) & FRAME_MAPPED)
         done = view_try_walk(frame, harvest_visit, seen);
+    seen->locked |= object_is_locked(object);
     lock_drop(&object->lock);
     return done;
 }
