@@ -104,7 +104,7 @@ long sys_timer_delete(long id);
 long sys_times(long out);
 long sys_getrusage(long who, long out);
 
-/* ---- sys_memory.c, sys_madvise.c, sys_mlock.c, sys_mremap.c, sys_shm.c */
+/* ---- sys_memory.c, sys_madvise.c, sys_mlock.c, sys_mremap.c, sys_process_vm.c, sys_shm.c */
 long sys_mmap(long address, long length, long protection, long flags, long fd, long offset);
 long sys_munmap(long address, long length);
 long sys_mprotect(long address, long length, long protection);
@@ -123,6 +123,9 @@ long sys_shmget(long key, long bytes, long flags);
 long sys_shmat(long id, long address, long flags);
 long sys_shmdt(long address);
 long sys_shmctl(long id, long command, long argument);
+long sys_process_vm_readv(long pid, long here, long here_count, long there, long there_count, long flags);
+long sys_process_vm_writev(long pid, long here, long here_count, long there, long there_count, long flags);
+long sys_remap_file_pages(long start, long size, long protection, long page, long flags);
 long sys_membarrier(long command, long flags, long cpu);
 
 /* ---- sys_misc.c */
