@@ -237,7 +237,7 @@ static void send_away(struct quire_pager *pager, struct place *places, uint32_t 
     uint32_t leaving = 0;
 
     pthread_mutex_lock(&pager->order);
-    order_drain(pager);
+    order_drain_all(pager);
     for (uint32_t i = 0; i < count; i++)
         if (page_take_to_leave(places[i])) {
             order_remove(pager, places[i]);

@@ -15,6 +15,7 @@
  */
 #include "pager.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,11 +43,18 @@ static void harvest(void *context, struct policy *policy, uint32_t number)
     policy->state[number] = (uint8_t)((policy->state[number] & ~POLICY_DIRTY) | (dirty ? POLICY_DIRTY : 0));
 }
 
+/* A page is judged once for each choice of a victim: its word may change meanwhile, and a policy that has
+ * chosen it must not find that it should not have. Whoever takes the victim looks again. */
 static bool spares(void *context, const struct policy *policy, uint32_t number)
 {
-    uint32_t word = page_look(place_word(place_of_number(context, number)));
+    struct quire_pager *pager = context;
+    uint32_t *verdict = &pager->verdicts[number], word;
 
-    return page_pins(word) > 0 || (word & PAGE_FLIGHT) || !page_is_settled(word);
+    if (*verdict >> 1 == pager->choice)
+        return (*verdict & 1) != 0;
+    word = page_look(place_word(place_of_number(pager, number)));
+    *verdict = pager->choice << 1 | (page_pins(word) > 0 || (word & PAGE_FLIGHT) || !page_is_settled(word));
+    return (*verdict & 1) != 0;
 }
 
 static void forget(void *context, struct policy *policy, uint32_t number)
@@ -121,6 +129,19 @@ void order_drain(struct quire_pager *pager)
     }
 }
 
+void order_drain_all(struct quire_pager *pager)
+{
+    uint64_t tail = atomic_load(&pager->arrivals_tail);
+
+    order_drain(pager);
+    while ((int64_t)(tail - pager->arrivals_head) > 0) { /* somebody is about to fill his place */
+        pthread_mutex_unlock(&pager->order);
+        sched_yield();
+        pthread_mutex_lock(&pager->order);
+        order_drain(pager);
+    }
+}
+
 static void remove_number(struct quire_pager *pager, uint32_t number)
 {
     policy_remove(pager->policy, number);
@@ -153,7 +174,10 @@ void order_remove_region(struct quire_pager *pager, const struct region *region)
 
 bool order_victim(struct quire_pager *pager, struct place *victim)
 {
-    uint32_t number = policy_victim(pager->policy, POLICY_NO_PAGE);
+    uint32_t number;
+
+    pager->choice = (pager->choice + 1) & (UINT32_MAX >> 1);
+    number = policy_victim(pager->policy, POLICY_NO_PAGE);
 
     if (number != POLICY_NO_PAGE)
         *victim = place_of_number(pager, number);
@@ -231,7 +255,7 @@ static size_t carve(size_t *total, size_t bytes)
 enum status order_create(struct quire_pager *pager, struct policy_config *config, struct quire_error *error)
 {
     uint32_t numbers = names_capacity(pager->type, pager->frames);
-    size_t total = 0, states, names, name_of, forgotten, policy;
+    size_t total = 0, states, names, name_of, forgotten, verdicts, policy;
     uint8_t *memory;
 
     if (numbers > MOST_NUMBERS)
@@ -249,6 +273,7 @@ enum status order_create(struct quire_pager *pager, struct policy_config *config
     names = carve(&total, names_bytes(numbers));
     name_of = carve(&total, numbers * sizeof(uint64_t));
     forgotten = carve(&total, numbers * sizeof(uint32_t));
+    verdicts = carve(&total, numbers * sizeof(uint32_t));
     policy = carve(&total, policy_bytes(pager->type, config));
     memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
@@ -260,6 +285,7 @@ enum status order_create(struct quire_pager *pager, struct policy_config *config
     names_init(&pager->names, numbers, memory + names);
     pager->name_of = (uint64_t *)(memory + name_of);
     pager->forgotten = (uint32_t *)(memory + forgotten);
+    pager->verdicts = (uint32_t *)(memory + verdicts);
     pager->policy_memory = memory;
     pager->policy_bytes = total;
     pager->policy = policy_create(pager->type, config, memory + policy);

@@ -226,7 +226,7 @@ static void check_region(struct region *region, void *context)
 
 static const char *check_all(struct quire_pager *pager, struct count_pages *count)
 {
-    order_drain(pager);
+    order_drain_all(pager);
     if (count->wrong)
         return count->wrong;
     if (count->resident != pager->policy->resident)

@@ -125,6 +125,9 @@ struct quire_pager {
     uint64_t *name_of;         /* o: by number; unlike names.name, also while a number is being forgotten */
     uint32_t *forgotten;       /* o: numbers to be forgotten once the victim is known */
     uint32_t forgotten_count;
+    uint32_t choice; /* o: counts choices of a victim */
+    uint32_t
+        *verdicts; /* o: by number: the choice at which it was judged, times two, plus one if it must stay */
     struct place to_clean[BATCH_PAGES]; /* o: what the policy wants written soon */
     uint32_t to_clean_count;            /* o */
     uint32_t clock;                     /* o: pages that came, ever (wraps around) */
@@ -202,8 +205,11 @@ MUST_USE enum status io_transfer(struct store *store, enum store_op op, uint64_t
 MUST_USE enum status order_create(struct quire_pager *pager, struct policy_config *config,
                                   struct quire_error *error);
 void order_destroy(struct quire_pager *pager);
-/* The policy learns what came since. */
+/* The policy learns what came since; not what came behind a place in the queue that is taken and not yet
+ * filled. */
 void order_drain(struct quire_pager *pager);
+/* It learns of every page that is settled now. The lock is let go of on the way. */
+void order_drain_all(struct quire_pager *pager);
 /* The page is in memory (again). */
 void order_insert(struct quire_pager *pager, struct place place);
 /* The page is not to be known any more. */

@@ -332,7 +332,7 @@ static bool has_pins(const struct region *region)
 static void forget_in_policy(struct region *region)
 {
     pthread_mutex_lock(&region->pager->order);
-    order_drain(region->pager);
+    order_drain_all(region->pager);
     order_remove_region(region->pager, region);
     pthread_mutex_unlock(&region->pager->order);
 }
