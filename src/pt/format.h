@@ -37,7 +37,7 @@
  *   pt_entry_changed, _may_change PT_CHANGE_IS_MASKS: it is one AND and one OR
  *   pt_change_breaks              the change is one that breaks before it makes
  *   pt_table_masks                changing the flags of an entry that points to a table
- *   struct pt_rights              the rights of a whole walk
+ *   pt_rights_flags               what a page's flags are with the rights of the whole walk
  *
  * and from fmt/common.h struct pt_entry with its loads and stores, marks, and the arithmetic of levels.
  */

@@ -17,6 +17,11 @@ struct mmu_entry {
     uint32_t flags;    /* of the page, as enum pt_flag */
 };
 
+static inline bool mmu_bit(uint64_t entry, unsigned n)
+{
+    return entry >> n & 1;
+}
+
 /* Aborts on an entry that the manual does not allow. */
 struct mmu_entry mmu_read(uint64_t entry, unsigned level);
 /* May a CPU go on faulting at an entry that was empty when it last looked, until it is told? */

@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool bit(uint64_t entry, unsigned n)
-{
-    return entry >> n & 1;
-}
-
 static uint32_t flags_of(uint64_t entry)
 {
     static const struct {
@@ -19,10 +14,10 @@ static uint32_t flags_of(uint64_t entry)
     } bits[] = {{2, PT_FLAG_WRITE},    {3, PT_FLAG_EXEC},  {4, PT_FLAG_USER},   {5, PT_FLAG_GLOBAL},
                 {6, PT_FLAG_ACCESSED}, {7, PT_FLAG_DIRTY}, {8, PT_FLAG_SOFT_0}, {9, PT_FLAG_SOFT_1}};
     static const uint32_t types[] = {PT_MEMORY_NORMAL, PT_MEMORY_UNCACHED, PT_MEMORY_DEVICE};
-    uint32_t flags = bit(entry, 1) ? 0 : PT_FLAG_NO_READ;
+    uint32_t flags = mmu_bit(entry, 1) ? 0 : PT_FLAG_NO_READ;
 
     for (unsigned i = 0; i < sizeof bits / sizeof *bits; i++)
-        flags |= bit(entry, bits[i].bit) ? bits[i].flag : 0;
+        flags |= mmu_bit(entry, bits[i].bit) ? bits[i].flag : 0;
     return flags | types[entry >> 61 & 3];
 }
 
@@ -37,21 +32,21 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
     uint64_t number = entry << 10 >> 20;
     struct mmu_entry read = {.kind = MMU_FAULT, .bytes = (uint64_t)1 << (12 + 9 * (level - 1))};
 
-    if (!bit(entry, 0))
+    if (!mmu_bit(entry, 0))
         return read;
     if ((entry >> 54 & 0x7f) != 0 || (entry >> 61 & 3) == 3)
         reserved(entry, level);
     read.physical = number << 12;
-    if (!bit(entry, 1) && !bit(entry, 2) && !bit(entry, 3)) {
+    if (!mmu_bit(entry, 1) && !mmu_bit(entry, 2) && !mmu_bit(entry, 3)) {
         if (level == 1 || (entry & 0xd0) != 0 || entry >> 61 != 0) /* D, A, U, PBMT, N */
             reserved(entry, level);
         read.kind = MMU_TABLE;
         return read;
     }
-    if (bit(entry, 2) && !bit(entry, 1)) /* W without R */
+    if (mmu_bit(entry, 2) && !mmu_bit(entry, 1)) /* W without R */
         reserved(entry, level);
     read.kind = MMU_PAGE;
-    if (bit(entry, 63)) {
+    if (mmu_bit(entry, 63)) {
         if (level != 1 || (number & 15) != 8)
             reserved(entry, level);
         read.bytes = 16 * 4096;

@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool bit(uint64_t entry, unsigned n)
-{
-    return entry >> n & 1;
-}
-
 static uint32_t flags_of(uint64_t entry, unsigned level)
 {
     static const struct {
@@ -22,11 +17,11 @@ static uint32_t flags_of(uint64_t entry, unsigned level)
                 {53, PT_FLAG_SOFT_4},       {54, PT_FLAG_SOFT_5},  {55, PT_FLAG_SOFT_6},
                 {56, PT_FLAG_SOFT_7},       {57, PT_FLAG_SOFT_8},  {58, PT_FLAG_SOFT_9},
                 {3, PT_FLAG_WRITE_THROUGH}, {4, PT_FLAG_NO_CACHE}, {0, 0}};
-    uint32_t flags = bit(entry, 63) ? 0 : PT_FLAG_EXEC;
+    uint32_t flags = mmu_bit(entry, 63) ? 0 : PT_FLAG_EXEC;
 
     for (unsigned i = 0; i < sizeof bits / sizeof *bits; i++)
-        flags |= bit(entry, bits[i].bit) ? bits[i].flag : 0;
-    flags |= bit(entry, level == 1 ? 7 : 12) ? PT_FLAG_MEMORY_4 : 0;
+        flags |= mmu_bit(entry, bits[i].bit) ? bits[i].flag : 0;
+    flags |= mmu_bit(entry, level == 1 ? 7 : 12) ? PT_FLAG_MEMORY_4 : 0;
     return flags | pt_flags_key(entry >> 59 & 15).bits;
 }
 
@@ -35,9 +30,9 @@ struct mmu_entry mmu_read(uint64_t entry, unsigned level)
     uint64_t address = entry & 0x000ffffffffff000, bytes = (uint64_t)1 << (12 + 9 * (level - 1));
     struct mmu_entry read = {.kind = MMU_FAULT};
 
-    if (!bit(entry, 0))
+    if (!mmu_bit(entry, 0))
         return read;
-    read.kind = level == 1 || bit(entry, 7) ? MMU_PAGE : MMU_TABLE;
+    read.kind = level == 1 || mmu_bit(entry, 7) ? MMU_PAGE : MMU_TABLE;
     read.physical = address;
     if (read.kind == MMU_TABLE)
         return read;

@@ -96,6 +96,25 @@ static inline bool pt_sign_extended(struct vaddr address)
     return (uint64_t)((int64_t)(address.v << UNUSED) >> UNUSED) == address.v;
 }
 
+/* ------------------------------------------------------------------ rights of a walk */
+
+/* AND and OR of the entries that point to tables on the way to a page: a format says (pt_rights_flags) which
+ * bits give when all have them, and which when one has. */
+struct pt_rights {
+    uint64_t all, any;
+};
+#define PT_RIGHTS_ALL                                                                                        \
+    (struct pt_rights)                                                                                       \
+    {                                                                                                        \
+        ~(uint64_t)0, 0                                                                                      \
+    }
+
+static inline void pt_rights_add(struct pt_rights *rights, struct pt_entry table)
+{
+    rights->all &= table.bits;
+    rights->any |= table.bits;
+}
+
 /* A change of an entry: new = (old & keep) | add. */
 struct pt_masks {
     uint64_t keep, add;

@@ -257,20 +257,6 @@ static inline struct pt_entry pt_entry_whole(struct pt_entry part, unsigned leve
 /* ------------------------------------------------------------------ rights of a walk */
 
 /* A table that is global makes all below it global; nothing else is inherited. */
-struct pt_rights {
-    uint64_t any; /* OR of the entries */
-};
-#define PT_RIGHTS_ALL                                                                                        \
-    (struct pt_rights)                                                                                       \
-    {                                                                                                        \
-        0                                                                                                    \
-    }
-
-static inline void pt_rights_add(struct pt_rights *rights, struct pt_entry table)
-{
-    rights->any |= table.bits;
-}
-
 static inline struct pt_flags pt_rights_flags(struct pt_rights rights, struct pt_entry page, unsigned level)
 {
     return pt_entry_flags(pt_entry(page.bits | (rights.any & PT_GLOBAL)), level);

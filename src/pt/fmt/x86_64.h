@@ -240,23 +240,7 @@ static inline struct pt_entry pt_entry_whole(struct pt_entry part, unsigned leve
 
 /* ------------------------------------------------------------------ rights of a walk */
 
-/* One that a single level withholds is not there. Begins as PT_RIGHTS_ALL; add the tables' entries on the
- * way, then read the page's flags with it. */
-struct pt_rights {
-    uint64_t all, any; /* AND and OR of the entries */
-};
-#define PT_RIGHTS_ALL                                                                                        \
-    (struct pt_rights)                                                                                       \
-    {                                                                                                        \
-        ~(uint64_t)0, 0                                                                                      \
-    }
-
-static inline void pt_rights_add(struct pt_rights *rights, struct pt_entry table)
-{
-    rights->all &= table.bits;
-    rights->any |= table.bits;
-}
-
+/* A right that a single level withholds is not there. */
 static inline struct pt_flags pt_rights_flags(struct pt_rights rights, struct pt_entry page, unsigned level)
 {
     uint64_t given = page.bits & (rights.all | ~(PT_WRITE | PT_USER));

@@ -22,18 +22,6 @@ enum { FAULT_TRANSLATION = 4, FAULT_ACCESS_FLAG = 8, FAULT_PERMISSION = 12, FAUL
 #define TCR_MARK_DIRTY ((uint64_t)1 << 40)
 #define MAIR_OTHERS ((uint64_t)0xee4f0c04 << 32) /* types 4 to 7 */
 
-bool machine_offset(uint64_t physical, uint64_t size, uint64_t *offset)
-{
-    *offset = physical - machine_base;
-    return physical >= machine_base && *offset < size;
-}
-
-uint64_t machine_physical(uint64_t offset, uint64_t size)
-{
-    (void)size;
-    return machine_base + offset;
-}
-
 bool machine_is_upper(struct machine_mode mode)
 {
     return (mode.choice & 1) != 0;

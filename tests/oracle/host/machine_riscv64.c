@@ -14,18 +14,6 @@ enum { SATP_MODE_SV39 = 8 }; /* Sv48 is 9, Sv57 is 10 */
 #define MSTATUS_SUM ((uint64_t)1 << 18)
 #define MSTATUS_MXR ((uint64_t)1 << 19)
 
-bool machine_offset(uint64_t physical, uint64_t size, uint64_t *offset)
-{
-    *offset = physical - machine_base;
-    return physical >= machine_base && *offset < size;
-}
-
-uint64_t machine_physical(uint64_t offset, uint64_t size)
-{
-    (void)size;
-    return machine_base + offset;
-}
-
 void machine_control(struct scene *scene, const struct pt *pt, struct machine_mode mode)
 {
     scene->control[0] = (uint64_t)(SATP_MODE_SV39 + PT_LEVELS - 3) << 60 | pt->root.v >> PAGE_SHIFT;
@@ -71,19 +59,4 @@ struct want machine_want(const struct scene *scene, const struct probe *probe, e
 bool machine_same_fault(const struct probe *probe, const struct want *want)
 {
     return probe->cause == want->cause && probe->at == want->at;
-}
-
-bool machine_is_upper(struct machine_mode mode)
-{
-    (void)mode;
-    return false;
-}
-
-bool machine_same_memory(const struct scene *scene, const struct probe *probe,
-                         const struct pt_translation *found)
-{
-    (void)scene;
-    (void)probe;
-    (void)found;
-    return true;
 }

@@ -98,18 +98,3 @@ bool machine_same_fault(const struct probe *probe, const struct want *want)
     return probe->cause == want->cause && probe->code == want->code &&
            (probe->cause != VECTOR_PAGE || probe->at == want->at);
 }
-
-bool machine_is_upper(struct machine_mode mode)
-{
-    (void)mode;
-    return false;
-}
-
-bool machine_same_memory(const struct scene *scene, const struct probe *probe,
-                         const struct pt_translation *found)
-{
-    (void)scene;
-    (void)probe;
-    (void)found;
-    return true;
-}
