@@ -33,7 +33,7 @@ struct swap_slot {
 _Static_assert(sizeof(struct swap_slot) == 16, "256 descriptors a frame");
 
 /* Descriptors come and go by pieces of one frame; the bits of `taken` are there from the beginning. */
-enum { PIECE_BITS = 8, PIECE_SLOTS = 1 << PIECE_BITS, WORD_SLOTS = 64 };
+enum { PIECE_BITS = 8, PIECE_SLOTS = 1 << PIECE_BITS, WORD_BITS = 6, WORD_SLOTS = 1 << WORD_BITS };
 
 struct swap {
     struct spinlock lock; /* RANK_SWAP */

@@ -87,20 +87,25 @@ void swap_count(struct swap_counts *out)
 
 /* ------------------------------------------------------------------ descriptors */
 
+/* The slots of a word that are in use; the first and the last word have bits that are no slots. */
+static uint64_t word_in_use(uint32_t word)
+{
+    uint64_t bits = swap.taken[word];
+
+    if (word == 0)
+        bits &= ~(uint64_t)1;
+    if (word == swap.slots / WORD_SLOTS)
+        bits &= ((uint64_t)2 << (swap.slots % WORD_SLOTS)) - 1;
+    return bits;
+}
+
 static bool piece_is_empty(uint32_t slot)
 {
-    uint32_t first = slot >> PIECE_BITS << PIECE_BITS;
+    uint32_t word = slot >> PIECE_BITS << PIECE_BITS >> WORD_BITS;
 
-    for (uint32_t at = first; at < first + PIECE_SLOTS && at / WORD_SLOTS < swap.words; at += WORD_SLOTS) {
-        uint64_t word = swap.taken[at / WORD_SLOTS];
-
-        if (at == 0)
-            word &= ~(uint64_t)1;
-        if (at + WORD_SLOTS - 1 > swap.slots)
-            word &= ((uint64_t)1 << (swap.slots % WORD_SLOTS) << 1) - 1;
-        if (word != 0)
+    for (unsigned i = 0; i < PIECE_SLOTS / WORD_SLOTS && word + i < swap.words; i++)
+        if (word_in_use(word + i) != 0)
             return false;
-    }
     return true;
 }
 
@@ -207,6 +212,7 @@ void slot_free(uint32_t slot)
     *word &= ~((uint64_t)1 << (slot % WORD_SLOTS));
     swap.empty_words += *word == 0;
     swap.used--;
-    piece_end(slot);
+    if (word_in_use(slot / WORD_SLOTS) == 0)
+        piece_end(slot);
     pages_forget_slot(slot);
 }
