@@ -48,16 +48,21 @@ static inline bool may_have_data(uint64_t more_bytes)
 }
 
 /* Is every page of [start, end) mapped? */
-static inline bool all_mapped(uint64_t start, uint64_t end)
+static inline bool all_mapped_in(struct space *space, uint64_t start, uint64_t end)
 {
     struct space_region region;
 
     while (start < end) {
-        if (!space_next_region(space_here(), vaddr(start), &region) || region.start.v > start)
+        if (!space_next_region(space, vaddr(start), &region) || region.start.v > start)
             return false;
         start = region.end.v;
     }
     return true;
+}
+
+static inline bool all_mapped(uint64_t start, uint64_t end)
+{
+    return all_mapped_in(space_here(), start, end);
 }
 
 #endif

@@ -20,6 +20,17 @@ long sys_umount2(uint64_t target, int flags)
     return -EPERM;
 }
 
+/* So is what memory is swapped to. */
+long sys_swapon(uint64_t path, int flags)
+{
+    return -EPERM;
+}
+
+long sys_swapoff(uint64_t path)
+{
+    return -EPERM;
+}
+
 long sys_inotify_init(void)
 {
     return -ENOSYS;

@@ -4,7 +4,9 @@
 #include <asm/mman.h>
 #include <linux/membarrier.h>
 #include <linux/mman.h>
+#include <linux/uio.h>
 
+#include "kernel/fs/vfs.h"
 #include "kernel/linux/fork_advice.h"
 #include "kernel/linux/memory_args.h"
 #include "kernel/linux/syscalls.h"
@@ -57,11 +59,11 @@ static bool can_be_freed(const struct space_region *region)
 }
 
 /* Where in the range the first region begins that the rule does not allow; the end, when it allows all. */
-static uint64_t first_refused(uint64_t start, uint64_t end, region_rule *rule)
+static uint64_t first_refused(struct space *space, uint64_t start, uint64_t end, region_rule *rule)
 {
     struct space_region region;
 
-    while (start < end && space_next_region(space_here(), vaddr(start), &region) && region.start.v < end) {
+    while (start < end && space_next_region(space, vaddr(start), &region) && region.start.v < end) {
         if (!rule(&region))
             return region.start.v > start ? region.start.v : start;
         start = region.end.v;
@@ -83,7 +85,7 @@ static long advise(uint64_t start, uint64_t bytes, enum space_advice advice)
 /* As far as the rule allows; -EINVAL when that is not all. */
 static long advise_where(uint64_t start, uint64_t bytes, enum space_advice advice, region_rule *rule)
 {
-    uint64_t stop = first_refused(start, start + bytes, rule);
+    uint64_t stop = first_refused(space_here(), start, start + bytes, rule);
     long error = stop == start ? 0 : advise(start, stop - start, advice);
 
     return stop == start + bytes || (error && error != -ENOMEM) ? error : -EINVAL;
@@ -95,20 +97,23 @@ static long advise_mapped_only(uint64_t start, uint64_t bytes)
 }
 
 /* Pages that will not be needed soon count as not used, or go now. */
-static long advise_to_go(uint64_t start, uint64_t bytes, bool now)
+static long advise_to_go(struct space *space, uint64_t start, uint64_t bytes, bool now)
 {
-    uint64_t stop = first_refused(start, start + bytes, is_unlocked);
+    uint64_t stop = first_refused(space, start, start + bytes, is_unlocked);
 
     if (now && stop > start)
-        space_page_out(space_here(), vaddr(start), stop - start);
+        space_page_out(space, vaddr(start), stop - start);
     else if (stop > start)
-        space_forget_references(space_here(), vaddr(start), vaddr(stop));
-    return stop == start + bytes ? advise_mapped_only(start, bytes) : -EINVAL;
+        space_forget_references(space, vaddr(start), vaddr(stop));
+    if (stop != start + bytes)
+        return -EINVAL;
+    return all_mapped_in(space, start, stop) ? 0 : -ENOMEM;
 }
 
 static long advise_fork(uint64_t start, uint64_t bytes, enum fork_advice advice)
 {
-    if (advice == FORK_WIPES && first_refused(start, start + bytes, is_private_anonymous) != start + bytes)
+    if (advice == FORK_WIPES &&
+        first_refused(space_here(), start, start + bytes, is_private_anonymous) != start + bytes)
         return -EINVAL;
     if (fork_advice_set(process_current(), start, start + bytes, advice) != 0)
         return -ENOMEM;
@@ -135,7 +140,7 @@ static long advise_range(uint64_t start, uint64_t bytes, int advice)
         return advise_where(start, bytes, ADVICE_DONT_NEED, can_be_freed);
     case MADV_COLD:
     case MADV_PAGEOUT:
-        return advise_to_go(start, bytes, advice == MADV_PAGEOUT);
+        return advise_to_go(space_here(), start, bytes, advice == MADV_PAGEOUT);
     case MADV_HUGEPAGE:
         return advise(start, bytes, ADVICE_HUGE);
     case MADV_NOHUGEPAGE:
@@ -199,6 +204,80 @@ long sys_madvise(long address, long length, long advice)
     return advise_range(start, bytes, (int)advice);
 }
 
+/* ---------------------------------------------------------------- another process's memory */
+
+/* Looking at it is not enough: it is made slower. */
+static long may_advise(const struct process *other)
+{
+    if (other == process_current())
+        return 0;
+    if (!process_may_reach(process_current(), other) || !process_may(process_current(), CAP_SYS_NICE))
+        return -EPERM;
+    return 0;
+}
+
+static long advise_other(struct space *space, const struct iovec *piece, int advice)
+{
+    uint64_t start = (uint64_t)piece->iov_base, bytes = pages_of(piece->iov_len);
+
+    if (!is_aligned(start, PAGE_SIZE) || (piece->iov_len && !bytes) || start + bytes < start)
+        return -EINVAL;
+    if (bytes == 0)
+        return 0;
+    if (start < SPACE_START || start >= SPACE_END || bytes > SPACE_END - start)
+        return -ENOMEM;
+    if (advice == MADV_WILLNEED)
+        return errno_of(space_advise(space, vaddr(start), bytes, ADVICE_WILL_NEED));
+    return advise_to_go(space, start, bytes, advice == MADV_PAGEOUT);
+}
+
+/* The bytes of the pieces before the first that failed. */
+static long advise_pieces(struct space *space, uint64_t from, uint64_t count, int advice)
+{
+    long done = 0, error = 0;
+
+    for (uint64_t i = 0; i < count && !error; i++) {
+        struct iovec piece;
+
+        if (user_read(&piece, from + i * sizeof(piece), sizeof(piece)) != 0)
+            error = -EFAULT;
+        else
+            error = advise_other(space, &piece, advice);
+        if (!error)
+            done += (long)piece.iov_len;
+    }
+    return done ? done : error;
+}
+
+long sys_process_madvise(long fd, long pieces, long count, long advice, long flags)
+{
+    enum { PIECES_MOST = 1024 }; /* UIO_MAXIOV */
+    struct file *file;
+    struct process *process;
+    struct space *space;
+    long result;
+
+    if ((unsigned)flags || (uint64_t)count > PIECES_MOST)
+        return -EINVAL;
+    file = file_get((int)fd);
+    if (!file)
+        return -EBADF;
+    result = pidfd_process(file, &process);
+    file_unref(file);
+    if (result)
+        return result;
+    if ((int)advice != MADV_COLD && (int)advice != MADV_PAGEOUT && (int)advice != MADV_WILLNEED)
+        return -EINVAL;
+    result = may_advise(process);
+    if (result)
+        return result;
+    space = process->space;
+    space_ref(space);
+    result = advise_pieces(space, (uint64_t)pieces, (uint64_t)count, (int)advice);
+    space_unref(space);
+    return result;
+}
+
 long sys_msync(long address, long length, long flags)
 {
     uint64_t start = (uint64_t)address, bytes = pages_of((uint64_t)length);
@@ -213,7 +292,8 @@ long sys_msync(long address, long length, long flags)
         return 0;
     if (start < SPACE_START || start >= SPACE_END || bytes > SPACE_END - start)
         return -ENOMEM;
-    if ((flags & MS_INVALIDATE) && first_refused(start, start + bytes, is_unlocked) != start + bytes)
+    if ((flags & MS_INVALIDATE) &&
+        first_refused(space_here(), start, start + bytes, is_unlocked) != start + bytes)
         return -EBUSY;
     return errno_of(space_sync(space_here(), vaddr(start), bytes, flags & MS_SYNC));
 }

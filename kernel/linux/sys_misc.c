@@ -19,6 +19,7 @@
 #include "kernel/linux/timespec.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
+#include "quire/swap.h"
 
 /* ---------------------------------------------------------------- the system */
 
@@ -52,6 +53,7 @@ long sys_setdomainname(long name, long bytes)
 long sys_sysinfo(long out)
 {
     struct frame_counts counts;
+    struct swap_counts swap;
     struct sysinfo info;
 
     memset(&info, 0, sizeof(info));
@@ -60,7 +62,9 @@ long sys_sysinfo(long out)
     info.totalram = counts.total - counts.by_use[FRAME_RESERVED];
     info.freeram = counts.by_use[FRAME_FREE];
     info.sharedram = counts.by_use[FRAME_SHARED];
-    info.bufferram = 0;
+    swap_count(&swap);
+    info.totalswap = swap.slots;
+    info.freeswap = swap.slots - swap.used - swap.bad;
     info.procs = (__u16)process_count();
     info.mem_unit = PAGE_SIZE;
     return user_write((uint64_t)out, &info, sizeof(info)) ? -EFAULT : 0;

@@ -430,3 +430,34 @@ long sys_futex(long address, long operation, long value, long timeout, long addr
         return -ENOSYS;
     }
 }
+
+/* ---------------------------------------------------------------- files that stand for processes */
+
+long sys_pidfd_open(long pid, long flags)
+{
+    const struct process *process = process_find((int)pid);
+    struct file *file;
+    int error;
+
+    if (((unsigned)flags & ~(unsigned)O_NONBLOCK) || (int)pid <= 0)
+        return -EINVAL;
+    if (!process)
+        return task_find((int)pid) ? -EINVAL : -ESRCH; /* a thread has none of its own */
+    error = pidfd_create(process, (unsigned)flags, &file);
+    return error ? error : files_install(process_current()->files, file, 0, true);
+}
+
+long sys_pidfd_send_signal(long fd, long signo, long info, long flags)
+{
+    struct file *file = (unsigned)flags ? NULL : file_get((int)fd);
+    struct process *process;
+    long error;
+
+    if (!file)
+        return (unsigned)flags ? -EINVAL : -EBADF;
+    error = pidfd_process(file, &process);
+    file_unref(file);
+    if (error)
+        return error;
+    return info ? sys_rt_sigqueueinfo(process->pid, signo, info) : sys_kill(process->pid, signo);
+}

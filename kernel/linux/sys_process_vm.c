@@ -96,19 +96,6 @@ static long check_pieces(const struct iovec *pieces, unsigned long count)
     return 0;
 }
 
-/* As ptrace would allow it. */
-static bool may_reach(const struct process *other)
-{
-    const struct process *self = process_current();
-
-    if (self == other || process_may(self, CAP_SYS_PTRACE))
-        return true;
-    for (unsigned i = 0; i < CREDENTIALS; i++)
-        if (other->uid[i] != self->uid[CREDENTIAL_REAL] || other->gid[i] != self->gid[CREDENTIAL_REAL])
-            return false;
-    return other->dumpable;
-}
-
 static long reach(struct transfer *transfer, int pid)
 {
     const struct process *other = process_find(pid);
@@ -116,7 +103,7 @@ static long reach(struct transfer *transfer, int pid)
 
     if (!other || !other->space)
         return -ESRCH;
-    if (!may_reach(other))
+    if (!process_may_reach(process_current(), other))
         return -EPERM;
     transfer->space = other->space;
     space_ref(transfer->space);

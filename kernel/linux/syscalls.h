@@ -65,6 +65,8 @@ long sys_getpgrp(void);
 long sys_setsid(void);
 long sys_getsid(long pid);
 long sys_set_tid_address(long address);
+long sys_pidfd_open(long pid, long flags);
+long sys_pidfd_send_signal(long fd, long signo, long info, long flags);
 long sys_futex(long address, long operation, long value, long timeout, long address2, long value3);
 long sys_set_robust_list(long head, long bytes);
 long sys_get_robust_list(long pid, long head, long bytes);
@@ -125,6 +127,7 @@ long sys_shmdt(long address);
 long sys_shmctl(long id, long command, long argument);
 long sys_process_vm_readv(long pid, long here, long here_count, long there, long there_count, long flags);
 long sys_process_vm_writev(long pid, long here, long here_count, long there, long there_count, long flags);
+long sys_process_madvise(long fd, long pieces, long count, long advice, long flags);
 long sys_remap_file_pages(long start, long size, long protection, long page, long flags);
 long sys_membarrier(long command, long flags, long cpu);
 

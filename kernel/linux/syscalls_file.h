@@ -117,6 +117,8 @@ long sys_ioctl(int fd, unsigned request, uint64_t argument);
 /* sys_absent.c: what is not there, with the right error */
 long sys_mount(uint64_t source, uint64_t target, uint64_t type, uint64_t flags, uint64_t data);
 long sys_umount2(uint64_t target, int flags);
+long sys_swapon(uint64_t path, int flags);
+long sys_swapoff(uint64_t path);
 long sys_inotify_init(void);
 long sys_inotify_init1(int flags);
 long sys_socket(int family, int type, int protocol);

@@ -304,6 +304,7 @@ void process_notify_parent(struct process *process, int code)
         signal_send_process(parent, signo, &info);
     }
     waitq_wake(&parent->child_wait);
+    waitq_wake(&process_ends);
     if (unwanted)
         process_reap(process);
 }

@@ -170,3 +170,13 @@ char process_state(const struct process *process)
     }
     return sleeps_hard ? 'D' : 'S';
 }
+
+bool process_may_reach(const struct process *process, const struct process *other)
+{
+    if (process == other || process_may(process, CAP_SYS_PTRACE))
+        return true;
+    for (unsigned i = 0; i < CREDENTIALS; i++)
+        if (other->uid[i] != process->uid[CREDENTIAL_REAL] || other->gid[i] != process->gid[CREDENTIAL_REAL])
+            return false;
+    return other->dumpable;
+}

@@ -214,6 +214,10 @@ static inline bool process_may(const struct process *process, unsigned capabilit
 {
     return process->capabilities.effective >> capability & 1;
 }
+/* pidfd.c: a file that stands for the process. 0 or -ENOMEM. */
+int pidfd_create(const struct process *process, unsigned flags, struct file **out);
+/* The living process of such a file; -EBADF: it is no such file, -ESRCH: the process has ended. */
+int pidfd_process(const struct file *file, struct process **out);
 /* resident.c: the most pages that it had in memory so far. A walk. */
 uint64_t resident_peak(struct process *process);
 /* Before so many bytes of its memory go: they may be the peak. */
@@ -227,6 +231,8 @@ void resident_inherit(struct process *child, const struct process *parent);
 enum { OOM_ADJUST_LEAST = -1000, OOM_ADJUST_MOST = 1000 }; /* the least: never ended for want of memory */
 /* oom.c: how much would be won by ending it, of `total` pages. */
 int64_t oom_points(const struct process *process, uint64_t total);
+/* process.c: may it look into the other's memory, as ptrace(2) would allow it? */
+bool process_may_reach(const struct process *process, const struct process *other);
 /* limits.c: tell the space the limits on memory. */
 void limits_apply(const struct process *process, struct space *space);
 

@@ -55,6 +55,9 @@ void process_remove(struct process *process);
 extern struct list processes; /* by process->all */
 extern struct process *first_process;
 
+/* ---- pidfd.c */
+extern struct waitq process_ends; /* woken when a process becomes a zombie, and when that is gone */
+
 /* ---- exit.c */
 _Noreturn void thread_exit(void);
 /* What is due before a thread stops using its space: robust futexes, CLONE_CHILD_CLEARTID. */

@@ -1,4 +1,5 @@
-/* process_vm_readv and process_vm_writev; remap_file_pages. */
+/* process_vm_readv, process_vm_writev, pidfd_open, process_madvise; remap_file_pages. */
+#include <poll.h>
 #include <sys/uio.h>
 
 #include "guest.h"
@@ -88,9 +89,50 @@ static void remapping(void)
     show("nothing there", remap_file_pages(private, PAGE, 0, 1, 0));
 }
 
+static void advising(void)
+{
+    char *area = map_anon(4 * PAGE, RW, MAP_PRIVATE);
+    struct iovec pieces[2] = {{area, PAGE}, {area + 2 * PAGE, 2 * PAGE}};
+    int status, file;
+
+    part("process_madvise");
+    memset(area, 7, 4 * PAGE);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    show("no such process", syscall(SYS_pidfd_open, 0x3ffffff, 0));
+    show("unknown flag", syscall(SYS_pidfd_open, child, 1));
+    file = (int)syscall(SYS_pidfd_open, child, 0);
+    show_ok("pidfd_open", file);
+    show("closes on exec", fcntl(file, F_GETFD));
+    show("COLD", syscall(SYS_process_madvise, file, pieces, 2, MADV_COLD, 0));
+    show("PAGEOUT", syscall(SYS_process_madvise, file, pieces, 2, MADV_PAGEOUT, 0));
+    show("WILLNEED", syscall(SYS_process_madvise, file, pieces, 2, MADV_WILLNEED, 0));
+    show("advice for oneself alone", syscall(SYS_process_madvise, file, pieces, 2, MADV_DONTNEED, 0));
+    show("flags", syscall(SYS_process_madvise, file, pieces, 2, MADV_COLD, 1));
+    show("no pidfd", syscall(SYS_process_madvise, 0, pieces, 2, MADV_COLD, 0));
+    show("no descriptor", syscall(SYS_process_madvise, 999, pieces, 2, MADV_COLD, 0));
+    pieces[1].iov_base = area + 1;
+    show("misaligned piece", syscall(SYS_process_madvise, file, pieces, 2, MADV_COLD, 0));
+    show("only that", syscall(SYS_process_madvise, file, pieces + 1, 1, MADV_COLD, 0));
+    struct pollfd watched = {file, POLLIN, 0};
+    show("poll", poll(&watched, 1, 0));
+    show("pidfd_send_signal", syscall(SYS_pidfd_send_signal, file, SIGTERM, NULL, 0));
+    show("poll", poll(&watched, 1, 10000));
+    show("events", watched.revents & POLLIN);
+    waitpid(child, &status, 0);
+    show_status("child", status);
+    show("when it is gone", syscall(SYS_process_madvise, file, pieces, 1, MADV_COLD, 0));
+    show("a signal", syscall(SYS_pidfd_send_signal, file, SIGTERM, NULL, 0));
+}
+
 int main(void)
 {
     transfers();
+    advising();
     remapping();
     return 0;
 }
