@@ -19,7 +19,7 @@
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
 #define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
-enum { OPTIONS = 30 };
+enum { OPTIONS = 29 };
 
 static void describe(struct boot_options *options, struct option_spec *specs);
 static int check(struct boot_options *options);
