@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test bench bench-pt install clean help deps deps-test check-model check-proof
+.PHONY: all demo test bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -22,6 +22,11 @@ bench: all bench-pt
 bench-pt: $(BUILD)/build.ninja
 	@tools/install-deps build bench
 	@bench/pt $(BUILD)
+
+# libquire beside Linux's mmap and a buffer manager by hand; takes a quarter of an hour.
+bench-runtime: all
+	@ninja -C $(BUILD) bench/bench-runtime
+	@bench/runtime/run $(BUILD)
 
 # Every order of steps of the models in tests/model.
 check-model:
@@ -55,6 +60,7 @@ help:
 	@echo "make demo      boot, sort the words of real texts from a shared folder, print the paging report"
 	@echo "make test      run every test; the last line is 'N passed, N failed'"
 	@echo "make bench     instructions of the main operations; make bench-pt: the page-table library alone"
+	@echo "make bench-runtime  libquire beside Linux's mmap and a buffer manager by hand"
 	@echo "make check-model  every order of steps of the flush protocol's models"
 	@echo "make check-proof  proofs of the arithmetic of addresses"
 	@echo "make install   install under PREFIX ($(PREFIX))"

@@ -29,7 +29,7 @@ struct quire_error {
 
 struct quire_options {
     uint64_t memory_bytes; /* the budget; at least QUIRE_LEAST_MEMORY */
-    const char *policy;    /* as in `quire sim --policy`, with its options; NULL: "clock" */
+    const char *policy;    /* as in `quire sim --policy`, with its options; NULL: "car" */
     uint64_t seed;         /* of policies that are random */
     uint64_t deadline_ms;  /* how long an access or a call waits for a store; 0: 30,000 */
     unsigned scan_percent; /* reference bits are as old as this part of the budget's faults; 0: standard */
