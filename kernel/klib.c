@@ -162,9 +162,16 @@ size_t strlen(const char *s)
 {
     size_t length = 0;
 
-    while (s[length] != '\0')
-        length++;
-    return length;
+    for (;; length += 4) {
+        if (s[length] == '\0')
+            return length;
+        if (s[length + 1] == '\0')
+            return length + 1;
+        if (s[length + 2] == '\0')
+            return length + 2;
+        if (s[length + 3] == '\0')
+            return length + 3;
+    }
 }
 
 size_t strnlen(const char *s, size_t n)

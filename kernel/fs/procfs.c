@@ -207,6 +207,45 @@ static int proc_lookup(struct vnode *vnode, const char *name, struct vnode **out
     return error;
 }
 
+/* ---------------------------------------------------------------- /proc/self */
+
+static struct vnode *proc_root;
+
+/* The process's number; every start of a static program comes here, and snprintf() would take five times as
+ * long. */
+static size_t self_name(char to[NUMBER_TEXT_BYTES])
+{
+    const struct process *process = process_current();
+    char digits[NUMBER_TEXT_BYTES];
+    size_t at = sizeof digits;
+
+    digits[--at] = '\0';
+    for (int left = process == NULL ? 0 : process->pid; left != 0; left /= 10)
+        digits[--at] = (char)('0' + left % 10);
+    memcpy(to, digits + at, sizeof digits - at);
+    return sizeof digits - at - 1;
+}
+
+long proc_self_link(char *to, size_t size, const struct proc_subject *subject)
+{
+    char name[NUMBER_TEXT_BYTES];
+    size_t length = self_name(name);
+
+    memcpy(to, name, length < size ? length : size);
+    return length == 0 ? -ENOENT : (long)length;
+}
+
+int proc_self_jump(struct vnode_jump *to, const struct proc_subject *subject)
+{
+    static char path[PATH_BYTES];
+    size_t length = strlcpy(path, proc_root->mount->path, PATH_BYTES - NUMBER_TEXT_BYTES - 1);
+
+    path[length] = '/';
+    (void)self_name(path + length + 1);
+    to->path = path;
+    return proc_lookup(proc_root, path + length + 1, &to->node);
+}
+
 /* ---------------------------------------------------------------- reading folders */
 
 static uint64_t ino_of(const struct proc_entry *entry, int pid, int tid, int number)
@@ -497,5 +536,9 @@ static const struct vnode_ops proc_jump_ops = {
 
 int procfs_create(struct vnode **root)
 {
-    return node_create(&root_entry, NULL, root);
+    int error = node_create(&root_entry, NULL, root);
+
+    if (error == 0)
+        proc_root = *root;
+    return error;
 }

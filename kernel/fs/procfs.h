@@ -57,6 +57,10 @@ struct proc_entry {
         .name = (name_), .mode = S_IFDIR | 0555, .entries = (entries_)                                       \
     }
 
+/* /proc/self (procfs.c) */
+long proc_self_link(char *to, size_t size, const struct proc_subject *subject);
+int proc_self_jump(struct vnode_jump *to, const struct proc_subject *subject);
+
 extern const struct proc_entry proc_system_entries[];  /* procfs_system.c */
 extern const struct proc_entry proc_process_entries[]; /* procfs_process.c */
 extern const struct proc_entry proc_task_entries[];    /* the same without task/ */

@@ -186,20 +186,6 @@ void proc_mountinfo(struct text *text, const struct proc_subject *subject)
 
 /* ---------------------------------------------------------------- links */
 
-static long self_link(char *to, size_t size, const struct proc_subject *subject)
-{
-    const struct process *process = process_current();
-    char digits[12];
-    size_t at = sizeof digits;
-
-    if (process == NULL)
-        return -ENOENT;
-    for (int left = process->pid; left != 0; left /= 10) /* a fifth of the time of snprintf() */
-        digits[--at] = (char)('0' + left % 10);
-    memcpy(to, digits + at, sizeof digits - at < size ? sizeof digits - at : size);
-    return (long)(sizeof digits - at);
-}
-
 static long thread_self_link(char *to, size_t size, const struct proc_subject *subject)
 {
     struct process *process = process_current();
@@ -371,7 +357,7 @@ const struct proc_entry proc_system_entries[] = {
     PROC_TEXT("loadavg", loadavg),
     PROC_TEXT("meminfo", proc_meminfo),
     PROC_LINK("mounts", mounts_link),
-    PROC_LINK("self", self_link),
+    PROC_JUMP("self", proc_self_link, proc_self_jump),
     PROC_TEXT("stat", stat),
     PROC_TEXT("swaps", proc_swaps),
     PROC_FOLDER("sys", sys_entries),

@@ -355,22 +355,21 @@ static bool beyond_lock_limit(uint64_t wanted)
 }
 
 /* What the heap would grow by is data, and promised. */
-static bool may_grow_heap(uint64_t wanted)
+static bool may_grow_heap(uint64_t now, uint64_t wanted)
 {
-    uint64_t now = align_up(space_set_break(space_here(), vaddr(0)).v, PAGE_SIZE);
-    uint64_t bytes = align_up(wanted, PAGE_SIZE) - now;
+    uint64_t end = align_up(now, PAGE_SIZE), bytes = align_up(wanted, PAGE_SIZE) - end;
 
-    return wanted <= now || (may_have_data(bytes) && commit_allows(bytes));
+    return wanted <= end || (may_have_data(bytes) && commit_allows(bytes));
 }
 
 long sys_brk(long wanted)
 {
     uint64_t now = space_set_break(space_here(), vaddr(0)).v;
 
-    if (beyond_data_limit((uint64_t)wanted) || beyond_lock_limit((uint64_t)wanted) ||
-        !may_grow_heap((uint64_t)wanted))
-        wanted = 0;
-    else if ((uint64_t)wanted < now)
+    if (wanted == 0 || beyond_data_limit((uint64_t)wanted) || beyond_lock_limit((uint64_t)wanted) ||
+        !may_grow_heap(now, (uint64_t)wanted))
+        return (long)now;
+    if ((uint64_t)wanted < now)
         resident_shrinks(process_current(), now - (uint64_t)wanted);
     return (long)space_set_break(space_here(), vaddr((uint64_t)wanted)).v;
 }

@@ -58,9 +58,10 @@ static __attribute__((noinline)) bool descend_slowly(struct cursor *cursor, enum
  * which is quicker than from its descriptor. */
 static inline __attribute__((always_inline)) bool descend(struct cursor *cursor,
                                                           const struct pt_entry **entries,
-                                                          struct frame **table, unsigned level, unsigned stop)
+                                                          struct frame **table, uint64_t start,
+                                                          unsigned level, unsigned stop)
 {
-    struct pt_entry now = pt_entry_load(&(*entries)[pt_index(vaddr(cursor->start), level)]);
+    struct pt_entry now = pt_entry_load(&(*entries)[pt_index(vaddr(start), level)]);
     struct frame *child = entry_table(now);
 
     if (level == stop || (now.bits & (PT_PRESENT | PT_HUGE | PT_WRITE)) != (PT_PRESENT | PT_WRITE)) {
@@ -88,8 +89,9 @@ enum status cursor_begin(struct cursor *cursor, struct space *space, uint64_t st
     cursor->end = end;
     batch_init(&cursor->batch, space);
     lock_take(&table->table.lock);
-    if (descend(cursor, &entries, &table, 4, stop) && descend(cursor, &entries, &table, 3, stop) &&
-        descend(cursor, &entries, &table, 2, stop)) {
+    if (descend(cursor, &entries, &table, start, 4, stop) &&
+        descend(cursor, &entries, &table, start, 3, stop) &&
+        descend(cursor, &entries, &table, start, 2, stop)) {
         cursor->table = table;
         cursor->level = 1;
         return ST_OK;

@@ -34,9 +34,9 @@ static __attribute__((noinline)) unsigned map_slots(void *const *slots, struct p
     for (int64_t i = -(int64_t)count; i != 0; i++, mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT) {
         struct frame *frame = slots[i];
 
-        if (entries[i].bits != mark.bits || !frame)
+        if (__builtin_expect(entries[i].bits != mark.bits || !frame, 0))
             left_out++;
-        else if ((frame_flags(frame) & (FRAME_BUSY | FRAME_MAPPED)) == usual)
+        else if (__builtin_expect((frame_flags(frame) & (FRAME_BUSY | FRAME_MAPPED)) == usual, 1))
             pt_entry_store(&entries[i], pt_entry(form.bits | frame_paddr(frame).v));
         else if (frame_is_resident(frame))
             resident_map(&entries[i], form, frame);

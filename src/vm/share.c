@@ -71,13 +71,10 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
     uint64_t place = entry_place(target);
 
     for (unsigned i = from->table.high; to->privates < from->privates; i--) {
-        struct pt_entry entry;
-        struct frame *frame;
+        struct pt_entry entry = table_last_private(source, &i);
+        struct frame *frame = last_private_frame(entry);
         bool plain;
 
-        i = table_last_private(source, i);
-        entry = pt_entry_load(&source[i]);
-        frame = entry_private(entry);
         if (!frame) {
             to->privates += copy_swapped(entry);
             continue;

@@ -75,17 +75,27 @@ static inline struct frame *entry_private(struct pt_entry entry)
     return NULL;
 }
 
-/* The last entry at or below `i` that can be about a private frame or a slot; there is one. What it passes
- * over is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND. */
-static inline unsigned table_last_private(const struct pt_entry *entries, unsigned i)
+/* The last entry at or below `*i` that can be about a private frame or a slot, and its place; there is one.
+ * What it passes over is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND. */
+static inline struct pt_entry table_last_private(const struct pt_entry *entries, unsigned *i)
 {
-    for (;; i--) {
-        uint64_t bits = pt_entry_load(&entries[i]).bits;
+    for (;; --*i) {
+        struct pt_entry entry = pt_entry_load(&entries[*i]);
 
-        if (bits & (PT_PRESENT | PRIVATE_KIND << MARK_KIND_SHIFT) &&
-            (bits & (PT_PRESENT | PAGE_OBJECT)) != (PT_PRESENT | PAGE_OBJECT))
-            return i;
+        if (entry.bits & (PT_PRESENT | PRIVATE_KIND << MARK_KIND_SHIFT) && !entry_is_object_page(entry))
+            return entry;
     }
+}
+
+/* entry_private() of such an entry. */
+static inline struct frame *last_private_frame(struct pt_entry entry)
+{
+    struct frame *frame;
+
+    if (!pt_entry_present(entry))
+        return mark_kind(entry) == MARK_HELD ? frame_at(held_paddr(entry)) : NULL;
+    frame = frame_at(pt_entry_paddr(entry));
+    return frame == zero_frame ? NULL : frame;
 }
 
 /* How many entries from `entries` on, at most `most`, say just the same. */

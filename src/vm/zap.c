@@ -123,12 +123,9 @@ static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
     views_end(table);
     /* From the end: data lie above text, and a stack's pages at its top. */
     for (unsigned i = table->table.high, left = table->privates; left > 0; i--) {
-        struct pt_entry entry;
-        struct frame *frame;
+        struct pt_entry entry = table_last_private(entries, &i);
+        struct frame *frame = last_private_frame(entry);
 
-        i = table_last_private(entries, i);
-        entry = pt_entry_load(&entries[i]);
-        frame = entry_private(entry);
         if (frame)
             zap_frame(batch, frame, place + i * sizeof *entries);
         else if (entry_slot(entry))
