@@ -508,6 +508,79 @@ static void memory_that_shrinks_and_grows(void **state)
     holds();
 }
 
+static bool is_class(const char *text, size_t name_length, enum scope_class class, uint64_t bytes)
+{
+    struct scope_class_word word = {.name_length = 99};
+
+    return scope_parse_class(text, &word) == ST_OK && word.name_length == name_length &&
+           word.class == class && word.bytes == bytes;
+}
+
+static void classes_in_words(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "=",
+                                      "x",
+                                      "x=",
+                                      "=vip:1M",
+                                      "x=vip",
+                                      "x=vip:",
+                                      "x=vip:0",
+                                      "x=vip:0M",
+                                      "x=vip:M",
+                                      "x=vip:1T",
+                                      "x=vip:-1",
+                                      "x=vip:1 M",
+                                      "x=ordinary:1M",
+                                      "x=great:1M",
+                                      "x=vi:1M",
+                                      "x=vipp:1M",
+                                      "x=vip:1MM",
+                                      "x=vip:99999999999999999999",
+                                      "x=vip:18014398509481985K"};
+    struct scope_class_word word;
+
+    assert_true(is_class("sh=vvip:16M", 2, CLASS_VVIP, 16 << 20));
+    assert_true(is_class("a=b=vip:4096", 3, CLASS_VIP, 4096)); /* a name may have '=' */
+    assert_true(is_class("x=vip:3k", 1, CLASS_VIP, 3072) && is_class("x=vip:1G", 1, CLASS_VIP, 1 << 30));
+    assert_true(is_class("python3=ordinary", 7, CLASS_ORDINARY, 0));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(scope_parse_class(bad[i], &word), ST_INVALID);
+}
+
+static bool is_wrong(const char *text, const char *part)
+{
+    struct scope_config config = {.rule = SCOPE_PROPORTIONAL, .pff_low = 7};
+    struct scope_error error;
+
+    return scope_parse_rule(text, &config, &error) == ST_INVALID && error.expected != NULL &&
+           error.length == strlen(part) && memcmp(text + error.at, part, error.length) == 0 &&
+           config.rule == SCOPE_PROPORTIONAL && config.pff_low == 7;
+}
+
+static void rules_in_words(void **state)
+{
+    struct scope_config config = {.frames = 5};
+    struct scope_error error;
+    enum scope_kind kind = SCOPE_GLOBAL;
+
+    assert_ok(scope_parse_kind("local", &kind, &error));
+    assert_int_equal(kind, SCOPE_LOCAL);
+    assert_int_equal(scope_parse_kind("locals", &kind, &error), ST_INVALID);
+    assert_int_equal(scope_parse_kind("", &kind, &error), ST_INVALID);
+    assert_ok(scope_parse_rule("proportional", &config, &error));
+    assert_int_equal(config.rule, SCOPE_PROPORTIONAL);
+    assert_ok(scope_parse_rule("pff", &config, &error));
+    assert_true(config.rule == SCOPE_PFF && config.pff_low < config.pff_high && config.pff_window > 0);
+    assert_ok(scope_parse_rule("pff:high=1000000,low=3", &config, &error));
+    assert_true(config.pff_low == 3 && config.pff_high == 1000000 && config.frames == 5);
+    assert_true(is_wrong("fair", "fair") && is_wrong("equal:low=3", "equal:low=3"));
+    assert_true(is_wrong("pff:low=1,speed=2", "speed=2") && is_wrong("pff:", "") &&
+                is_wrong("pff:low=", "low="));
+    assert_true(is_wrong("pff:high=1000001", "high=1000001") && is_wrong("pff:low=1,,high=5", ""));
+    assert_true(is_wrong("pff:low=9,high=3", "pff:low=9,high=3") && is_wrong("pff:window=0", "pff:window=0"));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, clear)
@@ -536,6 +609,8 @@ int main(void)
         CASE(one_that_joins_gets_its_share),
         CASE(what_cannot_be_guaranteed_is_not_promised),
         CASE(memory_that_shrinks_and_grows),
+        CASE(classes_in_words),
+        CASE(rules_in_words),
     };
 
     return cmocka_run_group_tests_name("scope", tests, NULL, NULL);

@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+"""Swap: programs larger than the machine, on a disk, in compressed memory and in both; disks that fail; swap that is full."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+import harness
+from harness import boot, case, expect, expect_equal, expect_run
+
+PYTHON = "/usr/bin/python3"
+
+# A dictionary of about 35 MB, made and looked up.
+DICTIONARY = """
+d = {}
+for i in range(150000):
+    d["key%d" % i] = "value %d" % (i * i)
+total = 0
+for i in range(150000):
+    total = (total * 31 + int(d["key%d" % i].split()[1])) % 1000000007
+print(len(d), total)
+"""
+
+# Pages that no compressor makes smaller, so that they go to the disk; each is read again, several times, in another order. Says
+# how far it has come, so that whoever looks knows what was right before the end.
+NOISE = """
+import os, random, zlib
+pages, sums = [], []
+for i in range(%d):
+    pages.append(bytearray(random.Random(i).randbytes(4096)))
+    sums.append(zlib.crc32(pages[i]))
+print("made", flush=True)
+for turn in range(2):
+    for i in range(len(pages)):
+        n = i * 1013 %% len(pages)
+        if zlib.crc32(pages[n]) != sums[n]:
+            print("wrong bytes in page", n, flush=True)
+            os._exit(1)
+print("right")
+"""
+
+
+def python(*words, program=DICTIONARY, **more):
+    return boot("--memory", "32M", "--root", "/", "--env", "PYTHONHASHSEED=0", *words, "--", PYTHON, "-c", program, **more)
+
+
+def expect_as_host(*words):
+    host = harness.run([PYTHON, "-c", DICTIONARY], env={"PYTHONHASHSEED": "0"})
+    expect_run(python(*words, limit=170), 0, host.out)
+
+
+@case(timeout=180)
+def dictionary_on_a_disk():
+    expect_as_host("--swap", "128M")
+
+
+@case(timeout=180)
+def dictionary_in_compressed_memory():
+    expect_as_host("--swap-compress", "lz4:16M")
+
+
+@case(timeout=180)
+def dictionary_in_both():
+    expect_as_host("--swap", "128M", "--swap-compress", "lz4:4M", "--policy", "wsclock", "--read-ahead", "4")
+
+
+@case(timeout=180)
+def noise_goes_to_the_disk():
+    result = python("--swap", "64M", "--swap-compress", "lz4:4M", program=NOISE % 7000, limit=170)
+    expect_run(result, 0, b"made\nright\n")
+
+
+@case(timeout=60)
+def file_is_kept_and_checked():
+    folder = harness.scratch()
+    path = os.path.join(folder, "swap")
+    words = ("--swap", "8M:" + path, "--", "busybox", "true")
+    expect_run(boot(*words, limit=30), 0)
+    expect_equal(os.path.getsize(path), 8 << 20, "size of the file")
+    expect_run(boot(*words, limit=30), 0)  # once more: it is ours
+    expect_run(boot("--swap", "4M:" + path, "--", "busybox", "true", limit=30), 0)
+    result = boot("--swap", "16M:" + path, "--", "busybox", "true", limit=30)
+    expect(result.status == 2 and b"smaller" in result.err, repr(result))
+    data = os.path.join(folder, "data")
+    with open(data, "wb") as file:
+        file.write(b"precious" * 1000000)
+    result = boot("--swap", "4M:" + data, "--", "busybox", "true", limit=30)
+    expect(result.status == 2 and b"other data" in result.err, repr(result))
+    with open(data, "rb") as file:
+        expect_equal(file.read(), b"precious" * 1000000, "somebody's data")
+
+
+@case(timeout=60)
+def file_belongs_to_one_machine():
+    path = os.path.join(harness.scratch(), "swap")
+    first = harness.subprocess.Popen([harness.QUIRE, "boot", "--timeout", "50", "--swap", "4M:" + path, "--", "sh", "-c",
+                                      "echo up; cat"], stdin=harness.subprocess.PIPE, stdout=harness.subprocess.PIPE)
+    expect_equal(first.stdout.read(3), b"up\n", "output")
+    result = boot("--swap", "4M:" + path, "--", "busybox", "true", limit=30)
+    expect(result.status == 2 and b"another machine" in result.err, repr(result))
+    first.stdin.close()
+    expect_equal(first.wait(30), 0, "status of the first")
+
+
+def failing_qemu(event, once=False):
+    """A QEMU whose swap disk gives an error at `event` (read_aio or write_aio), after the first hundred or so."""
+    folder = harness.scratch()
+    config = os.path.join(folder, "blkdebug")
+    with open(config, "w") as file:
+        file.write("".join(f'[set-state]\nstate = "{n}"\nevent = "{event}"\nnew_state = "{n + 1}"\n\n' for n in range(1, 20)))
+        file.write(f'[inject-error]\nstate = "20"\nevent = "{event}"\niotype = "{event[:-4]}"\nerrno = "5"\nonce = "{"on" if once else "off"}"\n')
+    wrapper = os.path.join(folder, "qemu")
+    with open(wrapper, "w") as file:
+        file.write(f"""#!{sys.executable}
+import os, sys
+words = [word.replace("driver=file,node-name=swap-file,filename=", "driver=blkdebug,node-name=swap-file,config={config},image.driver=file,image.filename=")
+         .replace("aio=threads", "image.aio=threads") for word in sys.argv[1:]]
+os.execvp({shutil.which("qemu-system-x86_64")!r}, ["qemu-system-x86_64"] + words)
+""")
+    os.chmod(wrapper, 0o755)
+    return {"QUIRE_QEMU": wrapper}
+
+
+@case(timeout=180)
+def read_errors_are_sigbus():
+    """Whoever needs a page that cannot be read gets SIGBUS, and nobody wrong bytes."""
+    result = python("--swap", "64M", program=NOISE % 7000, limit=170, env=failing_qemu("read_aio"))
+    expect_equal(result.status, 128 + 7, f"status: {result!r}")
+    expect(b"wrong" not in result.out and b"right" not in result.out, repr(result))
+
+
+@case(timeout=180)
+def write_errors_cost_no_data():
+    """Pages that cannot be written stay in memory; when nothing else can go, memory is out. Never wrong bytes, never a hang."""
+    result = python("--swap", "64M", program=NOISE % 7000, limit=170, env=failing_qemu("write_aio"))
+    expect(result.status in (1, 137), f"status: {result!r}")  # MemoryError, or ended for lack of memory
+    expect(b"wrong" not in result.out and b"right" not in result.out, repr(result))
+
+
+@case(timeout=180)
+def a_single_write_error_is_survived():
+    result = python("--swap", "64M", program=NOISE % 7000, limit=170, env=failing_qemu("write_aio", once=True))
+    expect_run(result, 0, b"made\nright\n")
+
+
+harness.main()
