@@ -92,8 +92,8 @@ bool commit_allows(uint64_t bytes)
 {
     uint64_t pages = bytes >> PAGE_SHIFT, allowed;
 
-    if (mode == COMMIT_ALWAYS)
-        return true;
+    if (mode == COMMIT_ALWAYS || (mode == COMMIT_GUESS && pages <= frame_table_count / 4))
+        return true;          /* nearly always: without counting what there is */
     if (mode == COMMIT_GUESS) /* only what can never be is refused */
         return pages <= frames_managed() || pages - frames_managed() <= swap_pages();
     allowed = allowed_now();
