@@ -15,6 +15,7 @@
 #include "kernel/mm/samples.h"
 #include "kernel/mm/swap_device.h"
 #include "kernel/start.h"
+#include "kernel/task/member.h"
 
 /* demo=NAME instead of a program. */
 static void run_demo(const struct boot_info *info)
@@ -50,6 +51,8 @@ static void kernel_main(const struct boot_info *info)
     hostlink_report_by(report_write);
     events_init();
     samples_init();
+    if (!member_control_load())
+        boot_give_up("too little memory for load control's thread");
 
     int error = vfs_init(info);
 

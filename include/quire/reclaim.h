@@ -23,6 +23,7 @@ MUST_USE enum status reclaim_configure(const struct policy_type *type, const str
                                        const struct scope_config *scope);
 /* Load control is done, by whoever calls reclaim_balance(). Before any memory is short. */
 void reclaim_control_load(void);
+bool reclaim_controls_load(void);
 
 /* ------------------------------------------------------------------ members */
 

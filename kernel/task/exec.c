@@ -19,6 +19,7 @@
 #include "kernel/linux/syscalls.h"
 #include "kernel/mm/events.h"
 #include "kernel/task/exec_internal.h"
+#include "kernel/task/member.h"
 #include "quire/slab.h"
 
 enum {
@@ -211,6 +212,7 @@ static int build_space(struct exec *exec)
     if (space_create(&exec->space) != ST_OK)
         return -ENOMEM;
     choose_layout(exec);
+    member_begin_program(exec->space, exec->request->path);
     space_set_limit(exec->space, process_current()->limits[RLIMIT_AS][0]);
     error = exec_image_map(&exec->program, exec->space);
     if (!error && exec->interpreted)

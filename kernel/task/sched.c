@@ -28,6 +28,7 @@
 
 #include "base/check.h"
 #include "kernel/klib.h"
+#include "kernel/task/member.h"
 #include "kernel/task/task_internal.h"
 
 static struct list run_queue = LIST_INIT(run_queue);
@@ -358,6 +359,8 @@ void work_pending(struct trap_frame *frame)
         cpu->work &= ~(uint64_t)WORK_RESCHED;
         sched_yield();
     }
+    if (cpu->work & WORK_HOLD)
+        member_hold_here();
     if (cpu->work & WORK_SIGNAL)
         signal_deliver(frame);
 }

@@ -78,7 +78,7 @@ static inline bool timer_is_set(const struct timer *timer)
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_DEAD };
 
 /* Bits of cpu->work and task->work; the scheduler copies the task's to the CPU when it switches to it. */
-enum { WORK_RESCHED = 1, WORK_SIGNAL = 2 };
+enum { WORK_RESCHED = 1, WORK_SIGNAL = 2, WORK_HOLD = 4 };
 
 /* A signal that was sent: on the queue of a task or of a process. */
 struct signal_entry {
@@ -181,6 +181,7 @@ struct process {
     int parent_death_signal;     /* PR_SET_PDEATHSIG */
     bool no_new_privileges;
     bool keeps_capabilities; /* PR_SET_KEEPCAPS */
+    bool held; /* by load control: its tasks do not return to user mode */
     bool exiting, zombie, stopped, continued, stop_reported, execed, dumpable, keeps_space, counts_cpu;
     bool aslr;
     uint32_t personality;
@@ -240,6 +241,8 @@ void limits_apply(const struct process *process, struct space *space);
 void sched_init(void);
 /* Give the CPU to the next runnable task. */
 void sched_yield(void);
+/* WORK_* before the task returns to user mode. */
+void task_add_work(struct task *task, unsigned work);
 void sched_wake(struct task *task);
 /* Tasks that want the CPU, without the running one. */
 unsigned sched_runnable(void);

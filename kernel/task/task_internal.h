@@ -22,7 +22,6 @@ void sched_interrupt(struct task *task);
 /* Give the CPU away until somebody makes the task runnable; its state is set before. */
 void sched_block(void);
 /* Set bits of task->work, and of cpu->work when it is the current one. */
-void task_add_work(struct task *task, unsigned work);
 void task_clear_work(unsigned work); /* of the current task */
 
 /* A task with its stack and floating-point area, of no process and with no number; NULL without memory. */

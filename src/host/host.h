@@ -74,6 +74,9 @@ enum { HOST_AREAS_MAX = 64 };
 void *host_area_alloc(size_t bytes);
 void host_area_free(void *area, size_t bytes);
 
+/* host_wake(), and let those who wake run soon. */
+void host_wake_soon(const void *channel);
+
 /*
  * Translation caches. An address space has one `struct host_mmu`; the port defines it in
  * host_port.h and keeps its PCID and generations there. What to flush is decided by the

@@ -97,6 +97,11 @@ void reclaim_control_load(void)
     controls_load = true;
 }
 
+bool reclaim_controls_load(void)
+{
+    return controls_load;
+}
+
 enum status members_start(void)
 {
     enum status status = pools[0].policy ? ST_OK : pool_make(&pools[0], &kind, most_frames());

@@ -31,6 +31,8 @@ enum {
         4, /* a tick for every so many microseconds for each page: what it costs stays in proportion */
     TICK_LEAST = 10000,
     WINDOW_TICKS = 2,
+    LEAST_PAGES = 16,
+    SPARE_PART = 4,  /* the cleaner leaves alone what is less than so many times its high mark */
     SLACK_PART = 64, /* of a member's frames */
     SLACK_MOST = 16
 };
@@ -130,14 +132,23 @@ uint64_t reclaim(uint64_t wanted)
     return reclaim_for(wanted, MEMBER_NOBODY);
 }
 
+/* With so few pages left that can go, a program that needs two of them at once would fetch each in the place
+ * of the other for ever. */
+static bool make_room(uint32_t member)
+{
+    if (reclaim_watch() && pages_enrolled() < LEAST_PAGES)
+        return pages_wait() || slab_trim() > 0;
+    return reclaim_for(EVICT_BATCH, member) > 0;
+}
+
 bool vm_make_room(void)
 {
-    return reclaim_for(EVICT_BATCH, MEMBER_NOBODY) > 0;
+    return make_room(MEMBER_NOBODY);
 }
 
 bool vm_make_room_for(const struct space *space)
 {
-    return reclaim_for(EVICT_BATCH, space_member(space)) > 0;
+    return make_room(space_member(space));
 }
 
 /* ------------------------------------------------------------------ time passes */
@@ -182,8 +193,8 @@ static void look_at_free_frames(struct upkeep *upkeep)
 {
     uint64_t free = frames_free();
 
-    if (free >= state.low)
-        return;
+    if (free >= state.low || pages_enrolled_locked() < SPARE_PART * state.high)
+        return; /* what little there is is in use: it goes only when somebody must have a frame */
     if (state.patience > 0)
         state.patience--;
     else
@@ -220,7 +231,7 @@ enum status reclaim_upkeep(struct space *space)
     if (upkeep.tick || upkeep.window)
         tick(&upkeep);
     if (upkeep.wake)
-        host_wake(&state);
+        host_wake_soon(&state);
     if (upkeep.excess == 0)
         return ST_OK;
     freed = evict_some(upkeep.excess + upkeep.slack, &(struct search){SEARCH_OWN, member});

@@ -209,6 +209,8 @@ static enum status map_zero(struct frame *table, struct pt_entry *entry, struct 
             return ST_NO_MEMORY;
         frame->paging.member = member;
         table_map_private(table, entry, frame, origin, mark);
+        if (!(mark_access(mark) & ACCESS_WRITE))
+            pt_entry_store(entry, pt_entry(entry->bits & ~PT_WRITE));
     }
     table_count_privates(table, -1);
     swap_put(slot);

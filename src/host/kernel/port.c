@@ -75,6 +75,13 @@ void host_wake(const void *channel)
     waitq_wake(queue_of(channel));
 }
 
+void host_wake_soon(const void *channel)
+{
+    host_wake(channel);
+    if (task_current()->process)
+        task_add_work(task_current(), WORK_RESCHED);
+}
+
 void lock_wait(struct spinlock *lock)
 {
     /* With one CPU and no interrupts in the kernel nobody can ever drop it. */
