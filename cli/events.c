@@ -27,9 +27,9 @@ static const char *const kinds[EVENT_KINDS] = {
 
 /* What an event's value is called; NULL: it has none. */
 static const char *const values[EVENT_KINDS] = {
-    [EVENT_LOST] = "events",    [EVENT_PAGE_IN] = "more", [EVENT_REFAULT] = "distance",
-    [EVENT_SWAP_OUT] = "pages", [EVENT_OOM] = "pages",    [EVENT_FORK] = "parent",
-    [EVENT_EXIT] = "status",
+    [EVENT_LOST] = "events",      [EVENT_PAGE_IN] = "more",   [EVENT_PAGE_OUT] = "more",
+    [EVENT_REFAULT] = "distance", [EVENT_SWAP_OUT] = "pages", [EVENT_OOM] = "pages",
+    [EVENT_FORK] = "parent",      [EVENT_EXIT] = "status",
 };
 
 static const char *const faults[EVENT_FAULTS] = {

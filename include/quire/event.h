@@ -12,9 +12,9 @@ enum event_kind {
     EVENT_LOST = 1,    /* `value` events before this one did not find room */
     EVENT_FAULT,       /* a page fault ended: detail is enum event_fault, value the address */
     EVENT_PAGE_IN,     /* a page was read: value is how many more came in with the same read */
-    EVENT_PAGE_OUT,    /* a page was written to its store, and may leave now; value is 0 */
-    EVENT_EVICT_CLEAN, /* a page left memory; the store had it already */
-    EVENT_EVICT_DIRTY, /* a page left memory, and had to be written for it */
+    EVENT_PAGE_OUT,    /* a page was written to its store: value is how many more with the same write */
+    EVENT_EVICT_CLEAN, /* a page was chosen to leave memory; the store has it already */
+    EVENT_EVICT_DIRTY, /* a page was chosen to leave memory, and must be written for it */
     EVENT_REFAULT,     /* a page came back: value is how many pages have been evicted since it went */
     EVENT_SWAP_OUT,    /* load control: a whole process leaves; value is its pages */
     EVENT_SWAP_IN,     /* and comes back */

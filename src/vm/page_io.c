@@ -121,6 +121,7 @@ static __attribute__((noinline)) enum status page_in(struct object *object, uint
         return status;
     lock_drop(&object->lock);
     status = object->pager->read(object, io.first, io.frames, io.count);
+    host_tell(EVENT_PAGE_IN, object_payload(object->id, io.first), io.count - 1);
     STAT_ADD(page_ins, io.count);
     STAT(page_in_reads);
     end_page_in(&io, status);
@@ -372,8 +373,10 @@ static enum status write_back(struct write_back *io)
     }
     if (io->bytes > 0)
         status = io->object->pager->write(io->object, io->first, io->frames, io->count, io->bytes);
-    if (status == ST_OK)
+    if (status == ST_OK) {
+        host_tell(EVENT_PAGE_OUT, object_payload(io->object->id, io->first), io->count - 1);
         STAT_ADD(write_backs, io->count);
+    }
     STAT(write_back_writes);
     end_write_back(io, status);
     return status;

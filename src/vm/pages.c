@@ -280,6 +280,7 @@ unsigned pages_choose(struct victim *victims, unsigned most, const struct search
         frame_set_flags(frame, FRAME_LEAVING);
         if (victims[count].object)
             shadow_leave(victims[count].name);
+        host_tell(dirty ? EVENT_EVICT_DIRTY : EVENT_EVICT_CLEAN, victims[count].name, 0);
         count++;
     }
     on_their_way += count;

@@ -78,6 +78,7 @@ void shadow_return(uint64_t name)
         return;
     distance = shadows.gone - shadow->when;
     shadow->tag = 0;
+    host_tell(EVENT_REFAULT, name, distance);
     shadows.refaults++;
     shadows.distance[31 - __builtin_clz(distance | 1)]++;
 }

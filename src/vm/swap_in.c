@@ -129,6 +129,8 @@ static enum status transfer(uint32_t slot, struct frame *const *frames, unsigned
 
     STAT(swap_reads);
     if (status == ST_OK)
+        host_tell(EVENT_PAGE_IN, EVENT_PAGE_SLOT | slot, count - 1);
+    if (status == ST_OK)
         STAT_ADD(swap_ins, count);
     else
         STAT(swap_read_errors);

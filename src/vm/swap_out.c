@@ -346,6 +346,8 @@ static enum status transfer(const struct write *write, unsigned first, unsigned 
 
     STAT(swap_writes);
     if (status == ST_OK)
+        host_tell(EVENT_PAGE_OUT, EVENT_PAGE_SLOT | (write->slot + first), count - 1);
+    if (status == ST_OK)
         STAT_ADD(swap_outs, count);
     else
         STAT(swap_write_errors);

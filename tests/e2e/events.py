@@ -215,6 +215,27 @@ def wrong_recordings():
 
 
 @case()
+def pages_that_come_and_go():
+    name = os.path.join(harness.scratch(), "events")
+    words = ["--memory", "32M", "--swap", "128M", "--events", name, "--json"]
+    result = expect_run(boot(*words, "--", os.path.join(GUEST, "guest-memhog"), "40", limit=50), 0)
+    report = json.loads(result.err[result.err.index(b"{") :])
+    events = events_of(name)
+
+    def pages(kind):
+        return sum(1 + event.get("more", 0) for event in events if event["event"] == kind)
+
+    lost = sum(event["events"] for event in events if event["event"] == "lost")
+    expect_equal(lost, 0, "lost events")
+    expect_equal(pages("page-in"), report["swap"]["page_ins"] + report["paging"]["page_ins"], "page-ins")
+    expect_equal(pages("page-out"), report["swap"]["page_outs"] + report["paging"]["write_backs"], "page-outs")
+    expect_equal(pages("evict-dirty"), report["reclaim"]["evicted_dirty"], "dirty evictions")
+    expect_equal(pages("refault"), report["reclaim"]["refaults"], "refaults")
+    distances = [event["distance"] for event in events if event["event"] == "refault"]
+    expect(len(distances) > 100 and min(distances) > 0, f"{len(distances)} distances")
+
+
+@case()
 def the_report_says_what_paging_did():
     hog = os.path.join(GUEST, "guest-memhog")
     words = ["--memory", "32M", "--swap", "128M"]
