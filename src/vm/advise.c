@@ -199,7 +199,7 @@ static bool resident(struct pt_entry entry, uint64_t pages_in)
     if (!lock_try(&object->lock))
         return false; /* in use this moment; the answer may be old when it arrives anyway */
     frame = object_find(object, mark_index(entry) + pages_in);
-    there = frame && !(frame->flags & FRAME_BUSY);
+    there = frame && !(frame_flags(frame) & FRAME_BUSY);
     lock_drop(&object->lock);
     return there;
 }

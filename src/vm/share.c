@@ -73,23 +73,19 @@ static enum status copy_leaves(struct frame *from, struct frame *to)
     for (unsigned i = from->table.high; to->privates < from->privates; i--) {
         struct pt_entry entry = table_last_private(source, &i);
         struct frame *frame = last_private_frame(entry);
-        bool plain;
 
         if (!frame) {
             to->privates += copy_swapped(entry);
             continue;
         }
-        plain = frame_is_plain(frame);
-        if (plain)
+        if (frame_is_plain(frame))
             rmap_second(frame, place + i * sizeof entry);
         else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)
             return ST_NO_MEMORY;
         to->privates++;
         if ((entry.bits & (PT_WRITE | PT_PRESENT)) != (PT_WRITE | PT_PRESENT))
             continue;
-        entry = clear_write(&source[i]);
-        if (!plain)
-            frame_lost_dirty(frame, entry);
+        entry = clear_write(&source[i]); /* with the D that both have from now on */
         pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
     }
     return ST_OK;

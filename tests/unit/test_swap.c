@@ -120,6 +120,24 @@ static void a_changed_page_is_written_again(void **state)
     end_scene();
 }
 
+/* After the frame has been found clean, and before its entry goes. */
+static void a_change_at_the_last_moment(void **state)
+{
+    struct frame *frame;
+
+    scene(1);
+    assert_int_equal(page_out(space, at, 1), 1);
+    expect_words(space, 1);
+    assert_ok(space_pin(space, vaddr(at), ACCESS_READ, &frame));
+    assert_int_equal(swap_prepare(&frame, 1), 1);
+    put(space, at, 600);
+    assert_true(swap_unmap(frame));
+    host_flush_all();
+    assert_true(page_out_end(frame));
+    assert_int_equal(get(space, at), 600);
+    end_scene();
+}
+
 /* The kernel writes to a frame past the MMU. */
 static void a_copy_by_the_kernel_is_a_change(void **state)
 {
@@ -857,6 +875,7 @@ int main(void)
         CASE(pages_leave_when_they_are_told_to),
         CASE(a_clean_page_is_not_written_again),
         CASE(a_changed_page_is_written_again),
+        CASE(a_change_at_the_last_moment),
         CASE(a_copy_by_the_kernel_is_a_change),
         CASE(changes_are_known_through_protection),
         CASE(a_write_lets_the_slot_go),
