@@ -509,6 +509,12 @@ static int proc_open(struct vnode *vnode, struct file *file)
     return 0;
 }
 
+/* A setting may be opened with O_TRUNC, as a shell does. */
+static int proc_setattr(struct vnode *vnode, const struct vattr *attr, unsigned which)
+{
+    return which == VATTR_SIZE && node_of(vnode)->entry->take != NULL ? 0 : -EPERM;
+}
+
 static int proc_statfs(struct vnode *vnode, struct statfs64_info *out)
 {
     out->type = PROC_SUPER_MAGIC;
@@ -520,6 +526,7 @@ static const struct vnode_ops proc_ops = {
     .readlink = proc_readlink,
     .readdir = proc_readdir,
     .getattr = proc_getattr,
+    .setattr = proc_setattr,
     .open = proc_open,
     .statfs = proc_statfs,
     .release = proc_release,
