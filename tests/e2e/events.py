@@ -251,7 +251,7 @@ def the_report_says_what_paging_did():
     program = [one for one in time_["processes"] if one["name"] == "guest-memhog"]
     expect(len(program) == 1 and program[0]["faults_major"] > 0, f"processes: {time_['processes']}")
     peak = max(program[0]["frames"])
-    expect(4000 < peak < 8192 and peak == program[0]["frames_peak"], f"frames: {program[0]}")
+    expect(4000 < peak <= program[0]["frames_peak"] < 8192, f"frames: {program[0]}")
     expect(4000 < time_["enrolled_mean"] <= time_["enrolled_most"] < 8192, f"enrolled: {time_}")
     expect_equal(len(time_["free"]), time_["samples"], "samples")
     text = boot(*words, "--report", "-", "--", hog, "50", limit=50).err.decode()
