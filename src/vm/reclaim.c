@@ -87,9 +87,11 @@ bool reclaim_watch(void)
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
     }
     lock_drop(&pages_lock);
-    if (status == ST_OK)
-        pages_sweep();
-    return status == ST_OK;
+    if (status != ST_OK)
+        return false;
+    frames_set_mark(UINT64_MAX); /* faults come by from now on, also when memory is plentiful again */
+    pages_sweep();
+    return true;
 }
 
 /* ------------------------------------------------------------------ frames are wanted */

@@ -125,12 +125,65 @@ static void policies_that_need_every_reference(void **state)
     assert_int_equal(end_swap(NULL), 0);
 }
 
+/* An ordinary program that eats all memory costs a vvip nothing, nor a vip anything below its minimum. */
+static void classes_keep_their_pages(void **state)
+{
+    uint32_t first, second, hog;
+    struct space *vvip, *vip, *ordinary;
+    uint64_t a, b, c;
+
+    boot_swap(NULL);
+    vvip = member_space(&first);
+    vip = member_space(&second);
+    ordinary = member_space(&hog);
+    assert_ok(member_set_class(first, CLASS_VVIP, 300));
+    assert_ok(member_set_class(second, CLASS_VIP, 300));
+    assert_status(member_set_class(hog, CLASS_VVIP, 100000), ST_LIMIT);
+    a = map_anon(vvip, 250, RW);
+    b = map_anon(vip, 250, RW);
+    c = map_anon(ordinary, PAGES, RW);
+    fill(vvip, a, 250, 1);
+    fill(vip, b, 250, 2);
+    for (unsigned round = 0; round < 3; round++)
+        fill(ordinary, c, PAGES, round);
+    assert_int_equal(look(first).evicted, 0);
+    assert_int_equal(look(second).evicted, 0);
+    assert_true(look(hog).evicted > PAGES);
+    verify(vvip, a, 250, 1);
+    verify(vip, b, 250, 2);
+    verify(ordinary, c, PAGES, 2);
+    space_unref(vvip);
+    space_unref(vip);
+    space_unref(ordinary);
+    assert_int_equal(end_swap(NULL), 0);
+}
+
+static void a_maximum_is_kept(void **state)
+{
+    uint32_t member;
+    struct space *space;
+    uint64_t at;
+
+    boot_swap(NULL);
+    assert_true(reclaim_watch());
+    space = member_space(&member);
+    member_set_bounds(member, UINT64_MAX, 100);
+    at = map_anon(space, 500, RW);
+    fill(space, at, 500, 9);
+    assert_true(look(member).frames <= 101 && look(member).frames_peak <= 132);
+    verify(space, at, 500, 9);
+    space_unref(space);
+    assert_int_equal(end_swap(NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_policy_global),
         cmocka_unit_test(every_policy_local),
         cmocka_unit_test(policies_that_need_every_reference),
+        cmocka_unit_test(classes_keep_their_pages),
+        cmocka_unit_test(a_maximum_is_kept),
     };
 
     return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
