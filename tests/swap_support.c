@@ -64,6 +64,8 @@ static enum status store_write(void *context, uint32_t slot, struct frame *const
     struct swap_test *test = context;
     bool failed = fails(test->fail_write, slot, count);
 
+    if (test->full)
+        return ST_NO_SPACE;
     if (test->slow_us != 0)
         usleep(test->slow_us);
     for (unsigned i = 0; i < count; i++) {

@@ -329,7 +329,7 @@ static void slot_written(uint32_t slot, enum status status)
     s->flags &= (uint8_t)~SLOT_WRITING;
     if (status == ST_OK) {
         s->flags &= (uint8_t)~SLOT_STALE;
-    } else {
+    } else if (status != ST_NO_SPACE) { /* the store is full: the slot is as good as any, and stays stale */
         s->flags |= SLOT_BAD;
         swap.bad++;
     }

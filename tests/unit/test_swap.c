@@ -672,6 +672,21 @@ static void a_page_that_cannot_be_written_stays(void **state)
     end_scene();
 }
 
+/* What a store in memory does that has slots, but no room: no slot is lost by it. */
+static void a_store_that_is_full(void **state)
+{
+    scene(8);
+    swap_test.full = true;
+    assert_int_equal(page_out(space, at, 8), 0);
+    check_swap(space);
+    expect_words(space, 8);
+    assert_int_equal(swap_now().bad, 0);
+    swap_test.full = false;
+    assert_int_equal(page_out(space, at, 8), 8);
+    expect_words(space, 8);
+    end_scene();
+}
+
 static void a_page_that_cannot_be_read(void **state)
 {
     scene(8);
@@ -898,6 +913,7 @@ int main(void)
         CASE(private_mappings_of_shared_pages),
         cmocka_unit_test_setup_teardown(a_full_swap, boot_swap_40, end_swap),
         CASE(a_page_that_cannot_be_written_stays),
+        CASE(a_store_that_is_full),
         CASE(a_page_that_cannot_be_read),
         CASE(an_object_that_cannot_be_read),
         CASE(read_ahead_when_it_pays),
