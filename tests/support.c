@@ -12,13 +12,6 @@ int boot_8m(void **state)
     return 0;
 }
 
-int boot_64m(void **state)
-{
-    (void)state;
-    sim_boot(64 * MIB);
-    return 0;
-}
-
 int end_machine(void **state)
 {
     (void)state;

@@ -5,22 +5,13 @@
  * kind, or change what fails. A read gives what was written last or an error; without failures, and with
  * room, never an error. The store's invariants are walked after each step.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "quire/store_compressed.h"
 #include "store/lz4.h"
+#include "tests/fuzz/expect.h"
+#include "tests/store_memory.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                  \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 enum { PAGES = 48, RUN_MOST = 8, STEPS_MOST = 400 };
 
@@ -28,42 +19,13 @@ static struct {
     uint8_t disk[PAGES][PAGE_SIZE];
     uint8_t model[PAGES][PAGE_SIZE];
     bool known[PAGES]; /* the model has contents */
-    unsigned taken, limit;
+    struct test_memory memory;
     unsigned fails; /* the disk: each n-th page is an error; 0: none */
     unsigned transfers;
     uint64_t random;
 } world;
 
 static uint8_t buffer[RUN_MOST][PAGE_SIZE] __attribute__((aligned(4096)));
-
-static void *page_take(void *context)
-{
-    (void)context;
-    if (world.taken >= world.limit)
-        return NULL;
-    world.taken++;
-    return aligned_alloc(PAGE_SIZE, PAGE_SIZE);
-}
-
-static void page_give(void *context, void *page)
-{
-    (void)context;
-    world.taken--;
-    free(page);
-}
-
-static void *area_take(void *context, size_t bytes)
-{
-    (void)context;
-    return calloc(1, bytes);
-}
-
-static void area_give(void *context, void *area, size_t bytes)
-{
-    (void)context;
-    (void)bytes;
-    free(area);
-}
 
 static void disk_submit(struct store *store, struct store_request *request)
 {
@@ -176,7 +138,7 @@ static void step(struct store *store, const unsigned char *bytes)
         break;
     default:
         world.fails = bytes[1] % 4 == 0 ? 2 + bytes[2] % 8 : 0;
-        world.limit = bytes[1] / 4;
+        world.memory.page_limit = bytes[1] / 4;
         break;
     }
     EXPECT(compressed_check(store) == NULL);
@@ -187,12 +149,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     static const struct store_type disk_type = {.name = "array", .submit = disk_submit, .poll = disk_poll};
     struct store disk = {&disk_type, PAGES}, *store;
     struct compressed_config config = {
-        .pages = PAGES, .packer = &store_lz4, .memory = {page_take, page_give, area_take, area_give, NULL}};
+        .pages = PAGES, .packer = &store_lz4, .memory = test_memory_of(&world.memory)};
 
     if (size < 1)
         return 0;
     memset(&world, 0, sizeof(world));
-    world.limit = 64;
+    world.memory = (struct test_memory){.page_limit = 64, .areas_left = -1};
     world.random = size;
     config.behind = data[0] % 2 ? &disk : NULL;
     config.memory_pages = data[0] / 2;
@@ -200,6 +162,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     for (size_t at = 1; at + 3 <= size && at < (size_t)STEPS_MOST * 3; at += 3)
         step(store, data + at);
     store_close(store);
-    EXPECT(world.taken == 0);
+    EXPECT(world.memory.pages == 0 && world.memory.areas == 0);
     return 0;
 }

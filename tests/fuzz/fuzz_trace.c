@@ -21,16 +21,9 @@
 #include "sim/trace_names.h"
 #include "sim/trace_writer.h"
 #include "support.h"
+#include "tests/fuzz/expect.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                  \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 enum { REFERENCES_MOST = 1 << 16 };
 

@@ -5,22 +5,10 @@
 #ifndef TESTS_RUNTIME_SUPPORT_H
 #define TESTS_RUNTIME_SUPPORT_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "quire/quire.h"
-
-#define KIB ((uint64_t)1 << 10)
-#define MIB ((uint64_t)1 << 20)
-
-#define assert_status(expression, expected)                                                                  \
-    assert_string_equal(status_name(expression), status_name(expected))
-#define assert_ok(expression) assert_status(expression, ST_OK)
+#include "tests/case.h"
 
 /* A pager, or the case is skipped where this kernel has no way to page. */
 struct quire_pager *open_pager(uint64_t memory_bytes, const char *policy);
@@ -43,21 +31,6 @@ struct faulty {
 };
 /* `only_requests`: no transfer, so that everything goes by submit and poll. */
 struct faulty *faulty_store(uint64_t pages, bool only_requests);
-
-struct random {
-    uint64_t state;
-};
-static inline uint64_t random_next(struct random *random)
-{
-    random->state ^= random->state >> 12;
-    random->state ^= random->state << 25;
-    random->state ^= random->state >> 27;
-    return random->state * 0x2545f4914f6cdd1du;
-}
-static inline uint64_t random_below(struct random *random, uint64_t below)
-{
-    return (random_next(random) >> 11) % below;
-}
 
 /* Random 8-byte reads and writes of `threads` threads at once, each of words of its own on pages that all
  * share, checked against a shadow; then everything is looked at once more. `shadow`: length bytes, what

@@ -2,62 +2,19 @@
  * The compressed store, alone and in front of a disk that is an array and fails when told to. Every step is
  * followed by a walk over all its invariants.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "quire/store_compressed.h"
 #include "store/lz4.h"
+#include "tests/case.h"
+#include "tests/store_memory.h"
 
 enum { PAGES = 512, DISK_LATER = 64 };
 
 /* ------------------------------------------------------------------ memory */
 
-static struct {
-    long pages, areas; /* taken */
-    long page_limit;   /* more are not given */
-    long areas_left;   /* before one fails; -1: never */
-} memory;
-
-static void *page_take(void *context)
-{
-    (void)context;
-    if (memory.pages >= memory.page_limit)
-        return NULL;
-    memory.pages++;
-    return memset(aligned_alloc(PAGE_SIZE, PAGE_SIZE), 0xa5, PAGE_SIZE);
-}
-
-static void page_give(void *context, void *page)
-{
-    (void)context;
-    memory.pages--;
-    free(page);
-}
-
-static void *area_take(void *context, size_t bytes)
-{
-    (void)context;
-    if (memory.areas_left == 0)
-        return NULL;
-    memory.areas_left -= memory.areas_left > 0;
-    memory.areas++;
-    return calloc(1, bytes);
-}
-
-static void area_give(void *context, void *area, size_t bytes)
-{
-    (void)context;
-    memory.areas--;
-    memset(area, 0x5a, bytes); /* it has so many, or ASan says no */
-    free(area);
-}
+static struct test_memory memory;
 
 /* ------------------------------------------------------------------ the disk behind */
 
@@ -134,7 +91,7 @@ static struct compressed_config config_for(bool with_disk, uint64_t memory_pages
                                       .memory_pages = memory_pages,
                                       .behind = with_disk ? &disk.store : NULL,
                                       .packer = &store_lz4,
-                                      .memory = {page_take, page_give, area_take, area_give, NULL}};
+                                      .memory = test_memory_of(&memory)};
 }
 
 static void begin(bool with_disk, uint64_t memory_pages)

@@ -3,19 +3,12 @@
  * themselves. Traps come to machine mode: a fault that supervisor mode expects is noted and stepped over, everything else
  * ends the program.
  */
+#include "riscv64_boot.h"
+
     .section .boot, "ax"
     .globl boot
 boot:
-    la sp, stack_top
-    la t0, trap
-    csrw mtvec, t0
-    csrw medeleg, zero
-    csrw mideleg, zero
-    csrw mie, zero
-    li t0, -1
-    csrw pmpaddr0, t0
-    li t0, 0x1f /* all of memory, for all modes: NAPOT, R, W, X */
-    csrw pmpcfg0, t0
+    machine_mode_begin
     call machine_prepare
     csrw satp, a0
     sfence.vma

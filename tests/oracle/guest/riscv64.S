@@ -3,19 +3,12 @@
  * S or U mode by mstatus.MPRV, and what is executed is entered by mret (RISC-V Privileged Architecture, 3.1.6.3 "Memory
  * Privilege in mstatus Register"). All traps come to machine mode.
  */
+#include "riscv64_boot.h"
+
     .section .boot, "ax"
     .globl boot
 boot:
-    la sp, stack_top
-    la t0, trap
-    csrw mtvec, t0
-    csrw medeleg, zero
-    csrw mideleg, zero
-    csrw mie, zero
-    li t0, -1
-    csrw pmpaddr0, t0
-    li t0, 0x1f /* all of memory, for all modes: NAPOT, R, W, X */
-    csrw pmpcfg0, t0
+    machine_mode_begin
     call guest_start
 1:  wfi
     j 1b

@@ -122,12 +122,6 @@ void world_create(struct world *world, struct image *image, uint64_t seed)
         world->windows[i] = random_border(world);
 }
 
-void world_destroy(struct world *world)
-{
-    pt_destroy(&world->pt);
-    free(world->pages);
-}
-
 /* ------------------------------------------------------------------ where, what */
 
 static uint64_t random_length(struct world *world)

@@ -37,7 +37,6 @@ struct world {
 
 /* A new root with the guest's own memory mapped, if it needs that. */
 void world_create(struct world *world, struct image *image, uint64_t seed);
-void world_destroy(struct world *world);
 uint64_t world_random(struct world *world, uint64_t below);
 /* Where a root is for one half of the addresses: the place in the root, and the address of it in the half
  * that is looked at. Elsewhere both are the address. */
