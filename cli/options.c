@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "cli/options.h"
 
 static const struct option_spec *option_find(const struct option_spec *specs, const char *word,
@@ -86,47 +87,12 @@ static const struct option_spec *option_find(const struct option_spec *specs, co
 
 bool parse_size(const char *text, uint64_t *bytes)
 {
-    char *end;
-    unsigned shift = 0;
-
-    if (!isdigit((unsigned char)text[0])) {
-        return false;
-    }
-    unsigned long long number = strtoull(text, &end, 10);
-    switch (*end) {
-    case 'K':
-    case 'k':
-        shift = 10;
-        break;
-    case 'M':
-    case 'm':
-        shift = 20;
-        break;
-    case 'G':
-    case 'g':
-        shift = 30;
-        break;
-    default:
-        break;
-    }
-    end += shift > 0;
-    if (*end != '\0' || number > (UINT64_MAX >> 1 >> shift)) {
-        return false;
-    }
-    *bytes = (uint64_t)number << shift;
-    return true;
+    return words_size(text, text + strlen(text), bytes) && *bytes <= UINT64_MAX >> 1;
 }
 
 bool parse_number(const char *text, uint64_t *number)
 {
-    char *end;
-
-    if (!isdigit((unsigned char)text[0])) {
-        return false;
-    }
-    errno = 0;
-    *number = strtoull(text, &end, 10);
-    return *end == '\0' && errno == 0;
+    return words_number(text, text + strlen(text), number);
 }
 
 static void add_parts(struct strings *list, const char *text)

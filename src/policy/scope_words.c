@@ -3,6 +3,8 @@
  */
 #include "quire/scope.h"
 
+#include "base/words.h"
+
 /* Standard bounds of page-fault frequency: a fault each thousand references is much, one each ten thousand
  * little. */
 enum { PFF_LOW = 100, PFF_HIGH = 1000, PFF_WINDOW = 50000, MILLION = 1000000 };
@@ -43,49 +45,6 @@ static enum status wrong(struct scope_error *error, size_t at, size_t length, co
     return ST_INVALID;
 }
 
-/* Digits up to `end`, at least one. */
-static bool number(const char *text, const char *end, uint64_t *value)
-{
-    *value = 0;
-    if (text == end)
-        return false;
-    for (; text != end; text++) {
-        if (*text < '0' || *text > '9' || *value > (UINT64_MAX - 9) / 10)
-            return false;
-        *value = *value * 10 + (uint64_t)(*text - '0');
-    }
-    return true;
-}
-
-/* The same with K, M or G behind it. */
-static bool size(const char *text, const char *end, uint64_t *bytes)
-{
-    unsigned shift = 0;
-
-    if (text == end)
-        return false;
-    switch (end[-1]) {
-    case 'K':
-    case 'k':
-        shift = 10;
-        break;
-    case 'M':
-    case 'm':
-        shift = 20;
-        break;
-    case 'G':
-    case 'g':
-        shift = 30;
-        break;
-    default:
-        break;
-    }
-    if (!number(text, end - (shift != 0), bytes) || *bytes > UINT64_MAX >> shift)
-        return false;
-    *bytes <<= shift;
-    return true;
-}
-
 enum status scope_parse_kind(const char *text, enum scope_kind *kind, struct scope_error *error)
 {
     int found = find(scope_kind_names, text, length_of(text));
@@ -101,11 +60,11 @@ static bool pff_option(const char *part, const char *end, struct scope_config *c
 {
     uint64_t value;
 
-    if (begins(part, "low=") && number(part + 4, end, &value) && value <= MILLION)
+    if (begins(part, "low=") && words_number(part + 4, end, &value) && value <= MILLION)
         config->pff_low = (uint32_t)value;
-    else if (begins(part, "high=") && number(part + 5, end, &value) && value <= MILLION)
+    else if (begins(part, "high=") && words_number(part + 5, end, &value) && value <= MILLION)
         config->pff_high = (uint32_t)value;
-    else if (begins(part, "window=") && number(part + 7, end, &value))
+    else if (begins(part, "window=") && words_number(part + 7, end, &value))
         config->pff_window = value;
     else
         return false;
@@ -174,7 +133,7 @@ enum status scope_parse_class(const char *text, struct scope_class_word *out)
     word = (struct scope_class_word){.name_length = equals, .class = (enum scope_class)found};
     if (found == CLASS_ORDINARY
             ? colon != end
-            : colon == end || !size(text + colon + 1, text + end, &word.bytes) || word.bytes == 0)
+            : colon == end || !words_size(text + colon + 1, text + end, &word.bytes) || word.bytes == 0)
         return ST_INVALID;
     *out = word;
     return ST_OK;
