@@ -248,12 +248,11 @@ static void add_json(struct mixed *mixed, const struct sim_policy *policy)
         "{s:o, s:s, s:I, s:I, s:I, s:s, s:s?, s:I, s:b, s:I, s:I, s:I, s:I, s:o}", "trace",
         sim_mix_traces(mixed->request), "policy", policy->text, "frames", (json_int_t)mixed->scope.frames,
         "memory", (json_int_t)(mixed->scope.frames * mixed->page_bytes), "page_size",
-        (json_int_t)mixed->page_bytes, "scope", mixed->scope.kind == SCOPE_LOCAL ? "local" : "global",
-        "allocation", mixed->scope.kind == SCOPE_LOCAL ? scope_rule_names[mixed->scope.rule] : NULL,
-        "quantum", (json_int_t)mix->quantum, "load_control", mix->load_control, "lost",
-        (json_int_t)mixed->total.lost, "swap_outs", (json_int_t)mixed->total.swap_outs, "swap_ins",
-        (json_int_t)mixed->total.swap_ins, "swapped_pages", (json_int_t)mixed->total.swapped, "processes",
-        processes);
+        (json_int_t)mixed->page_bytes, "scope", scope_kind_names[mixed->scope.kind], "allocation",
+        mixed->scope.kind == SCOPE_LOCAL ? scope_rule_names[mixed->scope.rule] : NULL, "quantum",
+        (json_int_t)mix->quantum, "load_control", mix->load_control, "lost", (json_int_t)mixed->total.lost,
+        "swap_outs", (json_int_t)mixed->total.swap_outs, "swap_ins", (json_int_t)mixed->total.swap_ins,
+        "swapped_pages", (json_int_t)mixed->total.swapped, "processes", processes);
     json_object_update(run, tally);
     json_decref(tally);
     json_array_append_new(mixed->runs, run);
@@ -325,8 +324,7 @@ static void print_words(struct mixed *mixed, const struct sim_policy *policy)
             width = (int)strlen(mixed->names[i]);
     printf("%s%s of memory, %s frames, %s, %s scope%s%s%s\n", mixed->printed ? "\n" : "",
            sim_bytes(bytes, mixed->scope.frames * mixed->page_bytes), sim_count(frames, mixed->scope.frames),
-           policy->text, mixed->scope.kind == SCOPE_LOCAL ? "local" : "global",
-           mixed->scope.kind == SCOPE_LOCAL ? ", " : "",
+           policy->text, scope_kind_names[mixed->scope.kind], mixed->scope.kind == SCOPE_LOCAL ? ", " : "",
            mixed->scope.kind == SCOPE_LOCAL ? scope_rule_names[mixed->scope.rule] : "",
            mixed->request->mix.load_control ? ", load control" : "");
     printf("\n  %-*s  %-8s  %15s  %13s  %10s  %11s  %11s  %8s  %9s  %7s  %11s  %11s\n", width, "process",

@@ -3,8 +3,27 @@
  * them they came back.
  */
 #include "kernel/mm/report_write.h"
+#include "kernel/mm/swap_device.h"
 #include "quire/reclaim.h"
 #include "quire/swap.h"
+
+/* What the compressed store holds now, and how many writes it left to what is behind it. */
+static void put_compressed(struct report *w, const struct store *store)
+{
+    struct compressed_counts counts;
+
+    compressed_count(store, &counts);
+    report_begin(w, "compressed");
+    report_number(w, "pages", counts.packed);
+    report_number(w, "zero", counts.zero);
+    report_number(w, "bytes", counts.packed_bytes);
+    report_number(w, "memory_pages", counts.memory_pages);
+    report_number(w, "too_large", counts.large);
+    report_number(w, "no_room", counts.no_room);
+    report_number(w, "behind_reads", counts.behind_reads);
+    report_number(w, "behind_writes", counts.behind_writes);
+    report_end(w);
+}
 
 void report_swap(struct report *w)
 {
@@ -28,6 +47,8 @@ void report_swap(struct report *w)
     report_number(w, "read_ahead", counts.read_ahead);
     report_number(w, "read_ahead_hits", counts.read_ahead_hits);
     report_number(w, "cache_hits", counts.cache_hits);
+    if (swap_device_compressed())
+        put_compressed(w, swap_device_compressed());
     report_end(w);
 }
 
@@ -48,14 +69,11 @@ static void put_distances(struct report *w, const struct reclaim_report *look)
 
 static void put_policy(struct report *w, const struct reclaim_report *look)
 {
-    static const char *const rules[] = {
-        [SCOPE_EQUAL] = "equal", [SCOPE_PROPORTIONAL] = "proportional", [SCOPE_PFF] = "pff"};
-
     report_begin(w, "policy");
     report_text(w, "name", look->policy);
-    report_text(w, "scope", look->scope == SCOPE_LOCAL ? "local" : "global");
+    report_text(w, "scope", scope_kind_names[look->scope]);
     if (look->scope == SCOPE_LOCAL)
-        report_text(w, "allocation", rules[look->rule]);
+        report_text(w, "allocation", scope_rule_names[look->rule]);
     report_number(w, "pools", look->pools);
     report_number(w, "ticks", look->ticks);
     report_number(w, "harvests", look->harvests);
