@@ -6,15 +6,8 @@
 enum status resident_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
                           const struct frame *from, uint32_t member)
 {
-    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
-
-    if (!copy)
-        return ST_NO_MEMORY;
-    host_copy_page(frame_data(copy), frame_data(from));
-    copy->paging.member = member;
-    table_map_private(table, entry, copy, origin_make(mark_object_id(mark), mark_index(mark)), mark);
-    STAT(fault_copy);
-    return ST_OK;
+    return table_map_copy(table, entry, from, origin_make(mark_object_id(mark), mark_index(mark)), mark,
+                          member);
 }
 
 /* ------------------------------------------------------------------ many at once */

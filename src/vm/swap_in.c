@@ -223,16 +223,12 @@ static enum status map_zero(struct frame *table, struct pt_entry *entry, struct 
 static enum status map_copy(struct frame *table, struct pt_entry *entry, struct pt_entry mark,
                             const struct frame *from, uint32_t member)
 {
-    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
+    enum status status = table_map_copy(table, entry, from, from->page.index, mark, member);
 
-    if (!copy)
-        return ST_NO_MEMORY;
-    host_copy_page(frame_data(copy), frame_data(from));
-    copy->paging.member = member;
-    table_map_private(table, entry, copy, from->page.index, mark);
-    table_count_privates(table, -1);
+    if (status != ST_OK)
+        return status;
+    table_count_privates(table, -1); /* the slot that the mark was */
     swap_put(entry_slot(mark));
-    STAT(fault_copy);
     return ST_OK;
 }
 

@@ -65,6 +65,11 @@ static inline void table_map_private(struct frame *table, struct pt_entry *entry
     pages_insert(frame, 0);
 }
 
+/* An entry gets a private frame with a copy of `from`, charged to `member`. ST_NO_MEMORY: nothing has
+ * changed. */
+MUST_USE enum status table_map_copy(struct frame *table, struct pt_entry *entry, const struct frame *from,
+                                    uint64_t origin, struct pt_entry mark, uint32_t member);
+
 /* table_count_privates() for the table of an entry, at any level. */
 static inline void entry_count_privates(const struct pt_entry *entry, int change)
 {
