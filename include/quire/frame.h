@@ -260,7 +260,6 @@ unsigned frames_zero_ahead(unsigned count);
  */
 extern bool frames_short; /* a */
 void frames_set_mark(uint64_t frames);
-uint64_t frames_mark(void);
 
 struct frame_counts {
     uint64_t total; /* descriptors */

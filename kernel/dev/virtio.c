@@ -33,7 +33,6 @@ enum { ENTRY_CONFIG = 0, ENTRY_QUEUES = 1 }; /* of the MSI-X table */
 #define RESET_NS ((uint64_t)1000000000) /* for a device to answer a reset */
 
 static unsigned interrupt_depth;
-static bool poll_only;
 
 static int find_registers(struct virtio_device *device);
 static int negotiate(struct virtio_device *device, uint64_t wanted);
@@ -439,12 +438,7 @@ bool virtio_may_sleep(void)
 {
     const struct task *task = task_current();
 
-    return task != NULL && task != cpu_here()->idle && interrupt_depth == 0 && !poll_only;
-}
-
-void virtio_poll_only(void)
-{
-    poll_only = true;
+    return task != NULL && task != cpu_here()->idle && interrupt_depth == 0;
 }
 
 void virtq_listen(struct virtq *queue)

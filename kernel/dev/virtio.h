@@ -112,10 +112,7 @@ int virtq_wait_on(struct virtq *queue, struct waitq *waiters, uint64_t deadline_
 void virtq_listen(struct virtq *queue);
 void virtq_ignore(struct virtq *queue);
 
-/* May the caller sleep? Not in an interrupt, not in the idle task, not before the scheduler, not at the end.
- */
+/* May the caller sleep? Not in an interrupt, not in the idle task, not before the scheduler. */
 bool virtio_may_sleep(void);
-/* From now on every wait polls: the kernel is ending. */
-void virtio_poll_only(void);
 
 #endif

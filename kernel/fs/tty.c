@@ -24,11 +24,6 @@ static const uint64_t TENTH_NS = 100000000; /* the unit of VTIME */
 
 struct tty tty = {.queue = WAITQ_INIT(tty.queue)};
 
-struct tty *tty_console(void)
-{
-    return &tty;
-}
-
 /* A new terminal's settings, as Linux has them (termios(3)). */
 static const struct termios settings_default = {
     .c_iflag = ICRNL | IXON | IUTF8,

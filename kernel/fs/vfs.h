@@ -265,7 +265,6 @@ int fifo_open(struct vnode *node, struct file *file);
 
 /* The terminal (kernel/fs/tty.c). One: the host's. */
 void tty_init(void);
-struct tty *tty_console(void);
 /* The leader of a session has exited: hang up the foreground group, the terminal is nobody's. */
 void tty_session_end(struct process *process);
 extern const struct file_ops tty_file_ops;

@@ -466,11 +466,6 @@ void frames_set_mark(uint64_t frames)
     lock_drop(&buddy.lock);
 }
 
-uint64_t frames_mark(void)
-{
-    return __atomic_load_n(&buddy.mark, __ATOMIC_RELAXED);
-}
-
 uint64_t frames_fail_after(uint64_t n)
 {
     return __atomic_exchange_n(&frames_fail_countdown, n, __ATOMIC_RELAXED);

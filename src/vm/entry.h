@@ -44,7 +44,6 @@ enum mark_kind {
 #define MARK_PAYLOAD_SHIFT 12
 #define MARK_INDEX_BITS 32
 #define OBJECT_ID_BITS 20
-#define MARK_PAYLOAD_MAX (((uint64_t)1 << (MARK_INDEX_BITS + OBJECT_ID_BITS)) - 1)
 
 /* What a range is besides its protection: kept through every change of state of its entries. One bit has two
  * meanings, because private memory alone can grow down and shared memory alone can be closed to writing for

@@ -69,9 +69,6 @@ MUST_USE enum status swap_write(struct frame *const *frames, unsigned count);
  * frame is free unless somebody still holds it. False: it stays, and the policy knows it again. */
 bool swap_release(struct frame *frame);
 
-/* Can the frame be given a slot? False for those whose slot is bad and has other users. */
-bool swap_may_leave(struct frame *frame);
-
 /* ------------------------------------------------------------------ a page comes back */
 
 /* Where a reader of swap came last: for read-ahead. Several, because a program reads several things at a

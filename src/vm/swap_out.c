@@ -160,22 +160,6 @@ unsigned swap_prepare(struct frame **frames, unsigned count)
     return having;
 }
 
-bool swap_may_leave(struct frame *frame)
-{
-    bool may = true;
-
-    if (!(frame_flags(frame) & FRAME_SLOT))
-        return true;
-    lock_take(&swap.lock);
-    if (frame_flags(frame) & FRAME_SLOT) {
-        const struct swap_slot *s = slot_at(frame->paging.slot);
-
-        may = s->count == 0 || !(s->flags & SLOT_BAD);
-    }
-    lock_drop(&swap.lock);
-    return may;
-}
-
 /* ------------------------------------------------------------------ unmap */
 
 struct unmap {
