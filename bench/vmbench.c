@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
-static const struct row *const groups[] = {fault_rows, map_rows, process_rows};
+static const struct row *const groups[] = {fault_rows, map_rows, process_rows, swap_rows};
 enum { GROUPS = sizeof groups / sizeof groups[0] };
 
 /* What an empty turn of a loop and an empty interval cost. */
@@ -150,6 +151,14 @@ static bool wanted(const struct options *options, const struct row *row, int num
     return options->names == 0;
 }
 
+/* Without swap nothing pages out. */
+static bool has_swap(void)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) == 0 && info.totalswap > 0;
+}
+
 static double run(const struct row *row, unsigned repeat)
 {
     double least = 0;
@@ -190,7 +199,8 @@ int main(int count, char **words)
     for (size_t group = 0; group < GROUPS; group++) {
         for (const struct row *row = groups[group]; row->name; row++) {
             number++;
-            if (!wanted(&options, row, number))
+            if (!wanted(&options, row, number) ||
+                (groups[group] == swap_rows && !options.list && !has_swap()))
                 continue;
             if (options.list)
                 printf("%2d  %s\n", number, row->name);

@@ -35,6 +35,7 @@ struct row {
 extern const struct row fault_rows[];
 extern const struct row map_rows[];
 extern const struct row process_rows[];
+extern const struct row swap_rows[]; /* only where there is swap */
 
 static inline uint64_t ticks_now(void)
 {

@@ -80,7 +80,7 @@ static void describe(struct boot_options *options, struct option_spec *specs)
         {"--swap", OPTION_TEXT, &options->swap.disk, "SIZE[:FILE]",
          "a disk for pages that leave memory; in FILE, or a temporary file"},
         {"--swap-compress", OPTION_TEXT, &options->swap.compress, "lz4[:SIZE]",
-         "first compressed in SIZE of the memory (a quarter)"},
+         "first compressed in SIZE of the memory (a quarter); none:SIZE: a RAM disk, no other"},
         {"--policy", OPTION_TEXT, &options->paging.policy, "NAME[:OPTIONS]",
          "which page goes (clock); quire policies lists them"},
         {"--scope", OPTION_TEXT, &options->paging.scope, "SCOPE",

@@ -247,11 +247,14 @@ static const char *stream_kind(int fd)
 static char *swap_words(const struct swap_options *swap)
 {
     char *disk = swap->bytes ? must_format(" swap=%llu", (unsigned long long)swap->bytes) : must_copy("");
+    char *ram =
+        swap->ram_bytes ? must_format(" swap-ram=%llu", (unsigned long long)swap->ram_bytes) : must_copy("");
     char *words = swap->compress_bytes
                       ? must_format("%s swap-compress=%llu", disk, (unsigned long long)swap->compress_bytes)
-                      : must_copy(disk);
+                      : must_format("%s%s", disk, ram);
 
     free(disk);
+    free(ram);
     return words;
 }
 

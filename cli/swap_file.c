@@ -63,21 +63,28 @@ static bool check_compress(struct swap_options *options, uint64_t memory_bytes)
 {
     const char *text = options->compress;
     size_t length = strcspn(text, ":");
+    bool packs = length == 3 && strncmp(text, "lz4", length) == 0;
+    uint64_t bytes = memory_bytes / 4;
 
-    if (length != 3 || strncmp(text, "lz4", length) != 0) {
-        say("boot: --swap-compress: expected lz4 or lz4:SIZE, got '%s'", text);
+    if (!packs && (length != 4 || strncmp(text, "none", length) != 0)) {
+        say("boot: --swap-compress: expected lz4, lz4:SIZE or none:SIZE, got '%s'", text);
         return false;
     }
-    options->compress_bytes = memory_bytes / 4;
-    if (text[length] && !parse_size(text + length + 1, &options->compress_bytes)) {
-        say("boot: --swap-compress: expected lz4:SIZE with a size such as 8M, got '%s'", text);
+    if ((text[length] || !packs) && !(text[length] && parse_size(text + length + 1, &bytes))) {
+        say("boot: --swap-compress: expected %.*s:SIZE with a size such as 8M, got '%s'", (int)length, text,
+            text);
         return false;
     }
-    if (options->compress_bytes < COMPRESS_LEAST || options->compress_bytes > memory_bytes) {
+    if (bytes < COMPRESS_LEAST || bytes > memory_bytes) {
         say("boot: --swap-compress: expected %lluK to the machine's memory (%lluK), got '%s'",
             (unsigned long long)(COMPRESS_LEAST >> 10), (unsigned long long)(memory_bytes >> 10), text);
         return false;
     }
+    if (!packs && options->disk) {
+        say("boot: --swap-compress: expected no --swap with '%s'", text);
+        return false;
+    }
+    *(packs ? &options->compress_bytes : &options->ram_bytes) = bytes;
     return true;
 }
 

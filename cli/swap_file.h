@@ -14,6 +14,7 @@ struct swap_options {
     uint64_t bytes;          /* of the disk; 0: none */
     const char *file;        /* NULL: a temporary one */
     uint64_t compress_bytes; /* that compressed pages may take of the machine's memory; 0: none */
+    uint64_t ram_bytes;      /* of the machine's memory, that pages are kept in as they are; 0: none */
 };
 
 /* False: a message has been printed. */

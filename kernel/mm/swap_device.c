@@ -18,6 +18,7 @@
 #include "kernel/dev/virtio_blk.h"
 #include "kernel/mm/swap_lz4.h"
 #include "quire/slab.h"
+#include "quire/store_ram.h"
 
 #define POLL_NS ((uint64_t)1000000000)
 enum { SLAB_MOST = 2048 };
@@ -148,12 +149,42 @@ static struct store *in_memory(struct store *behind, uint64_t pages, uint64_t by
 
 /* ---------------------------------------------------------------- starting */
 
+static void copy_page(void *to, const void *from)
+{
+    host_copy_page(to, from);
+}
+
+/* A RAM disk: for figures that are to hold no disk's time. */
+static struct store *as_they_are(uint64_t bytes)
+{
+    static struct store_ram ram;
+    void *area = host_area_alloc(bytes);
+
+    if (area == NULL)
+        boot_give_up("swap: too little memory for a RAM disk of %lu KiB", bytes >> 10);
+    store_ram_init(&ram, bytes >> PAGE_SHIFT, area, copy_page);
+    return &ram.store;
+}
+
+static void begin(struct swap_store *store, uint64_t pages)
+{
+    if (swap_on(store, pages - 1) != ST_OK)
+        boot_give_up("swap: too little memory for %lu slots", pages - 1);
+}
+
 void swap_device_init(void)
 {
     uint64_t pages = boot_option_number("swap", 0) >> PAGE_SHIFT;
     uint64_t bytes = boot_option_number("swap-compress", 0);
+    uint64_t ram = boot_option_number("swap-ram", 0);
     struct swap_store store = {.read = read_slots, .write = write_slots};
 
+    if (ram != 0) {
+        store.context = as_they_are(ram);
+        begin(&store, ram >> PAGE_SHIFT);
+        host_log("swap: %lu slots in memory", (ram >> PAGE_SHIFT) - 1);
+        return;
+    }
     if (pages == 0 && bytes == 0)
         return;
     if (pages != 0)
@@ -165,8 +196,7 @@ void swap_device_init(void)
         store.context = compressed;
         store.discard = discard_slots;
     }
-    if (swap_on(&store, pages - 1) != ST_OK)
-        boot_give_up("swap: too little memory for %lu slots", pages - 1);
+    begin(&store, pages);
     host_log("swap: %lu slots%s, at most %lu KiB of compressed memory", pages - 1,
              bytes != 0 && disk_find(0) == NULL ? "" : " on the disk", bytes >> 10);
 }

@@ -7,8 +7,8 @@
 #include "quire/store_compressed.h"
 #include "quire/swap.h"
 
-/* After the devices have been found; once. The words are swap=BYTES and swap-compress=BYTES. Gives up booting
- * when what they ask for is not there. */
+/* After the devices have been found; once. The words are swap=BYTES and swap-compress=BYTES, or
+ * swap-ram=BYTES. Gives up booting when what they ask for is not there. */
 void swap_device_init(void);
 
 /* For reports and checks (compressed_count(), compressed_check()); NULL: there is none. */

@@ -72,6 +72,23 @@ def noise_goes_to_the_disk():
 
 
 @case(timeout=60)
+def rows_of_the_bench_on_a_ram_disk():
+    """The program checks what comes back; larger than memory, and sent out by madvise."""
+    program = os.path.join(harness.BUILD, "bench", "vmbench")
+    result = boot("--memory", "160M", "--icount", "--swap-compress", "none:88M", "--", program, "swap:", limit=50)
+    expect_run(result, 0)
+    expect_equal(result.out.count(b"swap:"), 5, "rows in " + repr(result.out))
+
+
+@case(timeout=30)
+def memory_for_swap_that_cannot_be():
+    for words, wanted in ((["none"], b"none:SIZE"), (["zip:8M"], b"lz4:SIZE or none:SIZE"), (["none:8M", "--swap", "8M"], b"no --swap"),
+                          (["none:8G"], b"the machine's memory")):
+        result = boot("--swap-compress", *words, "--", "busybox", "true", limit=10)
+        expect(result.status == 2 and wanted in result.err, repr(result))
+
+
+@case(timeout=60)
 def file_is_kept_and_checked():
     folder = harness.scratch()
     path = os.path.join(folder, "swap")
