@@ -29,10 +29,8 @@ PT_INLINE void protect_work(enum pt_way way, struct pt *pt, struct vaddr start, 
         if (path_walk(way, pt, vaddr(at), 1, &path) != ST_OK)
             __builtin_trap(); /* only the recursive entry, at which preparing has failed */
         if (path.level == 1) {
-            uint64_t left = ((last - at) >> PAGE_SHIFT) + 1;
-            unsigned count = PT_ENTRIES - path.index;
+            unsigned count = path_pages(&path, at, last);
 
-            count = left < count ? (unsigned)left : count;
             next = at + ((uint64_t)count << PAGE_SHIFT);
             if (change_must_break(pt, change))
                 break_and_change(pt, &path.table[path.index], count, at, 1, change);

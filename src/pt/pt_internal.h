@@ -180,6 +180,15 @@ PT_INLINE uint64_t path_next(struct vaddr address, unsigned level)
     return align_down(address.v, pt_level_span(level)) + pt_level_span(level);
 }
 
+/* Pages from `at` to `last` whose entries are in the level-1 table that the path ends in. */
+PT_INLINE unsigned path_pages(const struct pt_path *path, uint64_t at, uint64_t last)
+{
+    uint64_t left = ((last - at) >> PAGE_SHIFT) + 1;
+    unsigned here = PT_ENTRIES - path->index;
+
+    return left < here ? (unsigned)left : here;
+}
+
 /* ------------------------------------------------------------------ ranges */
 
 /* Validate [start, start + length) for pages of `align` bytes; gives the last byte. */
