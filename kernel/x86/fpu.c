@@ -83,37 +83,29 @@ void fpu_save(void *area)
         __asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
 }
 
-/* The restoring instruction faults (#GP) on reserved bits: true when it did. */
+/* One that restores, and faults (#GP) on reserved bits: `faults` becomes 1 when it did. */
+#define RESTORE(instruction, area, faults)                                                                   \
+    __asm__ volatile("1: " instruction " (%1)\n"                                                             \
+                     "2:\n"                                                                                  \
+                     ".pushsection .text.fixup, \"ax\"\n"                                                    \
+                     "3: movl $1, %0\n"                                                                      \
+                     "   jmp 2b\n"                                                                           \
+                     ".popsection\n"                                                                         \
+                     ".pushsection .exception_table, \"a\"\n"                                                \
+                     ".quad 1b, 3b\n"                                                                        \
+                     ".popsection\n"                                                                         \
+                     : "+r"(faults)                                                                          \
+                     : "r"(area), "a"(-1), "d"(-1)                                                           \
+                     : "memory")
+
 static bool restore_faults(const struct fpu_area *area)
 {
     int faults = 0;
 
     if (cpu_features.xsave)
-        __asm__ volatile("1: xrstor64 (%1)\n"
-                         "2:\n"
-                         ".pushsection .text.fixup, \"ax\"\n"
-                         "3: movl $1, %0\n"
-                         "   jmp 2b\n"
-                         ".popsection\n"
-                         ".pushsection .exception_table, \"a\"\n"
-                         ".quad 1b, 3b\n"
-                         ".popsection\n"
-                         : "+r"(faults)
-                         : "r"(area), "a"(-1), "d"(-1)
-                         : "memory");
+        RESTORE("xrstor64", area, faults);
     else
-        __asm__ volatile("1: fxrstor64 (%1)\n"
-                         "2:\n"
-                         ".pushsection .text.fixup, \"ax\"\n"
-                         "3: movl $1, %0\n"
-                         "   jmp 2b\n"
-                         ".popsection\n"
-                         ".pushsection .exception_table, \"a\"\n"
-                         ".quad 1b, 3b\n"
-                         ".popsection\n"
-                         : "+r"(faults)
-                         : "r"(area)
-                         : "memory");
+        RESTORE("fxrstor64", area, faults);
     return faults != 0;
 }
 
