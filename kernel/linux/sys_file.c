@@ -6,56 +6,12 @@
 #include "kernel/klib.h"
 #include "kernel/linux/file_args.h"
 
-/* ---------------------------------------------------------------- one buffer */
-
-long sys_read(int fd, uint64_t buffer, size_t count)
-{
-    struct file *file = file_get(fd);
-    struct iovec_piece piece;
-    struct uio uio;
-    long result;
-
-    if (file == NULL)
-        return -EBADF;
-    if (!file_readable(file)) {
-        result = -EBADF;
-    } else if (!user_range(buffer, count)) {
-        result = -EFAULT;
-    } else {
-        uio_init_user(&uio, &piece, buffer, count < RW_BYTES_MAX ? count : RW_BYTES_MAX);
-        result = file_read(file, &uio);
-    }
-    file_unref(file);
-    return result;
-}
-
-long sys_write(int fd, uint64_t buffer, size_t count)
-{
-    struct file *file = file_get(fd);
-    struct iovec_piece piece;
-    struct uio uio;
-    long result;
-
-    if (file == NULL)
-        return -EBADF;
-    if (!file_writable(file)) {
-        result = -EBADF;
-    } else if (!user_range(buffer, count)) {
-        result = -EFAULT;
-    } else {
-        uio_init_user(&uio, &piece, buffer, count < RW_BYTES_MAX ? count : RW_BYTES_MAX);
-        result = file_write(file, &uio);
-    }
-    file_unref(file);
-    return result;
-}
-
-/* ---------------------------------------------------------------- vectors and places */
+/* ---------------------------------------------------------------- buffers, vectors and places */
 
 enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define OFFSET_OF_FILE INT64_MIN /* at the file's own offset, which moves */
 
-static long move_at(struct file *file, struct uio *uio, int64_t offset, enum direction direction)
+static inline long move_at(struct file *file, struct uio *uio, int64_t offset, enum direction direction)
 {
     uint64_t own = file->offset;
     long result;
@@ -77,7 +33,7 @@ static long move_at(struct file *file, struct uio *uio, int64_t offset, enum dir
     return result;
 }
 
-static long move(int fd, struct uio *uio, int64_t offset, enum direction direction)
+static inline long move(int fd, struct uio *uio, int64_t offset, enum direction direction)
 {
     struct file *file = file_get(fd);
     long result = -EBADF;
@@ -92,13 +48,11 @@ static long move(int fd, struct uio *uio, int64_t offset, enum direction directi
     return result;
 }
 
-static long move_buffer(int fd, uint64_t buffer, size_t count, int64_t offset, enum direction direction)
+static inline long move_buffer(int fd, uint64_t buffer, size_t count, int64_t offset, enum direction direction)
 {
     struct iovec_piece piece;
     struct uio uio;
 
-    if (offset < 0)
-        return -EINVAL;
     uio_init_user(&uio, &piece, buffer, count);
     if (uio.left > RW_BYTES_MAX)
         uio.left = RW_BYTES_MAX;
@@ -122,14 +76,24 @@ static long move_vector(int fd, uint64_t pieces, unsigned count, int64_t offset,
     return result;
 }
 
+long sys_read(int fd, uint64_t buffer, size_t count)
+{
+    return move_buffer(fd, buffer, count, OFFSET_OF_FILE, DIRECTION_READ);
+}
+
+long sys_write(int fd, uint64_t buffer, size_t count)
+{
+    return move_buffer(fd, buffer, count, OFFSET_OF_FILE, DIRECTION_WRITE);
+}
+
 long sys_pread64(int fd, uint64_t buffer, size_t count, int64_t offset)
 {
-    return move_buffer(fd, buffer, count, offset, DIRECTION_READ);
+    return offset < 0 ? -EINVAL : move_buffer(fd, buffer, count, offset, DIRECTION_READ);
 }
 
 long sys_pwrite64(int fd, uint64_t buffer, size_t count, int64_t offset)
 {
-    return move_buffer(fd, buffer, count, offset, DIRECTION_WRITE);
+    return offset < 0 ? -EINVAL : move_buffer(fd, buffer, count, offset, DIRECTION_WRITE);
 }
 
 long sys_readv(int fd, uint64_t pieces, unsigned count)
