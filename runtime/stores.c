@@ -8,6 +8,7 @@
 
 #include "store/linux/compressed_memory.h"
 #include "store/linux/file.h"
+#include "store/lz4.h"
 
 static enum status opened(enum status status, const char *path, const char *why, int error,
                           struct quire_error *out)
@@ -43,9 +44,9 @@ enum status quire_compressed(uint64_t bytes, uint64_t memory_bytes, struct store
                              struct store **store, struct quire_error *error)
 {
     uint64_t pages = bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0), memory_pages = memory_bytes / PAGE_SIZE;
-    enum status status = memory_pages > UINT32_MAX
-                             ? ST_INVALID
-                             : store_compressed_memory(pages, (uint32_t)memory_pages, behind, store);
+    struct compressed_memory_config config = {
+        .packer = &store_lz4, .pages = pages, .memory_pages = (uint32_t)memory_pages, .behind = behind};
+    enum status status = memory_pages > UINT32_MAX ? ST_INVALID : store_compressed_memory(&config, store);
 
     if (status != ST_OK)
         error_say(error, "compressed memory: %llu bytes in %llu: %s", (unsigned long long)bytes,

@@ -139,6 +139,15 @@ MUST_USE enum status quire_file(const char *path, enum quire_file_mode mode, uin
 MUST_USE enum status quire_swap(const char *folder, uint64_t bytes, struct store **store,
                                 struct quire_error *error);
 
+/*
+ * Any store by its name: file:PATH, swap:FOLDER, lz4:MEMORY, zstd:MEMORY, nbd://…, redis://…, module:PATH:…
+ * (docs/RUNTIME.md). `bytes`: how long it must be at least; 0: as long as it is. ST_INVALID: the name, or
+ * there must be a length; ST_UNSUPPORTED: there is no module for that kind; ST_DENIED: somebody else has it;
+ * ST_BEYOND_END: it is shorter. store_close() closes all of it.
+ */
+MUST_USE enum status quire_store_open(const char *name, uint64_t bytes, struct store **store,
+                                      struct quire_error *error);
+
 /* Compressed pages (lz4) in at most `memory_bytes` besides the budget; what does not fit, or does not become
  * smaller, goes to `behind` (NULL: it stays in the region). For QUIRE_FRESH regions and private copies;
  * quire_sync() of them is ST_UNSUPPORTED. ST_INVALID: no memory, or `behind` is shorter; ST_NO_MEMORY. */

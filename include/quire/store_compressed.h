@@ -28,11 +28,11 @@ struct store_memory {
 /* How pages are made small. */
 struct store_packer {
     const char *name;
-    size_t state_bytes; /* memory that pack() works in */
+    size_t state_bytes; /* memory that both work in, one call at a time; zeroed when new, aligned to 16 */
     /* The page in at most `most` bytes; how many, 0: it does not fit. */
     size_t (*pack)(void *state, const void *page, void *to, size_t most);
     /* The page again. False: that was never packed. */
-    bool (*unpack)(const void *from, size_t bytes, void *page);
+    bool (*unpack)(void *state, const void *from, size_t bytes, void *page);
 };
 
 struct compressed_config {

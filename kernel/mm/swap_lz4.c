@@ -38,13 +38,13 @@ static size_t pack(void *state, const void *page, void *to, size_t most)
     return bytes;
 }
 
-static bool unpack(const void *from, size_t bytes, void *page)
+static bool unpack(void *state, const void *from, size_t bytes, void *page)
 {
     struct simd_guard guard;
     bool good;
 
     simd_begin(&guard);
-    good = store_lz4.unpack(from, bytes, page);
+    good = store_lz4.unpack(state, from, bytes, page);
     simd_end(&guard);
     return good;
 }

@@ -59,7 +59,7 @@ static void test_pages_come_back(void)
         EXPECT(bytes != 0 || i % 13 > 10);
         memset(unpacked, 0, sizeof unpacked);
         EXPECT(bytes == 0 ||
-               (swap_lz4.unpack(packed, bytes, unpacked) && memcmp(page, unpacked, PAGE_SIZE) == 0));
+               (swap_lz4.unpack(NULL, packed, bytes, unpacked) && memcmp(page, unpacked, PAGE_SIZE) == 0));
     }
 }
 
@@ -74,7 +74,7 @@ static void test_registers_stay(void)
     bytes = swap_lz4.pack(state, page, packed, PAGE_SIZE);
     EXPECT(registers_hold() && fs_base_get() == 0x123456789000);
     registers_set();
-    EXPECT(bytes != 0 && swap_lz4.unpack(packed, bytes, unpacked));
+    EXPECT(bytes != 0 && swap_lz4.unpack(NULL, packed, bytes, unpacked));
     EXPECT(registers_hold() && fs_base_get() == 0x123456789000);
     fs_base_set(base);
 }
@@ -86,11 +86,11 @@ static void test_nonsense(void)
     size_t bytes = swap_lz4.pack(state, page, packed, PAGE_SIZE);
 
     EXPECT(bytes > 2);
-    EXPECT(!swap_lz4.unpack(packed, 1, unpacked) && !swap_lz4.unpack(packed, 0, unpacked));
-    EXPECT(!swap_lz4.unpack(packed, bytes - 1, unpacked));
+    EXPECT(!swap_lz4.unpack(NULL, packed, 1, unpacked) && !swap_lz4.unpack(NULL, packed, 0, unpacked));
+    EXPECT(!swap_lz4.unpack(NULL, packed, bytes - 1, unpacked));
     for (unsigned i = 0; i < 1000; i++) {
         make(16);
-        (void)swap_lz4.unpack(page, 100 + i, unpacked);
+        (void)swap_lz4.unpack(NULL, page, 100 + i, unpacked);
     }
 }
 

@@ -113,7 +113,7 @@ static enum status fetch(struct compressed *c, uint64_t page, void *contents)
         return ST_OK;
     }
     packed = cells_look(&c->cells, c->places[page], c->packed, &bytes);
-    return c->config.packer->unpack(packed, bytes, contents) ? ST_OK : ST_IO_ERROR;
+    return c->config.packer->unpack(c->state, packed, bytes, contents) ? ST_OK : ST_IO_ERROR;
 }
 
 /* ------------------------------------------------------------------ requests */

@@ -29,7 +29,7 @@ static size_t pack(void *state, const void *page, void *to, size_t most)
     return (size_t)bytes + 1;
 }
 
-static bool unpack(const void *from, size_t bytes, void *page)
+static bool unpack(void *state, const void *from, size_t bytes, void *page)
 {
     const char *in = from;
     char *out = page;

@@ -425,7 +425,7 @@ static void creation_without_memory(void **state)
 }
 
 /* A packer whose bytes do not come back is an error, not wrong bytes. */
-static bool never_unpacks(const void *from, size_t bytes, void *page)
+static bool never_unpacks(void *state, const void *from, size_t bytes, void *page)
 {
     (void)from;
     (void)bytes;

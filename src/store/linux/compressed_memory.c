@@ -13,9 +13,6 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "quire/store_compressed.h"
-#include "store/lz4.h"
-
 #define NAP_NS 200000u
 
 struct compressed_memory {
@@ -25,6 +22,7 @@ struct compressed_memory {
     uint8_t *memory;
     uint32_t *free; /* a stack of page numbers */
     uint32_t memory_pages, free_count;
+    struct store *owned; /* closed with this one; NULL: none */
 };
 
 static struct compressed_memory *compressed_of(struct store *store)
@@ -122,7 +120,11 @@ static void destroy(struct compressed_memory *compressed)
 
 static void compressed_close(struct store *store)
 {
+    struct store *owned = compressed_of(store)->owned;
+
     destroy(compressed_of(store));
+    if (owned)
+        store_close(owned);
 }
 
 static const struct store_type alone = {.name = "compressed",
@@ -133,12 +135,12 @@ static const struct store_type alone = {.name = "compressed",
 static const struct store_type in_front = {
     .name = "compressed", .submit = compressed_submit, .poll = compressed_poll, .close = compressed_close};
 
-static enum status make(struct compressed_memory *compressed, struct store *behind)
+static enum status make(struct compressed_memory *compressed, const struct compressed_memory_config *how)
 {
-    struct compressed_config config = {.pages = compressed->base.pages,
-                                       .memory_pages = compressed->memory_pages,
-                                       .behind = behind,
-                                       .packer = &store_lz4,
+    struct compressed_config config = {.pages = how->pages,
+                                       .memory_pages = how->memory_pages,
+                                       .behind = how->behind,
+                                       .packer = how->packer,
                                        .memory = {page_take, page_give, area_take, area_give, compressed}};
 
     compressed->memory = map_pages(compressed->memory_pages * PAGE_SIZE);
@@ -150,21 +152,22 @@ static enum status make(struct compressed_memory *compressed, struct store *behi
     return compressed_create(&config, &compressed->packed);
 }
 
-enum status store_compressed_memory(uint64_t pages, uint32_t memory_pages, struct store *behind,
-                                    struct store **store)
+enum status store_compressed_memory(const struct compressed_memory_config *config, struct store **store)
 {
     struct compressed_memory *compressed = calloc(1, sizeof(*compressed));
     enum status status;
 
     if (!compressed)
         return ST_NO_MEMORY;
-    compressed->base = (struct store){behind ? &in_front : &alone, pages};
-    compressed->memory_pages = memory_pages;
+    compressed->base = (struct store){config->behind ? &in_front : &alone, config->pages};
+    compressed->memory_pages = config->memory_pages;
     pthread_mutex_init(&compressed->lock, NULL);
-    status = memory_pages > 0 ? make(compressed, behind) : ST_INVALID;
-    if (status == ST_OK)
-        *store = &compressed->base;
-    else
+    status = config->memory_pages > 0 ? make(compressed, config) : ST_INVALID;
+    if (status != ST_OK) {
         destroy(compressed);
-    return status;
+        return status;
+    }
+    compressed->owned = config->closes_behind ? config->behind : NULL;
+    *store = &compressed->base;
+    return ST_OK;
 }
