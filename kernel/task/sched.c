@@ -356,7 +356,7 @@ void work_pending(struct trap_frame *frame)
     struct cpu *cpu = cpu_here();
 
     if (cpu->work & WORK_RESCHED) {
-        cpu->work &= ~(uint64_t)WORK_RESCHED;
+        task_clear_work(WORK_RESCHED); /* also the task's own: host_wake_soon() sets it */
         sched_yield();
     }
     if (cpu->work & WORK_HOLD)
