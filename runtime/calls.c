@@ -122,12 +122,11 @@ enum status quire_sync(void *address, size_t length)
 
 /* ------------------------------------------------------------------ pins */
 
-/* False: it must be brought in, or opened, first. */
-static bool page_pin(struct place place, bool write)
+bool page_pin(struct place place, bool write)
 {
     uint32_t seen = page_look(place_word(place));
 
-    while (write ? page_state(seen) == PAGE_DIRTY : page_is_settled(seen)) {
+    while (write ? page_is_open(seen) : page_is_settled(seen)) {
         if (page_pins(seen) == PAGE_MOST_PINS)
             return false;
         if (page_change(place_word(place), &seen, seen + PAGE_PIN)) {
@@ -139,7 +138,7 @@ static bool page_pin(struct place place, bool write)
     return false;
 }
 
-static void page_unpin(struct place place)
+void page_unpin(struct place place)
 {
     uint32_t seen = page_look(place_word(place));
 

@@ -18,6 +18,7 @@
  * each time, up to SLOT_PAGES. What comes ahead takes frames only while there are more than the reserve.
  */
 #include "pager.h"
+#include "snapshot.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -124,13 +125,22 @@ static enum status put_in_place(struct place place, const uint8_t *contents, uin
     return status;
 }
 
-static enum status read_pages(struct place place, bool stored, uint8_t *memory, uint32_t count)
+enum status region_read(struct place place, bool stored, uint8_t *memory, uint32_t count)
 {
     struct region *region = place.region;
-    struct store *store = stored || !region->mapping.base ? region->mapping.store : region->mapping.base;
-    uint64_t first = store == region->mapping.base ? region->base_first : region->first;
+    struct store *store = stored ? region->mapping.store : region->mapping.base;
+    uint64_t first = stored ? region->first : region->base_first;
 
-    return io_transfer(store, STORE_READ, first + place.page, count, memory, region->pager->deadline_ns);
+    if (store)
+        return io_transfer(store, STORE_READ, first + place.page, count, memory, region->pager->deadline_ns);
+    memset(memory, 0, count * PAGE_SIZE);
+    return ST_OK;
+}
+
+static enum status read_pages(struct place place, bool stored, uint8_t *memory, uint32_t count)
+{
+    return !stored && place.region->live ? view_read(place, memory, count)
+                                         : region_read(place, stored, memory, count);
 }
 
 /* With the first page COMING and a frame for it. */
@@ -185,8 +195,8 @@ static enum status bring_in(struct place place, uint32_t word, bool write)
         page_settle(place_word(place), PAGE_ABSENT, 0, 0);
         return status;
     }
-    status =
-        stored || region->mapping.base ? bring_from_store(place, stored, write) : bring_zeroes(place, write);
+    status = stored || region->mapping.base || region->live ? bring_from_store(place, stored, write)
+                                                            : bring_zeroes(place, write);
     if (status != ST_OK) {
         count_add(region->pager, COUNT_READ_ERRORS, 1);
         page_settle(place_word(place), PAGE_ABSENT, 0, 0);
@@ -201,13 +211,13 @@ static enum status open_page(struct place place, uint32_t word)
     struct quire_pager *pager = place.region->pager;
     enum status status = uffd_protect(pager->uffd, place_address(place), PAGE_SIZE, false);
 
-    page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0, 0);
+    page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0,
+                status == ST_OK ? PAGE_CLOSED : 0);
     count_add(pager, COUNT_WRITE_FAULTS, 1);
     return status;
 }
 
-/* Until the word changes; ST_IO_ERROR when the deadline has passed. */
-static enum status wait_for(struct place place, uint32_t seen, uint64_t *until)
+enum status page_wait(struct place place, uint32_t seen, uint64_t *until)
 {
     struct quire_pager *pager = place.region->pager;
 
@@ -222,7 +232,7 @@ static enum status wait_for(struct place place, uint32_t seen, uint64_t *until)
     return ST_OK;
 }
 
-enum status page_bring(struct place place, bool write)
+static enum status bring(struct place place, bool write)
 {
     enum status status = ST_OK;
     uint64_t until = 0;
@@ -234,13 +244,29 @@ enum status page_bring(struct place place, bool write)
             if (page_change(place_word(place), &seen, kept | PAGE_COMING))
                 return bring_in(place, seen, write);
         } else if (!page_is_settled(seen)) {
-            status = wait_for(place, seen, &until);
-        } else if (!write || page_state(seen) == PAGE_DIRTY) {
+            status = page_wait(place, seen, &until);
+        } else if (!write || page_is_open(seen)) {
             return ST_OK;
         } else if (page_change(place_word(place), &seen, kept | PAGE_OPENING)) {
             return open_page(place, seen);
         }
     }
+    return status;
+}
+
+enum status page_bring(struct place place, bool write)
+{
+    enum status status;
+
+    if (!write)
+        return bring(place, false);
+    status = region_write_enter(place.region);
+    if (status != ST_OK)
+        return status;
+    status = views_keep(place);
+    if (status == ST_OK)
+        status = bring(place, true);
+    region_write_leave(place.region);
     return status;
 }
 

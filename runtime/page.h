@@ -16,8 +16,8 @@
  *        |  hole punched                          |        | chosen
  *        +------------------- LEAVING <-----------+--------+
  *
- * CLEAN and WRITING pages are write-protected, DIRTY ones are not (but may be just after a write failed: the
- * fault then opens them again). COMING, OPENING and LEAVING belong to one thread, whom others wait for.
+ * CLEAN and WRITING pages are write-protected, DIRTY ones are when they are CLOSED: because a write failed,
+ * or for a snapshot. COMING, OPENING and LEAVING belong to one thread, whom others wait for.
  *
  * Invariants: a page's frame is in the memfd in every state but ABSENT, COMING and (about to go) LEAVING. A
  * page under FLIGHT has one write under way, and no second one begins. A page with pins is not taken by
@@ -46,6 +46,8 @@ enum {
     PAGE_FRESH = 16,  /* it has been mapped since it came: what a scan sees is no reference yet */
     PAGE_STORED = 32, /* the region's store has contents of it */
     PAGE_FLIGHT = 64, /* a write to the store is under way */
+    PAGE_CLOSED =
+        128, /* DIRTY, and write-protected all the same: who writes to it opens it first (snapshot.h) */
     PAGE_PIN = 1 << 16,
     PAGE_MOST_PINS = 0xffff
 };
@@ -68,6 +70,12 @@ static inline bool page_is_settled(uint32_t word)
     enum page_state state = page_state(word);
 
     return state == PAGE_CLEAN || state == PAGE_DIRTY || state == PAGE_WRITING;
+}
+
+/* May be written to without a fault. */
+static inline bool page_is_open(uint32_t word)
+{
+    return page_state(word) == PAGE_DIRTY && !(word & PAGE_CLOSED);
 }
 
 /* The word as it was becomes that; false: it has changed meanwhile, and *seen is what it is now. */

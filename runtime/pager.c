@@ -178,12 +178,25 @@ static void note_address(struct region *region, void *context)
     addresses->start[addresses->count++] = region->start;
 }
 
+static void note_address_of_view(struct region *region, void *context)
+{
+    if (region->live)
+        note_address(region, context);
+}
+
+static void note_address_of_other(struct region *region, void *context)
+{
+    if (!region->live)
+        note_address(region, context);
+}
+
 enum status quire_close(struct quire_pager *pager)
 {
     struct addresses addresses = {.count = 0};
     enum status first = ST_OK;
 
-    regions_for_each(pager, note_address, &addresses);
+    regions_for_each(pager, note_address_of_view, &addresses); /* before what they are of */
+    regions_for_each(pager, note_address_of_other, &addresses);
     for (uint32_t i = 0; i < addresses.count; i++) {
         enum status status = quire_unmap(addresses.start[i]);
 

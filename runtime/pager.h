@@ -12,8 +12,8 @@
  *      r   regions_lock: the table of regions; faults read it without
  *      a   atomic
  *      -   set when made
- * Order: round, regions_lock, order. A page's word is owned only by who holds neither, or by the evicting
- * thread.
+ * Order: door_lock of a region, round, regions_lock, order. A page's word is owned only by who holds neither,
+ * or by the evicting thread.
  *
  * A fault takes a frame (a), a slot (a), and appends the page to pager->arrivals (a), which the evicting
  * thread hands to the policy: so no fault waits for the policy, and none runs in a signal's handler.
@@ -35,7 +35,8 @@ enum {
     SLOT_PAGES = 32,   /* most pages that are read at once */
     BATCH_PAGES = 256, /* victims, and pages of one round of writing */
     COUNT_SHARDS = 16,
-    MOST_REGIONS = 256
+    MOST_REGIONS = 256,
+    MOST_SNAPSHOTS = 16 /* of a region */
 };
 
 enum count {
@@ -79,6 +80,12 @@ struct region {
     _Atomic int advice;   /* a: enum quire_advice */
     _Atomic uint32_t
         write_status; /* a: enum status of a write-back that failed, until quire_sync() says so */
+    /* Snapshots (snapshot.h). */
+    struct region *live;                  /* - of a view: what it is of; else NULL */
+    struct region *views[MOST_SNAPSHOTS]; /* changed behind the closed door, read in write sections */
+    pthread_mutex_t door_lock;
+    _Alignas(64) _Atomic uint32_t writing; /* a: threads in write sections */
+    _Atomic uint32_t door;                 /* a: 1: closed */
 };
 
 /* A page of a region. */
@@ -161,6 +168,9 @@ static inline bool region_page_is_stored(const struct region *region, uint32_t w
 /* The region of the address, or NULL. Async-signal-safe. */
 struct region *region_at(const void *address);
 struct region *region_by_index(uint32_t index);
+/* A region whose pages come from `live` as long as it has none of its own: quire_snapshot(). */
+MUST_USE enum status region_map_view(struct region *live, const struct quire_mapping *mapping,
+                                     struct region **view, struct quire_error *error);
 /* Every region of the pager, under regions_lock; `visit` may not map or unmap. */
 void regions_for_each(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
                       void *context);
@@ -181,6 +191,15 @@ struct place place_of_name(uint64_t name);
 /* The page is in memory, and open for writing when asked for, when this returns ST_OK; it may go again at
  * once. Async-signal-safe. */
 MUST_USE enum status page_bring(struct place place, bool write);
+/* Until the word is not `seen` any more, or a while; ST_IO_ERROR when the deadline has passed. *until is 0 at
+ * first. */
+MUST_USE enum status page_wait(struct place place, uint32_t seen, uint64_t *until);
+/* What the stores hold of absent pages: the region's own, or its base, or zeroes. Async-signal-safe. */
+MUST_USE enum status region_read(struct place first, bool stored, uint8_t *memory, uint32_t count);
+/* Pins, without asking whether there are too many. False: it must be brought in, or opened, first.
+ * Async-signal-safe. */
+bool page_pin(struct place place, bool write);
+void page_unpin(struct place place);
 /* The handler of SIGBUS, and whose it was before. */
 MUST_USE enum status fault_handler_install(void);
 

@@ -11,6 +11,7 @@
  * that is being unmapped is the program's part.
  */
 #include "pager.h"
+#include "snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -189,6 +190,7 @@ static void region_destroy(struct region *region)
         munmap(region->words, region->pages * sizeof(page_word));
     if (region->windows)
         munmap(region->windows, region_windows(region) * sizeof(struct window));
+    pthread_mutex_destroy(&region->door_lock);
     free(region);
 }
 
@@ -230,10 +232,10 @@ static enum status region_enter(struct region *region)
 }
 
 static enum status map_locked(struct quire_pager *pager, const struct quire_mapping *mapping, uint64_t pages,
-                              struct region **made, struct quire_error *error)
+                              struct region *live, struct region **made, struct quire_error *error)
 {
     enum status status = mapping_check(pager, mapping, pages, error);
-    struct region *region = status == ST_OK ? calloc(1, sizeof(*region)) : NULL;
+    struct region *region = status == ST_OK ? aligned_alloc(_Alignof(struct region), sizeof(*region)) : NULL;
 
     if (status != ST_OK)
         return status;
@@ -245,7 +247,9 @@ static enum status map_locked(struct quire_pager *pager, const struct quire_mapp
                               .mapping = *mapping,
                               .first = mapping->offset / PAGE_SIZE,
                               .base_first = mapping->base_offset / PAGE_SIZE,
-                              .plain = !mapping->base && !(mapping->flags & QUIRE_FRESH)};
+                              .plain = !live && !mapping->base && !(mapping->flags & QUIRE_FRESH),
+                              .live = live};
+    pthread_mutex_init(&region->door_lock, NULL);
     status = region_make(region);
     if (status == ST_OK)
         status = region_enter(region);
@@ -258,11 +262,10 @@ static enum status map_locked(struct quire_pager *pager, const struct quire_mapp
     return ST_OK;
 }
 
-enum status quire_map(struct quire_pager *pager, const struct quire_mapping *mapping, void **address,
-                      struct quire_error *error)
+static enum status map_region(struct quire_pager *pager, const struct quire_mapping *mapping,
+                              struct region *live, struct region **region, struct quire_error *error)
 {
     uint64_t pages = mapping->length / PAGE_SIZE + (mapping->length % PAGE_SIZE != 0);
-    struct region *region = NULL;
     enum status status;
 
     if (atomic_load(&forked)) {
@@ -271,11 +274,26 @@ enum status quire_map(struct quire_pager *pager, const struct quire_mapping *map
     }
     pthread_mutex_lock(&regions_lock);
     watch_forks();
-    status = map_locked(pager, mapping, pages, &region, error);
+    status = map_locked(pager, mapping, pages, live, region, error);
     pthread_mutex_unlock(&regions_lock);
+    return status;
+}
+
+enum status quire_map(struct quire_pager *pager, const struct quire_mapping *mapping, void **address,
+                      struct quire_error *error)
+{
+    struct region *region;
+    enum status status = map_region(pager, mapping, NULL, &region, error);
+
     if (status == ST_OK)
         *address = region->start;
     return status;
+}
+
+enum status region_map_view(struct region *live, const struct quire_mapping *mapping, struct region **view,
+                            struct quire_error *error)
+{
+    return map_region(live->pager, mapping, live, view, error);
 }
 
 /* ------------------------------------------------------------------ unmapping */
@@ -357,6 +375,8 @@ static enum status region_leave(struct region *region)
     struct quire_pager *pager = region->pager;
     enum status status = wait_until_settled(region);
 
+    if (status == ST_OK && region->live)
+        status = view_leave(region);
     if (status != ST_OK)
         return status;
     atomic_store(&region->closing, true);
@@ -376,7 +396,8 @@ static struct region *region_that_begins(const void *address)
 {
     struct region *region = region_at(address);
 
-    return region && region->start == address && !has_pins(region) ? region : NULL;
+    return region && region->start == address && !has_pins(region) && !region_has_snapshots(region) ? region
+                                                                                                    : NULL;
 }
 
 enum status quire_discard(void *address)

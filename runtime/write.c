@@ -122,21 +122,17 @@ static void page_written(struct place place, enum writing how)
         futex_wake_all(word);
 }
 
-/* It is as before: DIRTY, and open. */
+/* It is as before: DIRTY; and closed, if it was protected. */
 static void page_not_written(struct place place)
 {
     page_word *word = place_word(place);
-    uint32_t seen = page_look(word);
+    uint32_t seen = page_look(word), next;
 
-    while (page_state(seen) == PAGE_WRITING)
-        if (page_change(word, &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_OPENING)) {
-            /* Cannot fail for a range that is registered; if it did, the next write would end in an error. */
-            (void)!uffd_protect(place.region->pager->uffd, place_address(place), PAGE_SIZE, false);
-            page_settle(word, PAGE_DIRTY, 0, PAGE_FLIGHT);
-            return;
-        }
-    while (!page_change(word, &seen, seen & ~(uint32_t)(PAGE_FLIGHT | PAGE_WAITED)))
-        ;
+    do {
+        next = seen & ~(uint32_t)(PAGE_FLIGHT | PAGE_WAITED);
+        if (page_state(seen) == PAGE_WRITING)
+            next = (next & ~(uint32_t)PAGE_STATE) | PAGE_DIRTY | PAGE_CLOSED;
+    } while (!page_change(word, &seen, next));
     if (seen & PAGE_WAITED)
         futex_wake_all(word);
 }
@@ -221,7 +217,7 @@ static bool protect_run(struct place first, uint32_t count)
         if (uffd_protect(first.region->pager->uffd, place_address(place), run * PAGE_SIZE, true) != ST_OK)
             fine = false;
         for (uint32_t j = 0; j < run; j++)
-            page_settle(place_word(place) + j, PAGE_WRITING, 0, 0);
+            page_settle(place_word(place) + j, PAGE_WRITING, 0, PAGE_CLOSED);
     }
     return fine;
 }

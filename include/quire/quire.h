@@ -69,10 +69,22 @@ struct quire_mapping {
 MUST_USE enum status quire_map(struct quire_pager *pager, const struct quire_mapping *mapping, void **address,
                                struct quire_error *error);
 /* Writes what is dirty, flushes the store and ends the region. ST_IO_ERROR, ST_NO_SPACE: the region is still
- * there. ST_INVALID: no region begins there, or pages of it are pinned. */
+ * there. ST_INVALID: no region begins there, or pages of it are pinned, or there are snapshots of it. */
 MUST_USE enum status quire_unmap(void *address);
 /* Ends the region; what is dirty is lost. For a store that fails, and for anonymous memory. */
 MUST_USE enum status quire_discard(void *address);
+
+/*
+ * A view of the region that begins at `address`, as it is now, while both go on being read and written; what
+ * either writes the other does not see. A region itself: its pages count in the budget, those that differ go
+ * to mapping->store (offset and flags as for quire_map(); length 0, no base), and it ends by quire_discard()
+ * or quire_unmap(). Any number of threads may be writing: the view has what was written before some moment
+ * during the call. The region cannot end before its snapshots, which may end in any order. ST_INVALID: not
+ * where a region begins, the mapping; ST_UNSUPPORTED: that is a snapshot itself; ST_LIMIT: 16 of one region;
+ * as quire_map().
+ */
+MUST_USE enum status quire_snapshot(void *address, const struct quire_mapping *mapping, void **view,
+                                    struct quire_error *error);
 
 /* What was written to these addresses before the call lasts when it returns ST_OK. An error of an earlier
  * write-back in the region is reported here, once. ST_UNSUPPORTED: written, to a store that does not last. */
