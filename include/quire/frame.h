@@ -53,7 +53,8 @@ enum frame_flag {
     FRAME_WRITING = 256,   /* its store is being given its contents; sleep on the frame (o) */
     FRAME_MAPPED = 512,    /* an object's page: mapped since it was last taken from all tables (o) */
     FRAME_POISONED = 1024, /* free and filled with the pattern that debug builds look for (b) */
-    FRAME_LEAVING = 2048   /* a victim: it was enrolled, and has neither gone nor come back (l) */
+    FRAME_LEAVING = 2048,  /* a victim: it was enrolled, and has neither gone nor come back (l) */
+    FRAME_AHEAD = 4096     /* read from swap before anybody asked for it, and not seen used since (a) */
 };
 
 struct frame {

@@ -34,10 +34,11 @@ static struct pt_entry origin_mark(uint64_t origin, unsigned access, unsigned tr
                      object_payload(origin_object_id(origin), origin_index(origin)));
 }
 
-static void forget_frame(struct cursor *cursor, struct pt_entry *entry, struct frame *frame)
+static void forget_frame(struct cursor *cursor, struct pt_entry *entry, struct frame *frame,
+                         struct pt_entry was)
 {
     rmap_remove(frame, entry_place(entry));
-    frame_unmapped(frame);
+    frame_unmapped(frame, was);
     entry_count_privates(entry, -1);
     batch_drop_frame(&cursor->batch, frame);
 }
@@ -58,7 +59,7 @@ static void forget_page(struct cursor *cursor, struct pt_entry *entry, struct pt
         return;
     }
     pt_entry_store(entry, origin_mark(frame->page.index, access, traits));
-    forget_frame(cursor, entry, frame);
+    forget_frame(cursor, entry, frame, page);
 }
 
 static void forget_held(struct cursor *cursor, struct pt_entry *entry, struct pt_entry mark)
@@ -66,7 +67,7 @@ static void forget_held(struct cursor *cursor, struct pt_entry *entry, struct pt
     struct frame *frame = frame_at(held_paddr(mark));
 
     pt_entry_store(entry, origin_mark(frame->page.index, ACCESS_NONE, mark_traits(mark)));
-    forget_frame(cursor, entry, frame);
+    forget_frame(cursor, entry, frame, mark);
 }
 
 static void forget_swapped(struct cursor *cursor, struct pt_entry *entry, struct pt_entry mark,

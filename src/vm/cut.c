@@ -87,7 +87,7 @@ static void cut_entry(struct cut *cut, struct pt_entry *entry)
                                     held ? mark_traits(now) : page_traits(now),
                                     object_payload(cut->object_id, origin_index(frame->page.index))));
     rmap_remove(frame, entry_place(entry));
-    frame_unmapped(frame);
+    frame_unmapped(frame, now);
     entry_count_privates(entry, -1);
     drop(cut, frame);
 }

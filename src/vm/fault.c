@@ -219,7 +219,7 @@ static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_ent
         return;
     }
     rmap_remove(from, entry_place(entry));
-    frame_unmapped(from);
+    frame_unmapped(from, page);
     batch_drop_frame(&f->cursor.batch, from);
 }
 

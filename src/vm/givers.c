@@ -66,7 +66,7 @@ static struct frame *of_one(bool *dirty)
 
     if (!frame)
         frame = from_pool(&pools[0], dirty);
-    for (uint32_t i = 1; !frame && search.only == MEMBER_NOBODY && i < POOLS; i++)
+    for (uint32_t i = 1; !frame && search.only == MEMBER_NOBODY && i < pools_made; i++)
         if (pools[i].policy && !member_is_alive(pools[i].member))
             frame = from_pool(&pools[i], dirty);
     return frame;
@@ -166,7 +166,7 @@ static struct frame *any_victim(bool *dirty)
 
 static void unpin_all(void)
 {
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         if (pools[i].policy)
             pool_unpin(&pools[i]);
     search.unpinned = true;

@@ -18,6 +18,7 @@ enum {
 };
 
 struct pool pools[POOLS];
+uint32_t pools_made;
 struct scope members_scope;
 struct scope_member members_list[MEMBERS_MAX];
 struct record members_records[MEMBERS_MAX];
@@ -60,6 +61,7 @@ void members_init(void)
     CHECK_ALWAYS(set_scope(&(struct scope_config){.kind = SCOPE_GLOBAL}) == ST_OK);
     for (unsigned i = 0; i < POOLS; i++)
         pools[i] = (struct pool){0};
+    pools_made = 0;
     for (unsigned i = 0; i < MEMBERS_MAX; i++) {
         members_list[i] = (struct scope_member){0};
         members_records[i] = (struct record){0};
@@ -106,6 +108,8 @@ enum status members_start(void)
 {
     enum status status = pools[0].policy ? ST_OK : pool_make(&pools[0], &kind, most_frames());
 
+    if (status == ST_OK && pools_made == 0)
+        pools_made = 1;
     if (status == ST_OK)
         shadows_make(most_frames());
     return status;
@@ -118,8 +122,9 @@ const struct policy_type *members_policy(void)
 
 void members_end(void)
 {
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         pool_end(&pools[i]);
+    pools_made = 0;
     for (unsigned i = 0; i < MEMBERS_MAX; i++)
         members_records[i].pool = 0;
 }
@@ -337,7 +342,8 @@ void members_fit(uint32_t member)
     if (number == 0 || pool_make(&pools[number], &kind, pool_size(member)) != ST_OK)
         return;
     pools[number].member = member;
-    pools[number].policy->now = pools[0].policy->now;
+    if (pools_made <= number)
+        pools_made = number + 1;
     record->pool = number;
     move_pages(member, number);
 }
@@ -345,7 +351,7 @@ void members_fit(uint32_t member)
 void members_fit_pools(void)
 {
     pool_fit(&pools[0], pool_resident(&pools[0]) + frames_free());
-    for (uint32_t i = 1; i < POOLS; i++)
+    for (uint32_t i = 1; i < pools_made; i++)
         if (pools[i].policy)
             pool_fit(&pools[i], members_list[pools[i].member].target);
 }
@@ -430,7 +436,7 @@ enum scope_swap reclaim_balance(uint32_t *member)
 /* What could not go (somebody holds it) is nobody's from now on. */
 static void disown(uint32_t member)
 {
-    for (uint32_t i = 0; i < POOLS; i++)
+    for (uint32_t i = 0; i < pools_made; i++)
         for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
             struct frame *frame = pool_frame(&pools[i], number);
 

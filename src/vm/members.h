@@ -17,6 +17,7 @@ enum { POOLS = 24 };
 
 extern struct spinlock pages_lock; /* RANK_RECLAIM */
 extern struct pool pools[POOLS];
+extern uint32_t pools_made;                 /* l: pools from this number on are not made */
 extern const struct policy_host pages_host; /* pages.c */
 /* pages.c: no entry of locked memory maps the policy's victim. `*dirty` is set if it is to be written, as far
  * as can be seen. */

@@ -55,7 +55,7 @@ void members_look(struct reclaim_report *out)
 /* The frames of all pools, by who is charged. */
 static void count_frames(uint32_t *frames)
 {
-    for (uint32_t i = 0; i < POOLS; i++)
+    for (uint32_t i = 0; i < pools_made; i++)
         for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
             const struct frame *frame = pool_frame(&pools[i], number);
 

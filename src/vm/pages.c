@@ -64,6 +64,7 @@ static void harvest_visit(struct frame *frame, struct pt_entry *entry, void *con
     seen->dirty |= (now.bits & PT_DIRTY) != 0;
     if (!(now.bits & PT_ACCESSED))
         return;
+    frame_seen(frame, now);
     __atomic_fetch_and(&entry->bits, ~PT_ACCESSED, __ATOMIC_RELAXED);
     seen->used = true;
     must_flush = true;
@@ -170,7 +171,9 @@ static void enrol(struct frame *frame, uint64_t ghost, enum arrival how)
         how = FOUND;
     if (!pool_insert(&pools[number], frame, ghost ? ghost : name, name) &&
         (number == 0 || !pool_insert(&pools[number = 0], frame, ghost ? ghost : name, name)))
-        return; /* the sweep will find it */
+        return;                           /* the sweep will find it */
+    if (frame_flags(frame) & FRAME_AHEAD) /* not used yet */
+        pools[number].policy->state[frame->paging.number] &= (uint8_t)~POLICY_REFERENCED;
     frame->paging.spare = number;
     frame->window = 0;
     frame_set_flags(frame, FRAME_LISTED);
@@ -241,7 +244,7 @@ void pages_forget_slot(uint32_t slot)
         return;
     lock_take(&pages_lock);
     slots_short = false;
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         if (pools[i].policy)
             pool_forget(&pools[i], NAME_SWAP | slot);
     lock_drop(&pages_lock);
@@ -395,7 +398,7 @@ static void harvest_pool(struct pool *pool)
 void pages_end_window(void)
 {
     lock_take(&pages_lock);
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         harvest_pool(&pools[i]);
     members_end_window();
     lock_drop(&pages_lock);
@@ -404,11 +407,9 @@ void pages_end_window(void)
 void pages_tick(void)
 {
     lock_take(&pages_lock);
-    for (unsigned i = 0; i < POOLS; i++)
-        if (pools[i].policy) {
-            pool_unpin(&pools[i]);
-            policy_tick(pools[i].policy);
-        }
+    for (unsigned i = 0; i < pools_made; i++)
+        if (pools[i].policy)
+            pool_tick(&pools[i]);
     counts.ticks++;
     lock_drop(&pages_lock);
 }
@@ -423,7 +424,7 @@ void pages_count(struct pages_counts *out)
 void pages_forget_all(void)
 {
     lock_take(&pages_lock);
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
             struct frame *frame = pool_frame(&pools[i], number);
 
@@ -439,7 +440,7 @@ uint64_t pages_enrolled_locked(void)
 {
     uint64_t count = 0;
 
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         count += pool_resident(&pools[i]);
     return count;
 }
@@ -459,7 +460,7 @@ void pages_check(void)
     const char *wrong = NULL;
 
     lock_take(&pages_lock);
-    for (unsigned i = 0; !wrong && i < POOLS; i++)
+    for (unsigned i = 0; !wrong && i < pools_made; i++)
         wrong = pool_check(&pools[i]);
     if (!wrong)
         wrong = members_check();

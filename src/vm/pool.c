@@ -9,6 +9,8 @@
 
 enum { AREA_ALIGN = 64, FIT_PART = 32 };
 
+uint64_t pool_now;
+
 /* ------------------------------------------------------------------ making */
 
 static size_t rounded(size_t bytes)
@@ -81,7 +83,6 @@ enum status pool_grow(struct pool *pool, const struct pool_kind *kind, uint32_t 
     pool->member = old.member;
     pool->host.context = pool;
     pool->policy->host = &pool->host;
-    pool->policy->now = old.policy->now;
     for (uint32_t number = 0; number < old.names.used; number++) {
         struct frame *frame = pool_frame(&old, number);
         uint8_t state = old.policy->state[number];
@@ -171,6 +172,7 @@ bool pool_insert(struct pool *pool, struct frame *frame, uint64_t ghost, uint64_
         policy_resize(policy, policy->resident + 1);
     pool->frames[number] = (uint32_t)frame_pfn(frame).v;
     frame->paging.number = number;
+    policy->now = pool_now;
     policy_insert(policy, number);
     return true;
 }
@@ -187,9 +189,11 @@ void pool_remove(struct pool *pool, struct frame *frame)
 
 struct frame *pool_victim(struct pool *pool, bool *dirty)
 {
-    uint32_t number = policy_victim(pool->policy, POLICY_NO_PAGE);
+    uint32_t number;
     struct frame *frame;
 
+    pool->policy->now = pool_now;
+    number = policy_victim(pool->policy, POLICY_NO_PAGE);
     if (number == POLICY_NO_PAGE)
         return NULL;
     frame = pool_frame(pool, number); /* still there, also if the number has been forgotten meanwhile */
@@ -214,6 +218,13 @@ void pool_unpin(struct pool *pool)
     for (uint32_t number = 0; number < pool->names.used; number++)
         pool->policy->state[number] &= (uint8_t)~POLICY_PINNED;
     pool->pinned = false;
+}
+
+void pool_tick(struct pool *pool)
+{
+    pool_unpin(pool);
+    pool->policy->now = pool_now;
+    policy_tick(pool->policy);
 }
 
 void pool_fit(struct pool *pool, uint64_t frames)

@@ -25,6 +25,9 @@
 #define NAME_SWAP ((uint64_t)1 << 62)
 #define NAME_ANON ((uint64_t)1 << 63)
 
+/* What policies take for the time, in microseconds worked: they are told when they are asked. */
+extern uint64_t pool_now;
+
 struct pool {
     struct policy *policy; /* NULL: not made */
     struct policy_host host;
@@ -67,6 +70,9 @@ void pool_unpin(struct pool *pool);
 void pool_rename(struct pool *pool, uint64_t from, uint64_t to);
 /* The ghost of that name is no more. */
 void pool_forget(struct pool *pool, uint64_t name);
+
+/* An interval of time has passed. */
+void pool_tick(struct pool *pool);
 
 /* policy.frames: as many as there are, or could be without taking anything from anybody. */
 void pool_fit(struct pool *pool, uint64_t frames);

@@ -83,7 +83,7 @@ bool reclaim_watch(void)
     status = members_start();
     if (status == ST_OK && !__atomic_load_n(&pages_watched, __ATOMIC_RELAXED)) {
         set_marks();
-        state.now = worked_us();
+        pool_now = state.now = worked_us();
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
     }
     lock_drop(&pages_lock);
@@ -173,9 +173,7 @@ static void pass_time(struct upkeep *upkeep, const struct space *space)
     uint64_t now = worked_us(), passed = now > state.now ? now - state.now : 0;
 
     state.now += passed;
-    for (unsigned i = 0; i < POOLS; i++)
-        if (pools[i].policy)
-            pools[i].policy->now = state.now;
+    pool_now = state.now;
     upkeep->excess = members_run(space ? space_member(space) : MEMBER_NOBODY, passed,
                                  space ? __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) : 0);
     if (upkeep->excess > 0)
@@ -328,7 +326,7 @@ void reclaim_look(struct reclaim_report *out)
     };
     members_look(out);
     shadows_look(out);
-    for (unsigned i = 0; i < POOLS; i++)
+    for (unsigned i = 0; i < pools_made; i++)
         if (pools[i].policy) {
             out->pools++;
             add_counters(out, pools[i].policy);

@@ -88,7 +88,7 @@ struct swap_streams {
 struct swap_read {
     struct frame *frame;
     uint32_t first; /* slots first .. first + count - 1 are to be read; count 0: somebody else reads it */
-    unsigned count;
+    unsigned count, wanted; /* frames[wanted] is `frame` */
     struct frame *frames[SWAP_CLUSTER];
 };
 
@@ -121,14 +121,22 @@ SWAP_APART uint64_t swap_origin(uint32_t slot);
 
 /* ------------------------------------------------------------------ mappings and frames */
 
-/* The private frame has lost a mapping: its place is gone, the mapping's reference is still held by the
- * caller. After the last one the policy forgets it, and so does the cache when nobody else wants its
+/* The entry, whose table is locked, maps the frame: has a page been used that was read ahead? */
+SWAP_APART void frame_seen_slowly(struct frame *frame, struct pt_entry entry);
+static inline void frame_seen(struct frame *frame, struct pt_entry entry)
+{
+    if (frame_flags(frame) & FRAME_AHEAD)
+        frame_seen_slowly(frame, entry);
+}
+
+/* The private frame has lost a mapping, which `was`: its place is gone, the mapping's reference is still held
+ * by the caller. After the last one the policy forgets it, and so does the cache when nobody else wants its
  * contents. */
-SWAP_APART void frame_unmapped_slowly(struct frame *frame);
-static inline void frame_unmapped(struct frame *frame)
+SWAP_APART void frame_unmapped_slowly(struct frame *frame, struct pt_entry was);
+static inline void frame_unmapped(struct frame *frame, struct pt_entry was)
 {
     if (frame_flags(frame) & (FRAME_LISTED | FRAME_SLOT))
-        frame_unmapped_slowly(frame);
+        frame_unmapped_slowly(frame, was);
 }
 
 /* The D bit of an entry of a private frame is about to be lost, and was set. */

@@ -24,6 +24,7 @@ struct frame *cache_remove(uint32_t slot)
     struct frame *frame = slot_frame(slot_at(slot));
 
     slot_at(slot)->frame = 0;
+    slot_at(slot)->flags &= (uint8_t)~SLOT_AROUND;
     frame_clear_flags(frame, FRAME_SLOT);
     swap.cached--;
     return frame;
@@ -113,8 +114,9 @@ static void cached_unmapped(struct frame *frame)
     lock_drop(&swap.lock);
 }
 
-void frame_unmapped_slowly(struct frame *frame)
+void frame_unmapped_slowly(struct frame *frame, struct pt_entry was)
 {
+    frame_seen(frame, was);
     if (frame_mapcount(frame) > 0)
         return;
     if (frame_flags(frame) & FRAME_SLOT)

@@ -5,20 +5,18 @@
  * or object, and reads without locks; whoever wants the page meanwhile finds the frame and sleeps on it. Then
  * all look again.
  *
- * Read-ahead. A reader that goes on where one of its streams stopped gets twice as many pages as the time
- * before; any other reads one page, and begins a stream. So pages that nobody wants are read only where a row
- * was read to its end, and reading in no order costs nothing. A stream that goes on although few of the pages
- * read ahead of it were used gets half. (Streams: Linux's mm/readahead.c keeps one a file; windows judged by
- * hits: its mm/swap_state.c.)
+ * Pages that are read ahead (swap_ahead.c) are in the cache only, and taken for not used, until somebody
+ * touches them. Those that a stream brought are mapped when its next fault is over, without the A bit, as far
+ * as they stand side by side in the table: the MMU says which were used, without a fault for each.
  */
+#include <string.h>
+
 #include "vm/object_internal.h"
 #include "vm/pages.h"
 #include "vm/pool.h"
 #include "vm/space_internal.h"
 #include "vm/swap_internal.h"
 #include "vm/table.h"
-
-enum { STREAM_FIRST = 4 };
 
 /* ------------------------------------------------------------------ what to read */
 
@@ -28,40 +26,13 @@ struct reader {
     uint32_t member;
 };
 
-/* How many pages to read from the slot on. With the lock. */
-static unsigned choose_window(struct swap_streams *streams, uint32_t slot, unsigned *stream)
-{
-    for (unsigned i = 0; i < SWAP_STREAMS; i++) {
-        uint32_t next = streams->stream[i].next, window = streams->stream[i].window;
-
-        if (next == 0 || slot < next || slot > next + window)
-            continue;
-        *stream = i;
-        window = window == 1 ? STREAM_FIRST : 2 * window;
-        return window < swap.read_ahead ? window : swap.read_ahead;
-    }
-    *stream = streams->oldest++ % SWAP_STREAMS;
-    return 1;
-}
-
-/* A page that can be read for whoever will want it. With the lock. */
-static bool is_readable(uint32_t slot)
-{
-    const struct swap_slot *s;
-
-    if (slot > swap.slots || !slot_is_taken(slot))
-        return false;
-    s = slot_at(slot);
-    return s->count > 0 && s->frame == 0 && !(s->flags & (SLOT_ZERO | SLOT_BAD | SLOT_STALE));
-}
-
-/* A BUSY frame for the slot. With the lock. */
-static bool join_read(struct swap_read *read, uint32_t slot, uint32_t member)
+/* A BUSY frame for the slot, which only the cache has; NULL: no memory. With the lock. */
+static struct frame *begin_page(uint32_t slot, uint32_t member)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ANY);
 
     if (!frame)
-        return false;
+        return NULL;
     frame->page.object = NULL;
     frame->page.index = slot_at(slot)->origin;
     frame->page.rmap[0] = 0;
@@ -69,32 +40,61 @@ static bool join_read(struct swap_read *read, uint32_t slot, uint32_t member)
     frame->paging.member = member;
     frame_set_flags(frame, FRAME_BUSY);
     cache_insert(slot, frame);
-    frame_unref(frame); /* the cache's is the only one */
-    if (read->count > 0)
-        slot_at(slot)->flags |= SLOT_AHEAD;
-    read->frames[read->count++] = frame;
-    return true;
+    frame_unref(frame);
+    return frame;
 }
 
-/* The page of the slot is not in memory. With the lock. */
+/* A page that is read with the wanted one. With the lock. */
+static struct frame *begin_ahead(uint32_t slot, const struct ahead_row *row, uint32_t member)
+{
+    struct frame *frame = begin_page(slot, member);
+
+    if (!frame)
+        return NULL;
+    frame_set_flags(frame, FRAME_AHEAD);
+    if (row->around)
+        slot_at(slot)->flags |= SLOT_AROUND;
+    return frame;
+}
+
+/* The page of the slot is not in memory. Where memory ends the row does. With the lock. */
 static enum status begin_read(struct swap_read *read, uint32_t slot, const struct reader *reader)
 {
-    struct swap_streams *streams = reader->streams;
+    uint32_t first = slot, end = slot + 1;
+    struct ahead_row row;
+    struct frame **frames = read->frames; /* by slot, from row.first on */
 
-    unsigned stream = 0, window = choose_window(streams, slot, &stream);
-
-    read->first = slot;
-    read->count = 0;
-    while (read->count < window && (read->count == 0 || is_readable(slot + read->count)))
-        if (!join_read(read, slot + read->count, reader->member))
-            break;
-    if (read->count == 0)
+    ahead_choose(reader->streams, slot, &row);
+    read->frame = begin_page(slot, reader->member);
+    if (!read->frame)
         return ST_NO_MEMORY;
-    read->frame = read->frames[0];
     frame_ref(read->frame);
-    streams->stream[stream].next = slot + read->count;
-    streams->stream[stream].window = window;
+    frames[slot - row.first] = read->frame;
+    for (; end < row.first + row.count; end++)
+        if (!(frames[end - row.first] = begin_ahead(end, &row, reader->member)))
+            break;
+    for (; first > row.first; first--)
+        if (!(frames[first - 1 - row.first] = begin_ahead(first - 1, &row, reader->member)))
+            break;
+    read->first = first;
+    read->count = end - first;
+    read->wanted = slot - first;
+    if (first != row.first)
+        memmove(frames, &frames[first - row.first], read->count * sizeof(struct frame *));
     return ST_NEEDS_IO;
+}
+
+/* Somebody asked for a page that is in memory. With the lock. */
+static void count_found(struct swap_slot *s, struct frame *frame)
+{
+    if (!frame_clear_flags(frame, FRAME_AHEAD)) {
+        STAT(swap_cache_hits);
+        return;
+    }
+    STAT(swap_ahead_hits);
+    if (s->flags & SLOT_AROUND)
+        ahead_judge(true);
+    s->flags &= (uint8_t)~SLOT_AROUND;
 }
 
 /* The frame of the slot, for a moment, in *frame: ST_OK. Else as swap_map(). With the lock. */
@@ -112,12 +112,7 @@ static enum status find(uint32_t slot, const struct reader *reader, struct swap_
         read->count = 0;
         return ST_NEEDS_IO;
     }
-    if (s->flags & SLOT_AHEAD) {
-        s->flags &= (uint8_t)~SLOT_AHEAD;
-        STAT(swap_ahead_hits);
-    } else {
-        STAT(swap_cache_hits);
-    }
+    count_found(s, *frame);
     return ST_OK;
 }
 
@@ -137,22 +132,38 @@ static enum status transfer(uint32_t slot, struct frame *const *frames, unsigned
     return status == ST_OK ? ST_OK : ST_IO_ERROR;
 }
 
-/* Frames from `from` on are not BUSY any more; those that could not be read, and those that nobody wants now,
- * go. */
-static void end_read(struct swap_read *read, unsigned from, enum status status)
+/* The frame is not BUSY any more; if it could not be read, or nobody wants it now, it goes. With the lock. */
+static void end_page(uint32_t slot, struct frame *frame, enum status status)
+{
+    frame_clear_flags(frame, FRAME_BUSY);
+    host_wake(frame);
+    if (status == ST_OK)
+        pages_insert(frame, NAME_SWAP | slot);
+    else
+        frame_unref(cache_remove(slot));
+    slot_settle(slot);
+}
+
+static void end_read(const struct swap_read *read, enum status status)
 {
     lock_take(&swap.lock);
-    for (unsigned i = from; i < read->count; i++) {
-        frame_clear_flags(read->frames[i], FRAME_BUSY);
-        host_wake(read->frames[i]);
-        if (status == ST_OK)
-            pages_insert(read->frames[i], NAME_SWAP | (read->first + i));
-        else
-            frame_unref(cache_remove(read->first + i));
-        slot_settle(read->first + i);
-    }
-    read->count = from;
+    for (unsigned i = 0; i < read->count; i++)
+        end_page(read->first + i, read->frames[i], status);
     lock_drop(&swap.lock);
+}
+
+/* Those that nobody asked for have not been read: only the wanted one is left. */
+static void end_others(struct swap_read *read)
+{
+    lock_take(&swap.lock);
+    for (unsigned i = 0; i < read->count; i++)
+        if (i != read->wanted)
+            end_page(read->first + i, read->frames[i], ST_IO_ERROR);
+    lock_drop(&swap.lock);
+    read->first += read->wanted;
+    read->frames[0] = read->frame;
+    read->wanted = 0;
+    read->count = 1;
 }
 
 static void wait_for_reader(struct frame *frame)
@@ -173,11 +184,11 @@ enum status swap_read_in(struct swap_read *read)
     }
     status = transfer(read->first, read->frames, read->count);
     STAT_ADD(swap_ahead, read->count - 1);
-    if (status != ST_OK && read->count > 1) { /* perhaps a page that nobody asked for: read this one alone */
-        end_read(read, 1, status);
+    if (status != ST_OK && read->count > 1) { /* perhaps a page that nobody asked for */
+        end_others(read);
         status = transfer(read->first, read->frames, 1);
     }
-    end_read(read, 0, status);
+    end_read(read, status);
     return status;
 }
 
@@ -232,13 +243,15 @@ static enum status map_copy(struct frame *table, struct pt_entry *entry, struct 
     return ST_OK;
 }
 
+enum map { MAP_READ, MAP_WRITE, MAP_AHEAD };
+
 /*
  * The frame takes the place of the mark. `alone`: nobody else wants it; then it gets W, and if it is to be
  * written to, or swap is filling up, its slot is let go. With W but without D in the entry, the MMU says when
- * it has come to differ from its slot.
+ * it has come to differ from its slot; without A, for a page that nobody asked for yet, when it is used.
  */
 static enum status map_cached(struct pt_entry *entry, struct pt_entry mark, struct frame *frame, bool alone,
-                              enum access access)
+                              enum map how)
 {
     uint32_t slot = entry_slot(mark);
     bool writable = alone && mark_access(mark) & ACCESS_WRITE;
@@ -254,7 +267,7 @@ static enum status map_cached(struct pt_entry *entry, struct pt_entry mark, stru
         alone = false;
         page.bits &= ~PT_WRITE;
     }
-    if (alone && access == ACCESS_WRITE) {
+    if (alone && how == MAP_WRITE) {
         frame_unref(cache_remove(slot));
         slot_free(slot);
     } else {
@@ -263,9 +276,57 @@ static enum status map_cached(struct pt_entry *entry, struct pt_entry mark, stru
     if (frame_flags(frame) & FRAME_SLOT)
         page.bits &= ~PT_DIRTY;
     lock_drop(&swap.lock);
+    if (how == MAP_AHEAD)
+        page.bits &= ~PT_ACCESSED;
     pt_entry_store(entry, page);
-    pages_insert(frame, 0);
+    if (!(frame_flags(frame) & FRAME_LISTED)) /* else it is, or who takes it from the list puts it back */
+        pages_insert(frame, 0);
     return ST_OK;
+}
+
+/* The page of the slot, held, if it was read ahead for a stream and nobody but the mark wants it. */
+static struct frame *take_ahead(uint32_t slot)
+{
+    struct frame *frame = NULL;
+    const struct swap_slot *s;
+
+    lock_take(&swap.lock);
+    s = slot_at(slot);
+    if (s->frame != 0 && s->count == 1 && !(s->flags & (SLOT_AROUND | SLOT_LEAVING)))
+        frame = slot_frame(s);
+    if (frame && frame_mapcount(frame) == 0 &&
+        (frame_flags(frame) & (FRAME_AHEAD | FRAME_BUSY)) == FRAME_AHEAD)
+        frame_ref(frame);
+    else
+        frame = NULL;
+    lock_drop(&swap.lock);
+    return frame;
+}
+
+/* Maps the page of a mark beside one that has been mapped, if it is there. */
+static bool map_ahead(struct pt_entry *entry)
+{
+    struct pt_entry mark = pt_entry_load(entry);
+    struct frame *frame;
+    enum status status;
+
+    if (entry_slot(mark) == 0 || mark_access(mark) == ACCESS_NONE)
+        return false;
+    frame = take_ahead(entry_slot(mark));
+    if (!frame)
+        return false;
+    status = map_cached(entry, mark, frame, true, MAP_AHEAD);
+    frame_unref(frame);
+    return status == ST_OK;
+}
+
+static void map_row(const struct frame *table, struct pt_entry *entry)
+{
+    struct pt_entry *last = &table_entries(table)[PT_ENTRIES - 1];
+    unsigned left = SWAP_CLUSTER;
+
+    while (entry < last && left-- > 0 && map_ahead(++entry))
+        continue;
 }
 
 /* A write to a page that others want, or that is just leaving, is to a copy. */
@@ -291,9 +352,11 @@ enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entr
     if (access == ACCESS_WRITE && !alone)
         status = map_copy(table, entry, mark, frame, reader.member);
     else
-        status = map_cached(entry, mark, frame, alone, access);
-    if (status == ST_OK)
+        status = map_cached(entry, mark, frame, alone, access == ACCESS_WRITE ? MAP_WRITE : MAP_READ);
+    if (status == ST_OK) {
         pages_touch(frame, reader.member);
+        map_row(table, entry);
+    }
     frame_unref(frame);
     return status;
 }

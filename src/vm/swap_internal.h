@@ -21,7 +21,7 @@ enum slot_flag {
         8, /* between swap_prepare() and swap_release(): entries get no W, somebody reads the frame */
     SLOT_WRITING = 16, /* the store is being given the contents */
     SLOT_DOOMED = 32,  /* nobody wants it, but it is WRITING: free after that */
-    SLOT_AHEAD = 64    /* its frame was read before anybody asked for it */
+    SLOT_AROUND = 64 /* its frame was read with another one's, out of order, and has not been asked for yet */
 };
 
 struct swap_slot {
@@ -35,6 +35,13 @@ _Static_assert(sizeof(struct swap_slot) == 16, "256 descriptors a frame");
 /* Descriptors come and go by pieces of one frame; the bits of `taken` are there from the beginning. */
 enum { PIECE_BITS = 8, PIECE_SLOTS = 1 << PIECE_BITS, WORD_BITS = 6, WORD_SLOTS = 1 << WORD_BITS };
 
+/* What swap_ahead.c has learnt of reads that go on with no stream. */
+struct swap_ahead {
+    unsigned group;      /* slots: a power of two, 1 to SWAP_CLUSTER */
+    unsigned used, lost; /* of the pages read around others, since the group last changed */
+    unsigned tried;      /* reads since groups are of one page */
+};
+
 struct swap {
     struct spinlock lock; /* RANK_SWAP */
     struct swap_store store;
@@ -42,7 +49,8 @@ struct swap {
     uint32_t used, bad, cached; /* as in struct swap_counts */
     uint32_t zero;
     uint32_t read_ahead; /* most pages a read */
-    uint64_t *taken;     /* bit s: slot s is in use (or is no slot at all) */
+    struct swap_ahead ahead;
+    uint64_t *taken; /* bit s: slot s is in use (or is no slot at all) */
     uint32_t words, empty_words;
     uint32_t hand;             /* the slot that is tried next */
     uint32_t sweep;            /* where the search for slots that only the cache uses goes on */
@@ -74,6 +82,18 @@ static inline bool swap_is_roomy(void)
 }
 
 /* All below: with the lock. */
+
+/* swap_ahead.c: what to read when the page in the slot is wanted: slots first .. first + count - 1, it among
+ * them. `around`: the reader goes on with none of his streams. */
+struct ahead_row {
+    uint32_t first;
+    unsigned count;
+    bool around;
+};
+void ahead_init(void);
+void ahead_choose(struct swap_streams *streams, uint32_t slot, struct ahead_row *row);
+/* A page read around another one was used, or left memory without. */
+void ahead_judge(bool used);
 
 /* swap_slots.c: a free slot, the next one where it can; 0: swap is full, or there is no frame for its
  * descriptor. `begin`: it is the first of `run` that belong together. */

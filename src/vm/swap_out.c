@@ -184,6 +184,7 @@ static void unmap_visit(struct frame *frame, struct pt_entry *entry, void *conte
         return;
     now = pt_entry_swap(entry, mark_make(MARK_SWAP, held ? (unsigned)ACCESS_NONE : page_access(now),
                                          entry_traits(now), unmap->slot));
+    frame_seen(frame, now);
     lock_take(&swap.lock);
     slot_at(unmap->slot)->count++;
     if (!held && now.bits & PT_DIRTY)
@@ -418,6 +419,8 @@ static bool release_private(struct frame *frame)
         end_leaving(frame);
         gone = frame_mapcount(frame) == 0 && slot_at(slot)->count > 0 && may_go(frame, 0);
         if (gone) {
+            if (slot_at(slot)->flags & SLOT_AROUND)
+                ahead_judge(false);
             pages_remove(frame);
             frame_unref(cache_remove(slot));
         } else {

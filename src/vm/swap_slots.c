@@ -19,6 +19,7 @@ struct swap swap;
 void swap_init(void)
 {
     swap = (struct swap){.read_ahead = SWAP_CLUSTER};
+    ahead_init();
     lock_init(&swap.lock, RANK_SWAP);
 }
 

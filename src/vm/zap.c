@@ -8,7 +8,8 @@
 #include "vm/table_internal.h"
 
 /* A private frame leaves its entry, which is no longer to be looked at. */
-static inline void zap_frame(struct flush_batch *batch, struct frame *frame, uint64_t place)
+static inline void zap_frame(struct flush_batch *batch, struct frame *frame, uint64_t place,
+                             struct pt_entry was)
 {
     if (frame_is_plain(frame)) {
         rmap_last(frame);
@@ -16,7 +17,7 @@ static inline void zap_frame(struct flush_batch *batch, struct frame *frame, uin
         return;
     }
     rmap_remove(frame, place);
-    frame_unmapped(frame);
+    frame_unmapped(frame, was);
     batch_drop_frame(batch, frame);
 }
 
@@ -97,7 +98,7 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
         frame = entry_private(entry);
         if (frame) {
             table_count_privates(table, -1);
-            zap_frame(batch, frame, place + i * sizeof entry);
+            zap_frame(batch, frame, place + i * sizeof entry, entry);
         } else if (entry_slot(entry)) {
             table_count_privates(table, -1);
             zap_slot(batch, entry_slot(entry), table->table.start + i * PAGE_SIZE);
@@ -127,7 +128,7 @@ static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
         struct frame *frame = last_private_frame(entry);
 
         if (frame)
-            zap_frame(batch, frame, place + i * sizeof *entries);
+            zap_frame(batch, frame, place + i * sizeof *entries, entry);
         else if (entry_slot(entry))
             swap_put(entry_slot(entry));
         else
@@ -214,6 +215,6 @@ uint64_t table_zap(struct flush_batch *batch, struct pt_entry *entry, unsigned l
         batch_page(batch, start);
     frame = entry_private(was);
     if (frame)
-        zap_frame(batch, frame, entry_place(entry));
+        zap_frame(batch, frame, entry_place(entry), was);
     return level_pages(level);
 }

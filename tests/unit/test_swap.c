@@ -8,6 +8,7 @@
 
 #include "quire/reclaim.h"
 #include "vm/object_internal.h"
+#include "vm/swap_internal.h"
 #include "vm/table.h"
 
 static struct space *space;
@@ -734,24 +735,92 @@ static void an_object_that_cannot_be_read(void **state)
 
 /* ------------------------------------------------------------------ read-ahead */
 
-static void read_ahead_when_it_pays(void **state)
+static void rows_are_read_ahead(void **state)
+{
+    uint64_t requests, faults;
+
+    scene(1000);
+    assert_int_equal(page_out(space, at, 1000), 1000);
+    faults = vm_stats.faults;
+    expect_words(space, 1000);
+    requests = swap_now().read_requests;
+    assert_true(requests < 50);
+    assert_true(vm_stats.faults - faults < 2 * 50); /* what was read with a page is mapped with it */
+    assert_int_equal(swap_now().page_ins, 1000);
+    assert_int_equal(page_out(space, at, 1000), 1000); /* now it is known what was used */
+    assert_int_equal(swap_now().read_ahead_hits, swap_now().read_ahead);
+    swap_set_read_ahead(1);
+    expect_words(space, 1000);
+    assert_int_equal(swap_now().page_ins, 2000);
+    assert_int_equal(swap_now().read_requests - requests, 1000);
+    end_scene();
+}
+
+/* What was read and not asked for leaves memory, as when a policy chooses it. */
+static void drop_unasked(void)
+{
+    for (uint32_t slot = 1; slot <= swap.slots; slot++) {
+        struct frame *frame = slot_is_taken(slot) ? slot_frame(slot_at(slot)) : NULL;
+
+        if (!frame || frame_mapcount(frame) > 0)
+            continue;
+        frame_ref(frame);
+        assert_int_equal(swap_prepare(&frame, 1), 1);
+        assert_false(swap_unmap(frame));
+        assert_true(swap_release(frame));
+    }
+}
+
+/* One page is asked for and everything goes out again, so many times; how many pages were read. */
+static uint64_t read_in_vain(struct random *random, unsigned times)
+{
+    uint64_t before = swap_now().page_ins;
+
+    for (unsigned i = 0; i < times; i++) {
+        (void)get(space, at + random_below(random, 1000) * PAGE_SIZE);
+        (void)page_out(space, at, 1000);
+        drop_unasked();
+        check_swap(space);
+    }
+    return swap_now().page_ins - before;
+}
+
+/* Groups around a page in no row: all pages get used, or only the one. */
+static void reading_around_is_learnt(void **state)
 {
     struct random random = {77};
     uint64_t requests;
 
     scene(1000);
     assert_int_equal(page_out(space, at, 1000), 1000);
-    expect_words(space, 1000);
     requests = swap_now().read_requests;
-    assert_true(requests < 50);
-    assert_int_equal(swap_now().page_ins, 1000);
-    assert_int_equal(swap_now().read_ahead_hits, swap_now().read_ahead);
-    assert_int_equal(page_out(space, at, 1000), 1000);
-    for (unsigned i = 0; i < 200; i++)
+    for (unsigned i = 0; i < 4000; i++)
         (void)get(space, at + random_below(&random, 1000) * PAGE_SIZE);
-    assert_true(swap_now().page_ins - 1000 < 260);
-    swap_set_read_ahead(1);
-    assert_int_equal(swap_now().read_ahead_hits, swap_now().read_ahead_hits);
+    expect_words(space, 1000);
+    assert_true(swap_now().read_requests - requests < 1000 / 6);
+    assert_int_equal(swap.ahead.group, SWAP_CLUSTER);
+    assert_int_equal(page_out(space, at, 1000), 1000);
+    (void)read_in_vain(&random, 150);
+    assert_int_equal(swap.ahead.group, 1);
+    assert_true(read_in_vain(&random, 200) < 200 + 200 / 32 * 4 + 40);
+    expect_words(space, 1000);
+    end_scene();
+}
+
+/* What is mapped ahead and not used goes as it came, without being written. */
+static void unused_pages_go_unwritten(void **state)
+{
+    uint64_t outs;
+
+    scene(100);
+    assert_int_equal(page_out(space, at, 100), 100);
+    expect_words(space, 40);
+    outs = swap_now().page_outs;
+    assert_int_equal(page_out(space, at, 100), (int)(swap_now().page_ins));
+    assert_int_equal(swap_now().page_outs, outs);
+    assert_true(swap_now().read_ahead_hits < swap_now().read_ahead);
+    put(space, at, 1);
+    expect_words(space, 100);
     end_scene();
 }
 
@@ -916,7 +985,9 @@ int main(void)
         CASE(a_store_that_is_full),
         CASE(a_page_that_cannot_be_read),
         CASE(an_object_that_cannot_be_read),
-        CASE(read_ahead_when_it_pays),
+        CASE(rows_are_read_ahead),
+        CASE(reading_around_is_learnt),
+        CASE(unused_pages_go_unwritten),
         cmocka_unit_test_setup_teardown(huge_pages_leave_in_pieces, boot_swap_64m, end_swap),
         CASE(without_memory),
         CASE(no_memory_for_slots),
