@@ -14,8 +14,9 @@
  * Only async-signal-safe calls are made here, nothing is allocated and no lock is taken: the interrupted code
  * may be anything, malloc() included. All signals are blocked while the handler runs.
  *
- * Read-ahead: a thread that faults on the page behind the one it brought in last reads twice as many pages
- * each time, up to SLOT_PAGES. What comes ahead takes frames only while there are more than the reserve.
+ * Read-ahead: a thread that faults on the page behind those it brought in last, in one of a few runs, reads
+ * twice as many pages each time, up to SLOT_PAGES; fresh memory likewise. What comes ahead takes frames only
+ * while there are more than the reserve.
  */
 #include "pager.h"
 #include "snapshot.h"
@@ -35,31 +36,52 @@ enum {
 /* initial-exec: an access never allocates. */
 #define THREAD_OWN static _Thread_local __attribute__((tls_model("initial-exec")))
 
-THREAD_OWN struct {
-    const struct region *region;
-    uint64_t next; /* page behind what was brought in last */
-    uint32_t run;  /* pages in order up to there */
-} stream;
+THREAD_OWN struct stream own_stream;
+THREAD_OWN struct stream *stream_of_other; /* NULL: this thread's own faults */
 THREAD_OWN struct {
     const void *address;
     unsigned count;
 } spurious;
 
-static const _Alignas(4096) uint8_t zeroes[PAGE_SIZE];
+static const _Alignas(4096) uint8_t zeroes[SLOT_PAGES * PAGE_SIZE];
 static struct sigaction others; /* what SIGBUS was before */
+
+void fault_is_for(struct stream *stream)
+{
+    stream_of_other = stream;
+}
+
+static struct stream *stream_now(void)
+{
+    return stream_of_other ? stream_of_other : &own_stream;
+}
+
+/* The run that the place goes on with; else the oldest, begun anew. */
+static struct run *run_of(struct place place)
+{
+    struct stream *stream = stream_now();
+    struct run *run;
+
+    for (unsigned i = 0; i < STREAM_RUNS; i++)
+        if (stream->runs[i].region == place.region && stream->runs[i].next == place.page)
+            return &stream->runs[i];
+    run = &stream->runs[stream->turn++ % STREAM_RUNS];
+    run->faults = 0;
+    run->region = place.region;
+    run->next = place.page;
+    return run;
+}
 
 /* How many pages to bring in, this one included. */
 static uint32_t ahead(struct place place)
 {
     int advice = atomic_load_explicit(&place.region->advice, memory_order_relaxed);
-    bool in_order = stream.region == place.region && stream.next == place.page;
-    uint32_t pages = 1;
+    uint32_t pages = 1, faults = run_of(place)->faults;
 
-    stream.run = in_order ? stream.run + 1 : 0;
     if (advice == QUIRE_SEQUENTIAL)
         pages = SLOT_PAGES;
-    else if (advice != QUIRE_RANDOM && stream.run >= RUN_BEFORE_AHEAD)
-        pages = stream.run - RUN_BEFORE_AHEAD < 4 ? 4u << (stream.run - RUN_BEFORE_AHEAD) : SLOT_PAGES;
+    else if (advice != QUIRE_RANDOM && faults >= RUN_BEFORE_AHEAD)
+        pages = faults - RUN_BEFORE_AHEAD < 4 ? 4u << (faults - RUN_BEFORE_AHEAD) : SLOT_PAGES;
     if (pages > SLOT_PAGES)
         pages = SLOT_PAGES;
     if (pages > place.region->pages - place.page)
@@ -93,9 +115,11 @@ static void give_up(struct place place, uint32_t from, uint32_t count)
     frames_give(place.region->pager, count - from);
 }
 
-static void have_come(struct place place, uint32_t count, bool write)
+/* `open` of them, from the first on, are open for writing. */
+static void have_come(struct place place, uint32_t count, uint32_t open)
 {
     struct quire_pager *pager = place.region->pager;
+    struct run *run = run_of(place);
 
     for (uint32_t i = 0; i < count; i++) {
         struct place one = {place.region, place.page + i};
@@ -103,25 +127,44 @@ static void have_come(struct place place, uint32_t count, bool write)
         atomic_fetch_add_explicit(&place.region->windows[one.page / WINDOW_PAGES].resident, 1,
                                   memory_order_relaxed);
         arrivals_push(pager, place_name(one));
-        page_settle(place_word(one), write && i == 0 ? PAGE_DIRTY : PAGE_CLEAN, PAGE_FRESH, 0);
+        page_settle(place_word(one), i < open ? PAGE_DIRTY : PAGE_CLEAN, PAGE_FRESH, 0);
     }
-    stream.region = place.region;
-    stream.next = place.page + count;
+    run->next = place.page + count;
+    run->faults++;
     count_add(pager, COUNT_FAULTS, 1);
     if (count > 1)
         count_add(pager, COUNT_READ_AHEAD, count - 1);
 }
 
-/* The first page is open for writing when it is written to; the others came unasked. */
-static enum status put_in_place(struct place place, const uint8_t *contents, uint32_t count, bool write)
+/* The kernel takes no range that lies in two mappings, as mprotect() makes them: then the first page alone.
+ */
+static enum status copy_run(struct place place, const uint8_t *contents, uint32_t *count, bool open)
 {
     int uffd = place.region->pager->uffd;
-    uint32_t open = write ? 1 : 0;
-    enum status status = write ? uffd_copy(uffd, place_address(place), contents, PAGE_SIZE, false) : ST_OK;
+    enum status status = uffd_copy(uffd, place_address(place), contents, *count * PAGE_SIZE, !open);
 
-    if (status == ST_OK && count > open)
-        status = uffd_copy(uffd, place_address(place) + open * PAGE_SIZE, contents + open * PAGE_SIZE,
-                           (count - open) * PAGE_SIZE, true);
+    if (status == ST_DIFFERENT && *count > 1) {
+        *count = 1;
+        status = uffd_copy(uffd, place_address(place), contents, PAGE_SIZE, !open);
+    }
+    return status;
+}
+
+/* The first `open` pages are open for writing. *count: how many are there now, at least one with ST_OK; the
+ * others do not come. */
+static enum status put_in_place(struct place place, const uint8_t *contents, uint32_t *count, uint32_t open)
+{
+    uint32_t wanted = *count, first = open > 0 ? open : wanted, rest;
+    enum status status = copy_run(place, contents, &first, open > 0);
+
+    *count = status == ST_OK ? first : 1;
+    if (status == ST_OK && first == open && wanted > open) {
+        rest = wanted - open;
+        if (copy_run((struct place){place.region, place.page + open}, contents + open * PAGE_SIZE, &rest,
+                     false) == ST_OK)
+            *count += rest;
+    }
+    give_up(place, *count, wanted);
     return status;
 }
 
@@ -162,23 +205,37 @@ static enum status bring_from_store(struct place place, bool stored, bool write)
         count = 1;
         status = read_pages(place, stored, pager->slots[slot].memory, count);
     }
-    if (status == ST_OK)
-        status = put_in_place(place, pager->slots[slot].memory, count, write);
+    if (status == ST_OK) /* only the first was asked for */
+        status = put_in_place(place, pager->slots[slot].memory, &count, write ? 1 : 0);
+    else
+        give_up(place, 1, count);
     if (status != ST_INTERRUPTED) /* else the store may still write into it: it is lost */
         slot_give(pager, slot);
     if (status == ST_OK)
-        have_come(place, count, write);
-    else
-        give_up(place, 1, count);
+        have_come(place, count, write ? 1 : 0);
     return status;
 }
 
+/* In a section of writing. */
+static bool region_has_views(const struct region *region)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < MOST_SNAPSHOTS; i++)
+        any |= region->views[i] != NULL;
+    return any;
+}
+
+/* Who writes zeroed memory in order goes on to do so: the pages ahead are open too, unless a view would have to be
+ * given its own of them first. */
 static enum status bring_zeroes(struct place place, bool write)
 {
-    enum status status = put_in_place(place, zeroes, 1, write);
+    uint32_t count = claim_ahead(place, false, ahead(place));
+    uint32_t open = !write ? 0 : region_has_views(place.region) ? 1 : count;
+    enum status status = put_in_place(place, zeroes, &count, open);
 
     if (status == ST_OK) {
-        have_come(place, 1, write);
+        have_come(place, count, open);
         count_add(place.region->pager, COUNT_ZERO_FAULTS, 1);
     }
     return status;
@@ -312,7 +369,7 @@ static size_t put_number(char *line, size_t at, uint64_t number, unsigned base)
 }
 
 /* The process is about to end by the signal. */
-static void say_why(struct place place, enum status status)
+void fault_say_why(struct place place, enum status status)
 {
     char line[256];
     size_t at = put_text(line, 0, "quire: page ");
@@ -367,7 +424,7 @@ static void chain(int signal, siginfo_t *info, void *context, struct place place
         struct sigaction standard = {.sa_handler = SIG_DFL};
 
         if (place.region)
-            say_why(place, status);
+            fault_say_why(place, status);
         sigaction(SIGBUS, &standard, NULL);
         if (info->si_code <= 0) /* sent by kill(): nothing is made again */
             raise(SIGBUS);

@@ -90,7 +90,7 @@ static enum status make_memory(struct quire_pager *pager, struct quire_error *er
     return ST_OK;
 }
 
-static enum status open_kernel(struct quire_pager *pager, struct quire_error *error)
+static enum status open_kernel(struct quire_pager *pager, unsigned handlers, struct quire_error *error)
 {
     const char *why = "";
 
@@ -98,19 +98,23 @@ static enum status open_kernel(struct quire_pager *pager, struct quire_error *er
         error_say(error, "this system's pages are not of %u bytes", (unsigned)PAGE_SIZE);
         return ST_UNSUPPORTED;
     }
-    if ((pager->uffd = uffd_open(&why)) < 0) {
-        error_say(error, "%s", why);
+    if ((pager->uffd = uffd_open(handlers > 0 ? UFFD_MESSAGES : UFFD_SIGNALS, &why)) < 0) {
+        error_say(error, "%s%s", why,
+                  handlers > 0 ? " (handler threads need root, CAP_SYS_PTRACE, /dev/userfaultfd, or "
+                                 "vm.unprivileged_userfaultfd=1)"
+                               : "");
         return ST_UNSUPPORTED;
     }
     if ((pager->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0) {
         error_say(error, "/proc/self/pagemap cannot be read: which pages are in use is not known");
         return ST_UNSUPPORTED;
     }
-    return fault_handler_install();
+    return handlers > 0 ? ST_OK : fault_handler_install();
 }
 
 static void pager_destroy(struct quire_pager *pager)
 {
+    handlers_stop(pager);
     order_destroy(pager);
     writer_destroy(pager->writer);
     if (pager->arrivals)
@@ -137,11 +141,16 @@ static enum status pager_make(struct quire_pager *pager, const struct quire_opti
     set_sizes(pager, options);
     status = make_memory(pager, error);
     if (status == ST_OK)
-        status = open_kernel(pager, error);
+        status = open_kernel(pager, options->handlers, error);
     if (status == ST_OK)
         status = order_create(pager, &config, error);
     if (status == ST_OK)
         status = evict_start(pager);
+    if (status == ST_OK && options->handlers > 0) {
+        status = handlers_start(pager, options->handlers);
+        if (status != ST_OK)
+            evict_stop(pager);
+    }
     return status;
 }
 

@@ -99,6 +99,7 @@ struct slot {
 };
 
 struct writer;
+struct handlers;
 
 struct quire_pager {
     uint32_t frames;                /* - the budget */
@@ -145,6 +146,7 @@ struct quire_pager {
     uint64_t mapped_pages; /* r */
     struct writer *writer; /* - the evicting thread's */
     pthread_t evictor;
+    struct handlers *handlers; /* - NULL: faults are served by the threads that make them */
 };
 
 static inline page_word *place_word(struct place place)
@@ -202,6 +204,27 @@ bool page_pin(struct place place, bool write);
 void page_unpin(struct place place);
 /* The handler of SIGBUS, and whose it was before. */
 MUST_USE enum status fault_handler_install(void);
+/* What a thread faulted on, to see whether that is in order. Two threads may share one. */
+enum { STREAM_RUNS = 4 };
+struct run {
+    const struct region *_Atomic region;
+    _Atomic uint64_t next;   /* page behind what was brought in last */
+    _Atomic uint32_t faults; /* in order up to there, the first not counted */
+};
+struct stream {
+    struct run runs[STREAM_RUNS];
+    _Atomic unsigned turn; /* which is the oldest */
+};
+/* The pages that this thread brings in from now on are for the thread whose stream this is. */
+void fault_is_for(struct stream *stream);
+/* A line on standard error: the page cannot come. Async-signal-safe. */
+void fault_say_why(struct place place, enum status status);
+
+/* ---- threads that serve faults (handlers.c) */
+
+/* ST_NO_MEMORY: handlers_stop() ends those that run. */
+MUST_USE enum status handlers_start(struct quire_pager *pager, unsigned count);
+void handlers_stop(struct quire_pager *pager);
 
 /* ---- frames and slots (frame.c) */
 

@@ -40,7 +40,8 @@ void quire_stats(struct quire_pager *pager, struct quire_stats *stats)
     uint64_t free = atomic_load(&pager->free);
 
     *stats = (struct quire_stats){
-        .way = "userfaultfd in the faulting thread, memfd windows",
+        .way = pager->handlers ? "userfaultfd by handler threads, memfd windows"
+                               : "userfaultfd in the faulting thread, memfd windows",
         .policy = pager->type->name,
         .memory_bytes = pager->frames * PAGE_SIZE,
         .resident_bytes = (pager->frames - free) * PAGE_SIZE,

@@ -22,8 +22,19 @@
 #ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
 #define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
 #endif
-/* Without these there is no way to page: signals instead of messages, and write-protection of memfds. */
-#define NEEDED (UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+/* Without these there is no way to page: write-protection of memfds, and signals instead of messages or, with
+ * handler threads, who made a fault. */
+#define NEEDED (UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+
+/* /dev/userfaultfd, Linux 6.1: who may open it needs no other privilege. */
+#define DEVICE_NEW _IO(0xaa, 0)
+/* Linux 6.6. */
+struct poison {
+    struct uffdio_range range;
+    uint64_t mode;
+    int64_t updated;
+};
+#define POISON_REQUEST _IOWR(UFFDIO, 8, struct poison)
 
 /* PAGEMAP_SCAN, Linux 6.7. */
 struct scan_range {
@@ -36,13 +47,29 @@ struct scan_argument {
 #define SCAN_REQUEST _IOWR('f', 16, struct scan_argument)
 #define SCAN_PRESENT ((uint64_t)1 << 3)
 
-int uffd_open(const char **why)
+static int device_open(void)
 {
-    struct uffdio_api api = {.api = UFFD_API, .features = NEEDED};
-    int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+    int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), uffd;
 
+    if (device < 0)
+        return -1;
+    uffd = ioctl(device, DEVICE_NEW, O_CLOEXEC | O_NONBLOCK);
+    close(device);
+    return uffd;
+}
+
+int uffd_open(enum uffd_way way, const char **why)
+{
+    bool messages = way == UFFD_MESSAGES;
+    struct uffdio_api api = {.api = UFFD_API,
+                             .features = NEEDED | (messages ? UFFD_FEATURE_THREAD_ID : UFFD_FEATURE_SIGBUS)};
+    int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | (messages ? O_NONBLOCK : UFFD_USER_MODE_ONLY));
+
+    if (uffd < 0 && messages)
+        uffd = device_open();
     if (uffd < 0) {
-        *why = errno == EPERM ? "userfaultfd is forbidden here" : "this kernel has no userfaultfd";
+        *why = errno == EPERM || errno == EACCES ? "userfaultfd is forbidden here"
+                                                 : "this kernel has no userfaultfd";
         return -1;
     }
     if (ioctl(uffd, UFFDIO_API, &api) == 0)
@@ -50,6 +77,37 @@ int uffd_open(const char **why)
     *why = "this kernel's userfaultfd cannot write-protect shared memory (Linux 5.19 can)";
     close(uffd);
     return -1;
+}
+
+bool uffd_next(int uffd, struct uffd_fault *fault)
+{
+    struct uffd_msg message;
+
+    while (read(uffd, &message, sizeof(message)) == (ssize_t)sizeof(message))
+        if (message.event == UFFD_EVENT_PAGEFAULT) {
+            *fault = (struct uffd_fault){
+                .address = (void *)(uintptr_t)message.arg.pagefault.address,
+                .write =
+                    (message.arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP)) != 0,
+                .thread = message.arg.pagefault.feat.ptid,
+            };
+            return true;
+        }
+    return false;
+}
+
+void uffd_wake(int uffd, const void *address, uint64_t bytes)
+{
+    struct uffdio_range range = {(uintptr_t)address, bytes};
+
+    ioctl(uffd, UFFDIO_WAKE, &range);
+}
+
+bool uffd_poison(int uffd, const void *address)
+{
+    struct poison poison = {.range = {(uintptr_t)address, PAGE_SIZE}};
+
+    return ioctl(uffd, POISON_REQUEST, &poison) == 0;
 }
 
 enum status uffd_register(int uffd, void *address, uint64_t bytes)

@@ -11,8 +11,27 @@
 #include "quire/status.h"
 #include "quire/types.h"
 
-/* A userfaultfd whose faults are SIGBUS in the thread that makes them. -1, and *why, when there is none. */
-int uffd_open(const char **why);
+enum uffd_way {
+    UFFD_SIGNALS, /* a fault is SIGBUS in the thread that makes it; system calls see EFAULT */
+    UFFD_MESSAGES /* a fault, of a system call too, is a message; the thread sleeps. Needs a privilege */
+};
+/* -1, and *why, when there is none. */
+int uffd_open(enum uffd_way way, const char **why);
+
+/* UFFD_MESSAGES: */
+struct uffd_fault {
+    void *address; /* of the page */
+    bool write;
+    uint32_t thread; /* who sleeps */
+};
+/* The next message; false: none just now. Any number of threads. */
+bool uffd_next(int uffd, struct uffd_fault *fault);
+/* Who sleeps in a fault there looks again. */
+void uffd_wake(int uffd, const void *address, uint64_t bytes);
+/* Accesses of an absent page are SIGBUS from now on, until its window is unmapped. False: not in this kernel.
+ */
+bool uffd_poison(int uffd, const void *address);
+
 /* Missing pages and write-protection of a range of a memfd that is mapped. */
 MUST_USE enum status uffd_register(int uffd, void *address, uint64_t bytes);
 

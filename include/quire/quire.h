@@ -33,6 +33,9 @@ struct quire_options {
     uint64_t seed;         /* of policies that are random */
     uint64_t deadline_ms;  /* how long an access or a call waits for a store; 0: 30,000 */
     unsigned scan_percent; /* reference bits are as old as this part of the budget's faults; 0: standard */
+    unsigned handlers;     /* threads that serve faults, up to 32: system calls then see every page, and the
+                              handler of SIGBUS stays the program's. Each fault takes longer. Needs a privilege
+                              (ST_UNSUPPORTED). 0: the faulting thread does it */
 };
 #define QUIRE_LEAST_MEMORY ((uint64_t)256 << 10)
 
@@ -85,6 +88,10 @@ MUST_USE enum status quire_discard(void *address);
  */
 MUST_USE enum status quire_snapshot(void *address, const struct quire_mapping *mapping, void **view,
                                     struct quire_error *error);
+
+/* Pages of a QUIRE_FRESH region are zeroes again, and take no room. ST_INVALID: not such a region, or not whole
+ * pages; ST_UNSUPPORTED: there is a snapshot of it; ST_LIMIT: a page is pinned; ST_IO_ERROR: a store did not answer. The pages before are zeroes then. */
+MUST_USE enum status quire_clear(void *address, size_t length);
 
 /* What was written to these addresses before the call lasts when it returns ST_OK. An error of an earlier
  * write-back in the region is reported here, once. ST_UNSUPPORTED: written, to a store that does not last. */

@@ -1,0 +1,104 @@
+/*
+ * quire-preload.so: what `quire run` puts into a program. It stands between the program, its C library and
+ * Linux, and gives large anonymous memory and mapped files to libquire.
+ *
+ *      program, libraries                      another namespace of the dynamic linker
+ *      ------------------                      ---------------------------------------
+ *      mmap() malloc() brk() ...
+ *         |  libc: the bodies of its           libquire, its threads, its stores
+ *         |  mmap, munmap, brk ... jump        |  a C library of its own, which nobody
+ *         v  here                              v  has changed: its memory is Linux's
+ *      quire-preload ------ quire_*() -------> libquire
+ *
+ * So nothing that serves a fault ever allocates from memory that could fault, and no lock of the program's
+ * C library is taken by the pager's threads.
+ *
+ * Anonymous memory lives in one region, the *arena*, fresh and backed by the store; extents.h says which
+ * parts of it the program has mapped, and the rest of it is PROT_NONE. What is not taken into it is left to
+ * Linux and counted.
+ *
+ * Locking: `memory_lock` (memory.c), with signals blocked, around every change of the arena.
+ */
+#ifndef QUIRE_PRELOAD_H
+#define QUIRE_PRELOAD_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "quire/quire.h"
+
+/* libquire's functions, as they are in its namespace. */
+struct library {
+    __typeof__(quire_open) *open;
+    __typeof__(quire_map) *map;
+    __typeof__(quire_discard) *discard;
+    __typeof__(quire_sync) *sync;
+    __typeof__(quire_clear) *clear;
+    __typeof__(quire_advise) *advise;
+    __typeof__(quire_stats) *stats;
+    __typeof__(quire_file) *file;
+    __typeof__(quire_swap) *swap;
+    __typeof__(status_name) *status_name;
+};
+extern struct library library;
+
+/* What `quire run` asks for, from the environment (start.c). */
+struct settings {
+    uint64_t memory_bytes, arena_bytes, threshold_bytes, seed;
+    const char *policy, *store, *library, *statistics;
+    bool files;
+    unsigned handlers;
+};
+extern struct settings settings;
+extern struct quire_pager *pager;
+
+/* Why something stayed with Linux. */
+enum left {
+    LEFT_SMALL,      /* under the threshold */
+    LEFT_FIXED,      /* at an address of the program's choice */
+    LEFT_SHARED,     /* anonymous memory, or a file, that is shared */
+    LEFT_STACK,      /* stacks, and what grows down */
+    LEFT_EXECUTABLE, /* code */
+    LEFT_SPECIAL,    /* huge pages, locked memory, devices */
+    LEFT_FILE,       /* files, when they are not to be paged or cannot be */
+    LEFT_FULL,       /* the arena has no room */
+    LEFTS
+};
+struct left_count {
+    _Atomic uint64_t calls, bytes; /* of mmap(), since the start */
+};
+extern struct left_count left_counts[LEFTS];
+extern const char *const left_names[LEFTS];
+
+/* ---- the calls themselves (raw.c) */
+
+/* errno is set, as by the C library's. */
+void *raw_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+int raw_munmap(void *address, size_t length);
+void *raw_mremap(void *old, size_t old_length, size_t length, int flags, void *address);
+int raw_mprotect(void *address, size_t length, int protection);
+int raw_madvise(void *address, size_t length, int advice);
+int raw_msync(void *address, size_t length, int flags);
+
+/* The body of a function of the C library becomes a jump to ours. False: it cannot be. */
+bool patch_function(const char *name, const void *ours);
+
+/* ---- what the program's calls become (memory.c) */
+
+MUST_USE bool memory_start(void *arena);
+void *memory_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+int memory_munmap(void *address, size_t length);
+void *memory_mremap(void *old, size_t old_length, size_t length, int flags, ...);
+int memory_mprotect(void *address, size_t length, int protection);
+int memory_madvise(void *address, size_t length, int advice);
+int memory_msync(void *address, size_t length, int flags);
+int memory_brk(void *address);
+
+/* Bytes of the arena that the program has mapped. */
+uint64_t memory_mapped_bytes(void);
+
+#endif
