@@ -107,6 +107,33 @@ char *locate_qemu_user(void)
     return find_qemu("trace record", "QUIRE_QEMU_USER", "qemu-x86_64", "qemu-user");
 }
 
+/* A part of the runtime; a message when there is none. */
+static char *find_runtime(const char *const *places)
+{
+    char *path = find_part(places);
+
+    if (!path) {
+        say("run: %s is missing: expected it beside this command, or where it is installed; run `make`",
+            strrchr(places[0], '/') + 1);
+    }
+    return path;
+}
+
+char *locate_preload(void)
+{
+    static const char *const places[] = {"runtime/quire-preload.so", "../lib/quire/quire-preload.so", NULL};
+
+    return find_runtime(places);
+}
+
+char *locate_library(void)
+{
+    static const char *const places[] = {"runtime/libquire.so.0", "../" QUIRE_LIBDIR "/libquire.so.0",
+                                         "../lib/libquire.so.0", NULL};
+
+    return find_runtime(places);
+}
+
 char *locate_in_path(const char *name)
 {
     const char *at = getenv("PATH");

@@ -15,6 +15,7 @@ const struct verb verbs[] = {
     {"help", "explain a verb", cmd_help, cmd_help_help},
     {"pagesize", "what each page size costs a program", cmd_pagesize, cmd_pagesize_help},
     {"policies", "list the page-replacement policies", cmd_policies, cmd_policies_help},
+    {"run", "run a Linux program with its memory paged by libquire", cmd_run, cmd_run_help},
     {"sim", "simulate paging of a trace of references", cmd_sim, cmd_sim_help},
     {"trace", "record, convert and describe traces of page references", cmd_trace, cmd_trace_help},
 };

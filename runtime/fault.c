@@ -226,8 +226,8 @@ static bool region_has_views(const struct region *region)
     return any;
 }
 
-/* Who writes zeroed memory in order goes on to do so: the pages ahead are open too, unless a view would have to be
- * given its own of them first. */
+/* Who writes zeroed memory in order goes on to do so: the pages ahead are open too, unless a view would have
+ * to be given its own of them first. */
 static enum status bring_zeroes(struct place place, bool write)
 {
     uint32_t count = claim_ahead(place, false, ahead(place));

@@ -40,8 +40,7 @@ struct library {
     __typeof__(quire_clear) *clear;
     __typeof__(quire_advise) *advise;
     __typeof__(quire_stats) *stats;
-    __typeof__(quire_file) *file;
-    __typeof__(quire_swap) *swap;
+    __typeof__(quire_store_open) *store_open;
     __typeof__(status_name) *status_name;
 };
 extern struct library library;
@@ -49,8 +48,8 @@ extern struct library library;
 /* What `quire run` asks for, from the environment (start.c). */
 struct settings {
     uint64_t memory_bytes, arena_bytes, threshold_bytes, seed;
-    const char *policy, *store, *library, *statistics;
-    bool files;
+    const char *policy, *store, *library, *report;
+    bool files, json;
     unsigned handlers;
 };
 extern struct settings settings;
@@ -73,6 +72,11 @@ struct left_count {
 };
 extern struct left_count left_counts[LEFTS];
 extern const char *const left_names[LEFTS];
+
+/* ---- what paging did (report.c), to where `quire run --report` says */
+
+void report_start(void);
+void report_write(void);
 
 /* ---- the calls themselves (raw.c) */
 

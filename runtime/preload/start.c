@@ -5,7 +5,8 @@
  * $QUIRE_RUN holds lines of NAME=VALUE, as cli/cmd_run.c writes them. It and our place in $LD_PRELOAD are
  * taken out of the environment, so programs that this one starts are ordinary.
  *
- * What goes wrong here ends the program before its main(), with status 125 and a line that says why.
+ * What goes wrong here ends the program before its main(), with status 125 (2: an option) and a line that
+ * says why.
  */
 #include "preload.h"
 
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_MACHINE = 125 };
+enum { EXIT_USAGE = 2, EXIT_MACHINE = 125 };
 
 struct library library;
 struct settings settings;
@@ -23,10 +24,10 @@ struct quire_pager *pager;
 
 static char text[4096]; /* what settings point into */
 
-static _Noreturn void give_up(const char *what, const char *why)
+static _Noreturn void give_up(const char *what, const char *why, int status)
 {
     fprintf(stderr, "quire: run: %s: %s\n", what, why);
-    _exit(EXIT_MACHINE);
+    _exit(status);
 }
 
 static void set(const char *name, const char *value)
@@ -51,8 +52,10 @@ static void set(const char *name, const char *value)
         settings.store = value;
     else if (strcmp(name, "library") == 0)
         settings.library = value;
-    else if (strcmp(name, "statistics") == 0)
-        settings.statistics = value;
+    else if (strcmp(name, "report") == 0)
+        settings.report = value;
+    else if (strcmp(name, "json") == 0)
+        settings.json = number != 0;
 }
 
 static bool read_settings(void)
@@ -92,21 +95,21 @@ static void load_library(void)
         const char *name;
         void *at;
     } functions[] = {
-        {"quire_open", &library.open},       {"quire_map", &library.map},
-        {"quire_discard", &library.discard}, {"quire_sync", &library.sync},
-        {"quire_clear", &library.clear},     {"quire_advise", &library.advise},
-        {"quire_stats", &library.stats},     {"quire_file", &library.file},
-        {"quire_swap", &library.swap},       {"status_name", &library.status_name},
+        {"quire_open", &library.open},         {"quire_map", &library.map},
+        {"quire_discard", &library.discard},   {"quire_sync", &library.sync},
+        {"quire_clear", &library.clear},       {"quire_advise", &library.advise},
+        {"quire_stats", &library.stats},       {"quire_store_open", &library.store_open},
+        {"status_name", &library.status_name},
     };
     void *handle = dlmopen(LM_ID_NEWLM, settings.library, RTLD_NOW | RTLD_LOCAL);
 
     if (!handle)
-        give_up(settings.library, dlerror());
+        give_up(settings.library, dlerror(), EXIT_MACHINE);
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
         void *function = dlsym(handle, functions[i].name);
 
         if (!function)
-            give_up(settings.library, "it is not the libquire that belongs to this command");
+            give_up(settings.library, "it is not the libquire that belongs to this command", EXIT_MACHINE);
         memcpy(functions[i].at, &function, sizeof(function));
     }
 }
@@ -119,24 +122,19 @@ static void open_pager(void)
                                     .handlers = settings.handlers};
     struct quire_error error = {{0}};
 
-    if (library.open(&options, &pager, &error) != ST_OK)
-        give_up("the pager", error.text);
+    enum status status = library.open(&options, &pager, &error);
+
+    if (status != ST_OK)
+        give_up("the pager", error.text, status == ST_INVALID ? EXIT_USAGE : EXIT_MACHINE);
 }
 
 static struct store *open_store(void)
 {
     struct quire_error error = {{0}};
     struct store *store = NULL;
-    enum status status;
 
-    if (strncmp(settings.store, "swap:", 5) == 0)
-        status = library.swap(settings.store + 5, settings.arena_bytes, &store, &error);
-    else
-        status = library.file(settings.store + 5,
-                              access(settings.store + 5, F_OK) == 0 ? QUIRE_FILE_OPEN : QUIRE_FILE_CREATE,
-                              settings.arena_bytes, &store, &error);
-    if (status != ST_OK)
-        give_up("--store", error.text);
+    if (library.store_open(settings.store, settings.arena_bytes, &store, &error) != ST_OK)
+        give_up("--store", error.text, EXIT_USAGE);
     return store;
 }
 
@@ -148,7 +146,7 @@ static void *map_arena(void)
     void *arena = NULL;
 
     if (library.map(pager, &mapping, &arena, &error) != ST_OK)
-        give_up("the arena", error.text);
+        give_up("the arena", error.text, EXIT_MACHINE);
     return arena;
 }
 
@@ -157,45 +155,17 @@ __attribute__((constructor)) static void start(void)
     if (!read_settings())
         return; /* preloaded by somebody else: the program is as it was */
     restore_environment();
+    if (settings.report)
+        report_start();
     load_library();
     open_pager();
     if (!memory_start(map_arena()))
-        give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)");
-}
-
-static void write_statistics(FILE *file)
-{
-    struct quire_stats stats;
-    const char *before = "";
-
-    library.stats(pager, &stats);
-    fprintf(file,
-            "{\"way\": \"%s\", \"policy\": \"%s\", \"memory_bytes\": %llu, \"resident_bytes\": %llu, "
-            "\"mapped_bytes\": %llu, \"faults\": %llu, \"zero_faults\": %llu, \"write_faults\": %llu, "
-            "\"read_ahead\": %llu, \"evictions\": %llu, \"write_backs\": %llu, \"read_errors\": %llu, "
-            "\"write_errors\": %llu, \"reserve_waits\": %llu, \"left\": {",
-            stats.way, stats.policy, (unsigned long long)stats.memory_bytes,
-            (unsigned long long)stats.resident_bytes, (unsigned long long)memory_mapped_bytes(),
-            (unsigned long long)stats.faults, (unsigned long long)stats.zero_faults,
-            (unsigned long long)stats.write_faults, (unsigned long long)stats.read_ahead,
-            (unsigned long long)stats.evictions, (unsigned long long)stats.write_backs,
-            (unsigned long long)stats.read_errors, (unsigned long long)stats.write_errors,
-            (unsigned long long)stats.reserve_waits);
-    for (unsigned i = 0; i < LEFTS; i++) {
-        fprintf(file, "%s\"%s\": {\"calls\": %llu, \"bytes\": %llu}", before, left_names[i],
-                (unsigned long long)atomic_load(&left_counts[i].calls),
-                (unsigned long long)atomic_load(&left_counts[i].bytes));
-        before = ", ";
-    }
-    fprintf(file, "}}\n");
+        give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)",
+                EXIT_MACHINE);
 }
 
 __attribute__((destructor)) static void end(void)
 {
-    FILE *file = pager && settings.statistics ? fopen(settings.statistics, "we") : NULL;
-
-    if (!file)
-        return;
-    write_statistics(file);
-    fclose(file);
+    if (pager && settings.report && *settings.report)
+        report_write();
 }
