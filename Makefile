@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof
+.PHONY: all demo test check-all check-runtime bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -27,6 +27,13 @@ bench-pt: $(BUILD)/build.ninja
 bench-runtime: all
 	@ninja -C $(BUILD) bench/bench-runtime
 	@bench/runtime/run $(BUILD)
+
+# All checks there are, the long ones too.
+check-all: test check-model check-proof check-runtime
+
+# The runtime for longer: 500 kills, and 40 seconds of each kind of store with everything else at random.
+check-runtime: deps-test $(BUILD)/build.ninja
+	@QUIRE_KILLS=250 QUIRE_MATRIX=40 tools/run-tests $(BUILD) kill matrix matrix-races snapshot snapshot-races runtime
 
 # Every order of steps of the models in tests/model.
 check-model:
@@ -61,6 +68,7 @@ help:
 	@echo "make test      run every test; the last line is 'N passed, N failed'"
 	@echo "make bench     instructions of the main operations; make bench-pt: the page-table library alone"
 	@echo "make bench-runtime  libquire beside Linux's mmap and a buffer manager by hand"
+	@echo "make check-all  every check there is, hours; make check-runtime: the runtime for longer"
 	@echo "make check-model  every order of steps of the flush protocol's models"
 	@echo "make check-proof  proofs of the arithmetic of addresses"
 	@echo "make install   install under PREFIX ($(PREFIX))"

@@ -567,105 +567,6 @@ static int die(void)
     return ((volatile uint8_t *)memory)[3 * PAGE_SIZE];
 }
 
-/* ------------------------------------------------------------------ kill -9 */
-
-enum { KILLED_PAGES = 512, ROUNDS_A_SYNC = 16, STRIDE = 173 };
-
-/* The page that a round fills with the round's number. */
-static uint64_t page_of_round(uint64_t round)
-{
-    return round * STRIDE % KILLED_PAGES;
-}
-
-/* Says on standard output up to which round all is synchronised. Never ends by itself. */
-static int write_until_killed(const char *name)
-{
-    struct quire_pager *pager;
-    struct store *store;
-    uint64_t *memory;
-
-    if (quire_open(&(struct quire_options){.memory_bytes = BUDGET}, &pager, NULL) != ST_OK)
-        return 77;
-    if (quire_file(name, QUIRE_FILE_OPEN, 0, &store, NULL) != ST_OK ||
-        quire_map(pager, &(struct quire_mapping){.store = store, .length = KILLED_PAGES * PAGE_SIZE},
-                  (void **)&memory, NULL) != ST_OK)
-        return 1;
-    for (uint64_t round = 1;; round++) {
-        for (unsigned word = 0; word < PAGE_SIZE / 8; word++)
-            memory[page_of_round(round) * (PAGE_SIZE / 8) + word] = round;
-        if (round % ROUNDS_A_SYNC == 0) {
-            if (quire_sync(memory, KILLED_PAGES * PAGE_SIZE) != ST_OK)
-                return 2;
-            if (write(STDOUT_FILENO, &round, sizeof(round)) != sizeof(round))
-                return 3;
-        }
-    }
-}
-
-/* The last round up to `until` that wrote the page; 0: none. */
-static uint64_t last_round_of(uint64_t page, uint64_t until)
-{
-    while (until > 0 && page_of_round(until) != page)
-        until--;
-    return until;
-}
-
-static void check_after_kill(uint64_t synced)
-{
-    uint64_t contents[PAGE_SIZE / 8];
-    int fd = open(path, O_RDONLY);
-
-    for (uint64_t page = 0; page < KILLED_PAGES; page++) {
-        uint64_t least = last_round_of(page, synced);
-
-        assert_int_equal(read(fd, contents, PAGE_SIZE), PAGE_SIZE);
-        for (unsigned word = 0; word < PAGE_SIZE / 8; word++)
-            if (contents[word] < least || (contents[word] != 0 && page_of_round(contents[word]) != page))
-                fail_msg("page %llu has %llu, and round %llu was synchronised", (unsigned long long)page,
-                         (unsigned long long)contents[word], (unsigned long long)least);
-    }
-    close(fd);
-}
-
-static void kill_one(useconds_t after)
-{
-    int pipes[2], status;
-    uint64_t synced = 0, seen;
-    pid_t child;
-
-    store_close(file(QUIRE_FILE_CREATE, KILLED_PAGES * PAGE_SIZE));
-    assert_int_equal(pipe(pipes), 0);
-    child = fork();
-    if (child == 0) {
-        dup2(pipes[1], STDOUT_FILENO);
-        close(pipes[0]);
-        execl("/proc/self/exe", "test-runtime", "--write", path, NULL);
-        _exit(9);
-    }
-    close(pipes[1]);
-    (void)!read(pipes[0], &synced, sizeof(synced)); /* it is at work */
-    usleep(after);
-    kill(child, SIGKILL);
-    while (read(pipes[0], &seen, sizeof(seen)) == sizeof(seen))
-        synced = seen;
-    close(pipes[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        skip();
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && synced > 0);
-    check_after_kill(synced);
-}
-
-/* QUIRE_KILLS: how often. */
-static void test_kill(void **state)
-{
-    const char *kills = getenv("QUIRE_KILLS");
-    struct random random = {(uint64_t)getpid() | 1};
-
-    for (int i = kills ? atoi(kills) : 8; i > 0; i--)
-        kill_one((useconds_t)random_below(&random, 60000));
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -689,12 +590,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_threads_end),
         cmocka_unit_test(test_default_action),
-        cmocka_unit_test(test_kill),
     };
 
     if (argc > 1 && strcmp(argv[1], "--die") == 0)
         return die();
-    if (argc > 2 && strcmp(argv[1], "--write") == 0)
-        return write_until_killed(argv[2]);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
