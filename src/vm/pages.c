@@ -29,6 +29,11 @@ struct spinlock pages_lock;
 static struct pages_counts counts; /* l */
 static bool slots_short;           /* l: swap is full, as far as is known */
 static bool must_flush;            /* l */
+/* The page that was harvested last in the choice of a victim, which mostly is the one that is chosen. */
+static struct {
+    const struct frame *frame; /* NULL: none */
+    bool locked, dirty;
+} harvested; /* l */
 /* What policies want to be written: enrolled, or it is taken off the list. */
 static struct {
     unsigned count;
@@ -105,19 +110,27 @@ static void harvest(void *context, struct policy *policy, uint32_t number)
     struct frame *frame = pool_frame(pool, number);
     struct harvest seen = {0};
     uint8_t state = policy->state[number];
+    bool gathered = gather(frame, &seen);
 
     STAT(reclaim_scans);
     counts.harvests++;
-    if (frame_clear_flags(frame, FRAME_REFERENCED) | !gather(frame, &seen))
+    harvested.frame = gathered ? frame : NULL;
+    harvested.locked = seen.locked;
+    harvested.dirty = is_dirty(frame, &seen);
+    if (frame_clear_flags(frame, FRAME_REFERENCED) | !gathered)
         seen.used = true;
     state |= seen.used ? POLICY_REFERENCED : 0;
-    policy->state[number] = (uint8_t)((state & ~POLICY_DIRTY) | (is_dirty(frame, &seen) ? POLICY_DIRTY : 0));
+    policy->state[number] = (uint8_t)((state & ~POLICY_DIRTY) | (harvested.dirty ? POLICY_DIRTY : 0));
 }
 
 bool pages_may_go(struct frame *frame, bool *dirty)
 {
     struct harvest seen = {0};
 
+    if (harvested.frame == frame) {
+        *dirty |= harvested.dirty;
+        return !harvested.locked;
+    }
     if (gather(frame, &seen) && seen.locked)
         return false;
     *dirty |= is_dirty(frame, &seen);
@@ -270,6 +283,7 @@ unsigned pages_choose(struct victim *victims, unsigned most, const struct search
     unsigned count = 0;
 
     lock_take(&pages_lock);
+    harvested.frame = NULL;
     members_begin(search);
     while (count < most) {
         bool dirty = false;

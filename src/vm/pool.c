@@ -118,7 +118,7 @@ static void set_name(struct pool *pool, uint32_t number, uint64_t name)
 /* Forgets what has the name and is not in memory. */
 void pool_forget(struct pool *pool, uint64_t name)
 {
-    uint32_t number = names_find(&pool->names, name);
+    uint32_t number = pool_has_ghosts(pool) ? names_find(&pool->names, name) : POLICY_NO_PAGE;
 
     if (number == POLICY_NO_PAGE || pool->frames[number] != 0)
         return;
@@ -128,7 +128,7 @@ void pool_forget(struct pool *pool, uint64_t name)
 
 void pool_rename(struct pool *pool, uint64_t from, uint64_t to)
 {
-    uint32_t number = names_find(&pool->names, from);
+    uint32_t number = pool_has_ghosts(pool) ? names_find(&pool->names, from) : POLICY_NO_PAGE;
 
     if (number == POLICY_NO_PAGE || pool->frames[number] != 0 || from == to)
         return;
@@ -142,8 +142,12 @@ void pool_rename(struct pool *pool, uint64_t from, uint64_t to)
 /* The number of a page that comes; POLICY_NO_PAGE when there is none left. */
 static uint32_t number_for(struct pool *pool, uint64_t ghost, uint64_t name)
 {
-    uint32_t number = ghost != 0 ? names_find(&pool->names, ghost) : POLICY_NO_PAGE;
+    uint32_t number = POLICY_NO_PAGE;
 
+    if (!pool_has_ghosts(pool))
+        return names_add(&pool->names, name); /* nothing is called so: the page is not in memory yet */
+    if (ghost != 0)
+        number = names_find(&pool->names, ghost);
     if (number != POLICY_NO_PAGE && pool->frames[number] == 0) {
         if (ghost != name) {
             pool_forget(pool, name);

@@ -82,6 +82,12 @@ static inline struct frame *pool_frame(const struct pool *pool, uint32_t number)
     return pool->frames[number] ? frame_of(pfn(pool->frames[number])) : NULL;
 }
 
+/* Can pages that are not in memory have numbers? */
+static inline bool pool_has_ghosts(const struct pool *pool)
+{
+    return pool->policy->type->ghosts > 0;
+}
+
 static inline uint32_t pool_resident(const struct pool *pool)
 {
     return pool->policy ? pool->policy->resident : 0;

@@ -189,11 +189,9 @@ static void pass_time(struct upkeep *upkeep, const struct space *space)
     upkeep->window = members_measure_use();
 }
 
-static void look_at_free_frames(struct upkeep *upkeep)
+static void look_at_free_frames(struct upkeep *upkeep, uint64_t free, uint64_t enrolled)
 {
-    uint64_t free = frames_free();
-
-    if (free >= state.low || pages_enrolled_locked() < SPARE_PART * state.high)
+    if (free >= state.low || enrolled < SPARE_PART * state.high)
         return; /* what little there is is in use: it goes only when somebody must have a frame */
     if (state.patience > 0)
         state.patience--;
@@ -217,16 +215,18 @@ enum status reclaim_upkeep(struct space *space)
 {
     uint32_t member = space ? space_member(space) : MEMBER_NOBODY;
     struct upkeep upkeep = {0};
-    uint64_t freed;
+    uint64_t free, enrolled, freed;
     bool starved;
 
     if (!reclaim_watch())
         return ST_OK; /* without memory for it now: the next one tries again */
+    free = frames_free();
     lock_take(&pages_lock);
     pass_time(&upkeep, space);
     members_fit(member);
-    members_resize(pages_enrolled_locked() + frames_free());
-    look_at_free_frames(&upkeep);
+    enrolled = pages_enrolled_locked();
+    members_resize(enrolled + free);
+    look_at_free_frames(&upkeep, free, enrolled);
     lock_drop(&pages_lock);
     if (upkeep.tick || upkeep.window)
         tick(&upkeep);

@@ -19,9 +19,22 @@ struct candidate {
     uint64_t key; /* pages that lie side by side have keys that do: first of places, then slots */
 };
 
-/* Insertion sort: there are few, and mostly they are in order. */
+static void reverse(struct candidate *list, unsigned count)
+{
+    for (unsigned i = 0, last = count - 1; i < last; i++, last--) {
+        struct candidate moved = list[i];
+
+        list[i] = list[last];
+        list[last] = moved;
+    }
+}
+
+/* Insertion sort: there are few, and mostly they are in order, or in the opposite one (a ring hands places
+ * out again in the opposite order of those that went). */
 static void sort(struct candidate *list, unsigned count)
 {
+    if (count > 1 && list[0].key > list[count - 1].key)
+        reverse(list, count);
     for (unsigned i = 1; i < count; i++) {
         struct candidate moved = list[i];
         unsigned at = i;
