@@ -213,19 +213,30 @@ void quire_unpin(void *address, size_t length)
 
 /* ------------------------------------------------------------------ advice */
 
+/* As far as there are frames. Pages that no store has contents of are no work to come. */
 static enum status will_need(struct range range)
 {
     struct quire_pager *pager = range.region->pager;
-    enum status status = ST_OK;
+    enum status status;
+    unsigned slot;
     sigset_t saved;
 
     signals_block(&saved);
-    for (uint64_t page = range.first; page < range.end && status == ST_OK; page++)
-        if (page_state(page_look(&range.region->words[page])) == PAGE_ABSENT) {
-            if (atomic_load(&pager->free) <= pager->low)
-                break;
-            status = page_bring((struct place){range.region, page}, false);
-        }
+    status = slot_take(pager, &slot);
+    if (status != ST_OK) {
+        signals_restore(&saved);
+        return status;
+    }
+    for (uint64_t page = range.first;
+         page < range.end && status == ST_OK && atomic_load(&pager->free) > pager->low;) {
+        uint64_t left = range.end - page;
+
+        page +=
+            ahead_bring((struct place){range.region, page}, left < SLOT_PAGES ? (uint32_t)left : SLOT_PAGES,
+                        pager->slots[slot].memory, &status);
+    }
+    if (status != ST_INTERRUPTED) /* else the store may still write into it: it is lost */
+        slot_give(pager, slot);
     signals_restore(&saved);
     return status;
 }

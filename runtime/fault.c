@@ -14,9 +14,8 @@
  * Only async-signal-safe calls are made here, nothing is allocated and no lock is taken: the interrupted code
  * may be anything, malloc() included. All signals are blocked while the handler runs.
  *
- * Read-ahead: a thread that faults on the page behind those it brought in last, in one of a few runs, reads
- * twice as many pages each time, up to SLOT_PAGES; fresh memory likewise. What comes ahead takes frames only
- * while there are more than the reserve.
+ * Read-ahead is asked for by the thread's streams (stream.c): what is next in memory comes with the page,
+ * what is further away is brought in by the threads that read (ahead.c).
  */
 #include "pager.h"
 #include "snapshot.h"
@@ -28,16 +27,11 @@
 #include <unistd.h>
 
 enum {
-    MOST_SPURIOUS = 100000, /* faults in a row of one thread at one address where all was well already */
-    RUN_BEFORE_AHEAD = 2    /* pages in order before any is read ahead */
+    MOST_SPURIOUS = 100000 /* faults in a row of one thread at one address where all was well already */
 };
 #define NAP_NS 100000000u
+#define AHEAD_PATIENCE_NS 2000000u
 
-/* initial-exec: an access never allocates. */
-#define THREAD_OWN static _Thread_local __attribute__((tls_model("initial-exec")))
-
-THREAD_OWN struct stream own_stream;
-THREAD_OWN struct stream *stream_of_other; /* NULL: this thread's own faults */
 THREAD_OWN struct {
     const void *address;
     unsigned count;
@@ -46,56 +40,12 @@ THREAD_OWN struct {
 static const _Alignas(4096) uint8_t zeroes[SLOT_PAGES * PAGE_SIZE];
 static struct sigaction others; /* what SIGBUS was before */
 
-void fault_is_for(struct stream *stream)
-{
-    stream_of_other = stream;
-}
-
-static struct stream *stream_now(void)
-{
-    return stream_of_other ? stream_of_other : &own_stream;
-}
-
-/* The run that the place goes on with; else the oldest, begun anew. */
-static struct run *run_of(struct place place)
-{
-    struct stream *stream = stream_now();
-    struct run *run;
-
-    for (unsigned i = 0; i < STREAM_RUNS; i++)
-        if (stream->runs[i].region == place.region && stream->runs[i].next == place.page)
-            return &stream->runs[i];
-    run = &stream->runs[stream->turn++ % STREAM_RUNS];
-    run->faults = 0;
-    run->region = place.region;
-    run->next = place.page;
-    return run;
-}
-
-/* How many pages to bring in, this one included. */
-static uint32_t ahead(struct place place)
-{
-    int advice = atomic_load_explicit(&place.region->advice, memory_order_relaxed);
-    uint32_t pages = 1, faults = run_of(place)->faults;
-
-    if (advice == QUIRE_SEQUENTIAL)
-        pages = SLOT_PAGES;
-    else if (advice != QUIRE_RANDOM && faults >= RUN_BEFORE_AHEAD)
-        pages = faults - RUN_BEFORE_AHEAD < 4 ? 4u << (faults - RUN_BEFORE_AHEAD) : SLOT_PAGES;
-    if (pages > SLOT_PAGES)
-        pages = SLOT_PAGES;
-    if (pages > place.region->pages - place.page)
-        pages = (uint32_t)(place.region->pages - place.page);
-    return pages;
-}
-
-/* The pages behind `place`, up to `wanted` in all, that are absent and come from the same place. */
-static uint32_t claim_ahead(struct place place, bool stored, uint32_t wanted)
+uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, uint32_t reserve)
 {
     struct quire_pager *pager = place.region->pager;
-    uint32_t frames = wanted > 1 ? frames_try_take(pager, wanted - 1) : 0, count = 1;
+    uint32_t frames = wanted > from ? frames_try_take(pager, wanted - from, reserve) : 0, count = from;
 
-    for (; count <= frames; count++) {
+    for (; count < from + frames && place.page + count < place.region->pages; count++) {
         page_word *word = &place.region->words[place.page + count];
         uint32_t seen = page_look(word);
 
@@ -103,23 +53,20 @@ static uint32_t claim_ahead(struct place place, bool stored, uint32_t wanted)
             !page_change(word, &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_COMING))
             break;
     }
-    frames_give(pager, frames - (count - 1));
+    frames_give(pager, frames - (count - from));
     return count;
 }
 
-/* They do not come after all. */
-static void give_up(struct place place, uint32_t from, uint32_t count)
+void pages_give_up(struct place place, uint32_t from, uint32_t count)
 {
     for (uint32_t i = from; i < count; i++)
         page_settle(&place.region->words[place.page + i], PAGE_ABSENT, 0, 0);
     frames_give(place.region->pager, count - from);
 }
 
-/* `open` of them, from the first on, are open for writing. */
-static void have_come(struct place place, uint32_t count, uint32_t open)
+void pages_came(struct place place, uint32_t count, uint32_t open)
 {
     struct quire_pager *pager = place.region->pager;
-    struct run *run = run_of(place);
 
     for (uint32_t i = 0; i < count; i++) {
         struct place one = {place.region, place.page + i};
@@ -129,8 +76,13 @@ static void have_come(struct place place, uint32_t count, uint32_t open)
         arrivals_push(pager, place_name(one));
         page_settle(place_word(one), i < open ? PAGE_DIRTY : PAGE_CLEAN, PAGE_FRESH, 0);
     }
-    run->next = place.page + count;
-    run->faults++;
+}
+
+static void have_come(struct place place, uint32_t count, uint32_t open)
+{
+    struct quire_pager *pager = place.region->pager;
+
+    pages_came(place, count, open);
     count_add(pager, COUNT_FAULTS, 1);
     if (count > 1)
         count_add(pager, COUNT_READ_AHEAD, count - 1);
@@ -150,9 +102,7 @@ static enum status copy_run(struct place place, const uint8_t *contents, uint32_
     return status;
 }
 
-/* The first `open` pages are open for writing. *count: how many are there now, at least one with ST_OK; the
- * others do not come. */
-static enum status put_in_place(struct place place, const uint8_t *contents, uint32_t *count, uint32_t open)
+enum status pages_put(struct place place, const uint8_t *contents, uint32_t *count, uint32_t open)
 {
     uint32_t wanted = *count, first = open > 0 ? open : wanted, rest;
     enum status status = copy_run(place, contents, &first, open > 0);
@@ -164,7 +114,7 @@ static enum status put_in_place(struct place place, const uint8_t *contents, uin
                      false) == ST_OK)
             *count += rest;
     }
-    give_up(place, *count, wanted);
+    pages_give_up(place, *count, wanted);
     return status;
 }
 
@@ -180,35 +130,45 @@ enum status region_read(struct place place, bool stored, uint8_t *memory, uint32
     return ST_OK;
 }
 
-static enum status read_pages(struct place place, bool stored, uint8_t *memory, uint32_t count)
+enum status pages_read(struct place place, bool stored, uint8_t *memory, uint32_t count)
 {
     return !stored && place.region->live ? view_read(place, memory, count)
                                          : region_read(place, stored, memory, count);
+}
+
+/* Up to `wanted`, the first included, which is the caller's already. Many a little later are better than one
+ * at once. */
+static uint32_t claim_more(struct place place, bool stored, uint32_t wanted)
+{
+    struct quire_pager *pager = place.region->pager;
+
+    return wanted > 1 && frames_wait(pager, pager->low / 2, now_ns() + AHEAD_PATIENCE_NS)
+               ? pages_claim(place, 1, wanted, stored, pager->low / 2)
+               : 1;
 }
 
 /* With the first page COMING and a frame for it. */
 static enum status bring_from_store(struct place place, bool stored, bool write)
 {
     struct quire_pager *pager = place.region->pager;
-    uint32_t count = claim_ahead(place, stored, ahead(place));
+    uint32_t count;
     unsigned slot;
     enum status status = slot_take(pager, &slot);
 
-    if (status != ST_OK) {
-        give_up(place, 1, count);
+    if (status != ST_OK)
         return status;
-    }
-    status = read_pages(place, stored, pager->slots[slot].memory, count);
+    count = claim_more(place, stored, stream_fault(place, STREAM_BRINGS));
+    status = pages_read(place, stored, pager->slots[slot].memory, count);
     if (status != ST_OK && status != ST_INTERRUPTED &&
         count > 1) { /* the one that is asked for may be readable */
-        give_up(place, 1, count);
+        pages_give_up(place, 1, count);
         count = 1;
-        status = read_pages(place, stored, pager->slots[slot].memory, count);
+        status = pages_read(place, stored, pager->slots[slot].memory, count);
     }
     if (status == ST_OK) /* only the first was asked for */
-        status = put_in_place(place, pager->slots[slot].memory, &count, write ? 1 : 0);
+        status = pages_put(place, pager->slots[slot].memory, &count, write ? 1 : 0);
     else
-        give_up(place, 1, count);
+        pages_give_up(place, 1, count);
     if (status != ST_INTERRUPTED) /* else the store may still write into it: it is lost */
         slot_give(pager, slot);
     if (status == ST_OK)
@@ -230,9 +190,9 @@ static bool region_has_views(const struct region *region)
  * to be given its own of them first. */
 static enum status bring_zeroes(struct place place, bool write)
 {
-    uint32_t count = claim_ahead(place, false, ahead(place));
+    uint32_t count = claim_more(place, false, stream_fault(place, STREAM_ZEROES));
     uint32_t open = !write ? 0 : region_has_views(place.region) ? 1 : count;
-    enum status status = put_in_place(place, zeroes, &count, open);
+    enum status status = pages_put(place, zeroes, &count, open);
 
     if (status == ST_OK) {
         have_come(place, count, open);
@@ -281,6 +241,8 @@ enum status page_wait(struct place place, uint32_t seen, uint64_t *until)
     if (*until == 0) {
         *until = now_ns() + pager->deadline_ns;
         count_add(pager, COUNT_WAITS, 1);
+        if (page_state(seen) == PAGE_COMING)
+            (void)stream_fault(place, STREAM_WAITS);
     } else if (now_ns() > *until) {
         return ST_IO_ERROR;
     }

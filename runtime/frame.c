@@ -50,16 +50,33 @@ enum status frame_take(struct quire_pager *pager)
     }
 }
 
-uint32_t frames_try_take(struct quire_pager *pager, uint32_t wanted)
+uint32_t frames_try_take(struct quire_pager *pager, uint32_t wanted, uint32_t reserve)
 {
     uint32_t free = atomic_load(&pager->free), taken;
 
     do {
-        if (free <= pager->low) /* the reserve is for what must come */
+        if (free <= reserve)
             return 0;
-        taken = free - pager->low < wanted ? free - pager->low : wanted;
+        taken = free - reserve < wanted ? free - reserve : wanted;
     } while (!atomic_compare_exchange_weak(&pager->free, &free, free - taken));
+    if (free - taken <= pager->low)
+        evict_wake(pager);
     return taken;
+}
+
+bool frames_wait(struct quire_pager *pager, uint32_t reserve, uint64_t until)
+{
+    uint32_t free;
+
+    while ((free = atomic_load(&pager->free)) <= reserve) {
+        if (now_ns() > until)
+            return false;
+        evict_wake(pager);
+        atomic_fetch_add(&pager->frame_waiters, 1);
+        futex_wait(&pager->free, free, NAP_NS);
+        atomic_fetch_sub(&pager->frame_waiters, 1);
+    }
+    return true;
 }
 
 void frames_give(struct quire_pager *pager, uint32_t count)

@@ -24,14 +24,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MOST_HANDLERS = 32, MOST_POISONED = 16, POISON_MS = 200, STREAMS = 64 };
+enum { MOST_HANDLERS = 32, MOST_POISONED = 16, POISON_MS = 200, FAULTERS = 64 };
 
 struct handlers {
     struct quire_pager *pager;
     unsigned count;
     pthread_t thread[MOST_HANDLERS];
-    int stop;                       /* an eventfd */
-    struct stream streams[STREAMS]; /* by who faults; two threads may share one */
+    int stop;                         /* an eventfd */
+    struct streams streams[FAULTERS]; /* by who faults; two threads may share one */
 };
 
 /* What one thread has poisoned. */
@@ -95,7 +95,7 @@ static void serve(struct quire_pager *pager, struct poisoned *poisoned, const st
         return;
     }
     place.page = (uint64_t)((const uint8_t *)fault->address - place.region->start) / PAGE_SIZE;
-    fault_is_for(&pager->handlers->streams[fault->thread % STREAMS]);
+    stream_is_for(&pager->handlers->streams[fault->thread % FAULTERS]);
     status = page_bring(place, fault->write);
     if (status == ST_OK)
         uffd_wake(pager->uffd, fault->address, PAGE_SIZE);

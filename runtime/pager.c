@@ -115,6 +115,7 @@ static enum status open_kernel(struct quire_pager *pager, unsigned handlers, str
 static void pager_destroy(struct quire_pager *pager)
 {
     handlers_stop(pager);
+    ahead_stop(pager);
     order_destroy(pager);
     writer_destroy(pager->writer);
     if (pager->arrivals)
@@ -144,6 +145,8 @@ static enum status pager_make(struct quire_pager *pager, const struct quire_opti
         status = open_kernel(pager, options->handlers, error);
     if (status == ST_OK)
         status = order_create(pager, &config, error);
+    if (status == ST_OK)
+        status = ahead_start(pager);
     if (status == ST_OK)
         status = evict_start(pager);
     if (status == ST_OK && options->handlers > 0) {
@@ -268,11 +271,13 @@ const char *quire_check(struct quire_pager *pager)
     struct count_pages count = {.wrong = NULL};
     const char *wrong;
 
-    pthread_mutex_lock(&pager->round); /* nothing is evicted meanwhile */
+    pthread_mutex_lock(&pager->round); /* nothing is evicted meanwhile, and nothing read ahead */
+    ahead_hold(pager);
     regions_for_each(pager, check_region, &count);
     pthread_mutex_lock(&pager->order);
     wrong = check_all(pager, &count);
     pthread_mutex_unlock(&pager->order);
+    ahead_release(pager);
     pthread_mutex_unlock(&pager->round);
     return wrong;
 }

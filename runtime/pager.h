@@ -12,8 +12,8 @@
  *      r   regions_lock: the table of regions; faults read it without
  *      a   atomic
  *      -   set when made
- * Order: door_lock of a region, round, regions_lock, order. A page's word is owned only by who holds neither,
- * or by the evicting thread.
+ * Order: door_lock of a region, round, the readers' work (ahead.c), regions_lock, order. A page's word is
+ * owned only by who holds neither, or by the evicting thread.
  *
  * A fault takes a frame (a), a slot (a), and appends the page to pager->arrivals (a), which the evicting
  * thread hands to the policy: so no fault waits for the policy, and none runs in a signal's handler.
@@ -29,6 +29,9 @@
 #include "policy/names.h"
 #include "quire/quire.h"
 #include "uffd.h"
+
+/* initial-exec: an access never allocates. */
+#define THREAD_OWN static _Thread_local __attribute__((tls_model("initial-exec")))
 
 enum {
     SLOTS = 32,        /* so many threads read at the same time; a bit each in a word */
@@ -78,6 +81,7 @@ struct region {
     struct window *windows;
     _Atomic bool closing; /* a: no page of it is given back to the policy any more */
     _Atomic int advice;   /* a: enum quire_advice */
+    _Atomic int trust;    /* a: what read-ahead deserves here (stream.c) */
     _Atomic uint32_t
         write_status; /* a: enum status of a write-back that failed, until quire_sync() says so */
     /* Snapshots (snapshot.h). */
@@ -100,6 +104,7 @@ struct slot {
 
 struct writer;
 struct handlers;
+struct ahead;
 
 struct quire_pager {
     uint32_t frames;                /* - the budget */
@@ -147,6 +152,7 @@ struct quire_pager {
     struct writer *writer; /* - the evicting thread's */
     pthread_t evictor;
     struct handlers *handlers; /* - NULL: faults are served by the threads that make them */
+    struct ahead *ahead;       /* - the threads that read */
 };
 
 static inline page_word *place_word(struct place place)
@@ -170,6 +176,8 @@ static inline bool region_page_is_stored(const struct region *region, uint32_t w
 /* The region of the address, or NULL. Async-signal-safe. */
 struct region *region_at(const void *address);
 struct region *region_by_index(uint32_t index);
+/* The pager's, unless it is being closed; NULL: there is none. Takes regions_lock. */
+struct region *region_open_by_index(struct quire_pager *pager, uint32_t index);
 /* A region whose pages come from `live` as long as it has none of its own: quire_snapshot(). */
 MUST_USE enum status region_map_view(struct region *live, const struct quire_mapping *mapping,
                                      struct region **view, struct quire_error *error);
@@ -204,19 +212,6 @@ bool page_pin(struct place place, bool write);
 void page_unpin(struct place place);
 /* The handler of SIGBUS, and whose it was before. */
 MUST_USE enum status fault_handler_install(void);
-/* What a thread faulted on, to see whether that is in order. Two threads may share one. */
-enum { STREAM_RUNS = 4 };
-struct run {
-    const struct region *_Atomic region;
-    _Atomic uint64_t next;   /* page behind what was brought in last */
-    _Atomic uint32_t faults; /* in order up to there, the first not counted */
-};
-struct stream {
-    struct run runs[STREAM_RUNS];
-    _Atomic unsigned turn; /* which is the oldest */
-};
-/* The pages that this thread brings in from now on are for the thread whose stream this is. */
-void fault_is_for(struct stream *stream);
 /* A line on standard error: the page cannot come. Async-signal-safe. */
 void fault_say_why(struct place place, enum status status);
 
@@ -226,11 +221,66 @@ void fault_say_why(struct place place, enum status status);
 MUST_USE enum status handlers_start(struct quire_pager *pager, unsigned count);
 void handlers_stop(struct quire_pager *pager);
 
+/* Pages from `from` on behind `place` that are absent and come from the same place (`stored`) become COMING,
+ * and the caller's, each with a frame, while more than `reserve` are free: up to `wanted`, counted from
+ * `place`. Returns how many, those before `from` included. */
+uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, uint32_t reserve);
+/* They do not come after all: from `from` on. */
+void pages_give_up(struct place place, uint32_t from, uint32_t count);
+/* Their contents, into memory of the caller's. */
+MUST_USE enum status pages_read(struct place place, bool stored, uint8_t *memory, uint32_t count);
+/* ... and from there in place, the first `open` of them open for writing. *count: how many are there now, at
+ * least one with ST_OK, and else one; the others do not come. */
+MUST_USE enum status pages_put(struct place place, const uint8_t *contents, uint32_t *count, uint32_t open);
+/* They are settled, and the policy will hear of them. */
+void pages_came(struct place place, uint32_t count, uint32_t open);
+
+/* ---- read-ahead: who asks for it (stream.c), who reads (ahead.c) */
+
+/* What a thread faults on, sorted into streams. Two threads may share one; one at a time has it. */
+enum { STREAMS = 8 };
+struct stream {
+    const struct region *region; /* looked at as a number; it may be gone */
+    uint64_t last;               /* page of the last fault */
+    int64_t stride;              /* 0: only one was seen */
+    uint32_t run;                /* faults that kept to it */
+    uint32_t asked;              /* pages behind `last`, a stride apart, that were asked for */
+    uint32_t window;             /* how many at the last time */
+    uint32_t used;               /* turn of its last fault */
+};
+struct streams {
+    _Atomic uint32_t busy; /* a */
+    uint32_t turn;
+    struct stream stream[STREAMS];
+};
+/* The pages that this thread brings in from now on are for the thread whose streams these are. */
+void stream_is_for(struct streams *streams);
+/* What the thread does about the page: bring it in from a store, or as zeroes, or wait for somebody who does.
+ */
+enum stream_use { STREAM_BRINGS, STREAM_ZEROES, STREAM_WAITS };
+/* The calling thread's streams see a fault, and ask for what will be needed next. Returns how many pages from
+ * this one on the thread is to bring in itself. Async-signal-safe. */
+uint32_t stream_fault(struct place place, enum stream_use use);
+/* `count` pages, `stride` apart, are asked for; the order is of no importance. Returns how many could be.
+ * Async-signal-safe. */
+uint32_t ahead_ask(struct region *region, uint64_t page, int64_t stride, uint32_t count);
+/* Brings in the page and its neighbours, up to `most`, as far as they are absent and a store has contents of
+ * them, while there are more frames than the reserve. Returns how many pages were looked at, at least 1.
+ * *status ST_INTERRUPTED: the store may still write to `memory`. */
+uint32_t ahead_bring(struct place place, uint32_t most, uint8_t *memory, enum status *status);
+MUST_USE enum status ahead_start(struct quire_pager *pager);
+void ahead_stop(struct quire_pager *pager);
+/* Nothing is being read between these; what is asked for waits. */
+void ahead_hold(struct quire_pager *pager);
+void ahead_release(struct quire_pager *pager);
+
 /* ---- frames and slots (frame.c) */
 
 MUST_USE enum status frame_take(struct quire_pager *pager);
-/* Up to `wanted`, without waiting. */
-uint32_t frames_try_take(struct quire_pager *pager, uint32_t wanted);
+/* Up to `wanted` while there are more than `reserve`, without waiting. */
+uint32_t frames_try_take(struct quire_pager *pager, uint32_t wanted, uint32_t reserve);
+/* Until there are more than `reserve`; false: not until then. */
+bool frames_wait(struct quire_pager *pager, uint32_t reserve, uint64_t until);
 void frames_give(struct quire_pager *pager, uint32_t count);
 MUST_USE enum status slot_take(struct quire_pager *pager, unsigned *slot);
 void slot_give(struct quire_pager *pager, unsigned slot);

@@ -58,6 +58,18 @@ struct region *region_by_index(uint32_t index)
     return entries[index].region;
 }
 
+struct region *region_open_by_index(struct quire_pager *pager, uint32_t index)
+{
+    struct region *region;
+
+    pthread_mutex_lock(&regions_lock);
+    region = entries[index].region;
+    if (region && (region->pager != pager || atomic_load(&region->closing)))
+        region = NULL;
+    pthread_mutex_unlock(&regions_lock);
+    return region;
+}
+
 struct place place_of_name(uint64_t name)
 {
     return (struct place){region_by_index((uint32_t)(name >> 48)), name & (((uint64_t)1 << 48) - 1)};
@@ -380,6 +392,8 @@ static enum status region_leave(struct region *region)
     if (status != ST_OK)
         return status;
     atomic_store(&region->closing, true);
+    ahead_hold(pager); /* nothing is read ahead from here on */
+    ahead_release(pager);
     forget_in_policy(region);
     evict_quiesce(pager);
     status = wait_until_settled(region);

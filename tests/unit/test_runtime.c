@@ -331,7 +331,7 @@ static void test_advice(void **state)
     assert_ok(quire_advise((void *)memory, MIB, QUIRE_SEQUENTIAL));
     for (uint64_t i = 0; i < MIB / 2; i += PAGE_SIZE)
         (void)memory[3 * MIB + i];
-    assert_true(atomic_load(&store->reads) <= 8);
+    assert_true(atomic_load(&store->reads) <= 16); /* of 128 pages, and what is read ahead of them */
     close_all(pager, &store->base);
 }
 
