@@ -43,6 +43,13 @@ void member_unref(uint32_t member);
 MUST_USE enum status member_set_class(uint32_t member, enum scope_class class, uint64_t minimum_frames);
 /* Above `high` frames its own pages go, at `maximum` they must. UINT64_MAX: no bound. */
 void member_set_bounds(uint32_t member, uint64_t high, uint64_t maximum);
+/* A vvip's pages up to so many are protected as a vip's are, beyond its minimum. */
+void member_set_low(uint32_t member, uint64_t frames);
+/* All its private pages count, also where there is no swap for them to go to. Memory is watched from now on.
+ * False: there is no memory for that. */
+MUST_USE bool member_count_all(uint32_t member);
+/* Evicts up to so many of the member's own pages; returns how many. Sleeps. */
+uint64_t member_shrink(uint32_t member, uint64_t frames);
 
 /* What the space touches is charged to the member from now on; it takes a reference of its own. A fork's
  * child has its parent's. */
@@ -52,15 +59,20 @@ uint32_t space_member(const struct space *space);
 struct member_report {
     enum scope_class class;
     enum member_place place;
-    uint64_t minimum, high, maximum;
-    uint64_t frames, frames_peak;
-    uint64_t target;         /* local scope */
-    uint64_t working_set;    /* with load control or page-fault frequency */
-    uint64_t rate;           /* faults in a second of its time, in the window before this one */
-    uint64_t time, faults;   /* faults: pages that came, while memory was short */
-    uint64_t evicted, dirty; /* pages of its that went; those that had to be written */
-    uint64_t lost;           /* of these, for somebody else */
-    uint64_t swap_outs;      /* as a whole */
+    uint64_t minimum, low, high, maximum;
+    uint64_t frames, frames_peak; /* frames: all that it is charged for, */
+    uint64_t file, shared;        /* of these: pages of files; of memory that processes share, and of tmpfs */
+    uint64_t swapped;             /* slots */
+    uint64_t target;              /* local scope */
+    uint64_t working_set;         /* with load control or page-fault frequency */
+    uint64_t rate;                /* faults in a second of its time, in the window before this one */
+    uint64_t time, faults;        /* faults: pages that came, while memory was short */
+    uint64_t evicted, dirty;      /* pages of its that went; those that had to be written */
+    uint64_t lost;                /* of these, for somebody else */
+    uint64_t lost_protected;      /* of these, though its class protected them */
+    uint64_t looked_at;           /* pages whose reference bits were asked for */
+    uint64_t refaults[2];         /* pages that came back: of memory, of files */
+    uint64_t swap_outs;           /* as a whole */
     uint64_t above_high, above_maximum, starved; /* how often its bounds were met; nothing of its could go */
 };
 /* False: there is no such member. Numbers are below MEMBERS_MAX. */

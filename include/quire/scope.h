@@ -37,6 +37,7 @@ struct scope_member {
     /* The host's. Frames are counted also under local scope; a working set by whatever the host has. */
     enum scope_class class;
     uint32_t minimum;     /* frames that its class protects; 0 for an ordinary one */
+    uint32_t low;         /* a vvip's: so many frames are protected as a vip's are; below its minimum: none */
     uint32_t pages;       /* its size */
     uint32_t frames;      /* that it has */
     uint32_t working_set; /* pages that it used in the last window of its time; 0: not known */

@@ -8,7 +8,11 @@
 #include "kernel/task/task.h"
 #include "quire/swap.h"
 
-enum { WORD_BYTES = 640 }; /* more than all of them together have */
+enum {
+    WORD_BYTES = 640, /* more than all of them together have */
+    TURN_MICROSECONDS =
+        250000 /* of work: some ten times what it takes to swap a program of 10 MB out and in */
+};
 
 /* Also used for classes later, one at a time. */
 static char word[WORD_BYTES];
@@ -25,21 +29,19 @@ static const struct policy_type *read_policy(struct policy_config *config)
     return type;
 }
 
-/* False: nothing is said of it. */
-static bool read_scope(struct scope_config *config)
+static void read_scope(struct scope_config *config)
 {
     struct scope_error error;
 
-    *config = (struct scope_config){.kind = SCOPE_GLOBAL};
+    *config = (struct scope_config){.kind = SCOPE_GLOBAL, .turn = TURN_MICROSECONDS};
     if (!boot_option("scope", word, sizeof word))
-        return false;
+        return;
     if (scope_parse_kind(word, &config->kind, &error) != ST_OK)
         boot_give_up("scope=%s: expected %s", word, error.expected);
     if (!boot_option("allocation", word, sizeof word))
         strlcpy(word, scope_rule_names[SCOPE_EQUAL], sizeof word);
     if (scope_parse_rule(word, config, &error) != ST_OK)
         boot_give_up("allocation=%s: expected %s", word, error.expected);
-    return true;
 }
 
 static void check_classes(void)
@@ -56,8 +58,10 @@ void paging_options_init(void)
     struct policy_config config = {0};
     const struct policy_type *type = read_policy(&config);
     struct scope_config scope;
-    bool scoped = read_scope(&scope);
-    enum status status = reclaim_configure(type, type != NULL ? &config : NULL, scoped ? &scope : NULL);
+    enum status status;
+
+    read_scope(&scope);
+    status = reclaim_configure(type, type != NULL ? &config : NULL, &scope);
 
     if (status != ST_OK)
         boot_give_up("policy=%s cannot be used here: %s", type != NULL ? type->name : "",

@@ -9,6 +9,7 @@
 #include <asm-generic/errno.h>
 
 #include "kernel/klib.h"
+#include "kernel/mm/events.h"
 #include "kernel/mm/paging_options.h"
 #include "kernel/task/member.h"
 #include "kernel/task/task_internal.h"
@@ -42,6 +43,7 @@ void member_begin_program(struct space *space, const char *path)
 struct by_member {
     uint32_t member;
     bool hold;
+    uint64_t pages; /* the member's */
     const char *name;
 };
 
@@ -75,6 +77,8 @@ static void hold_visit(struct process *process, void *context)
     if (!is_of(process, by->member))
         return;
     process->held = by->hold;
+    if (host_watched)
+        events_note(by->hold ? EVENT_SWAP_OUT : EVENT_SWAP_IN, process, 0, by->pages, 0);
     list_for_each(node, &process->threads)
     {
         struct task *task = container_of(node, struct task, thread);
@@ -104,6 +108,10 @@ static void balance(void)
     while ((what = reclaim_balance(&member)) != SWAP_NOTHING) {
         struct by_member by = {.member = member, .hold = what == SWAP_OUT};
 
+        struct member_report look;
+
+        if (member_look(member, &look))
+            by.pages = look.frames;
         if (what == SWAP_IN)
             reclaim_swap_in(member);
         process_for_each(hold_visit, &by);

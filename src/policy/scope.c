@@ -50,6 +50,12 @@ static uint64_t guaranteed(const struct scope_member *member)
     return member->class == CLASS_VVIP && member->minimum > 1 ? member->minimum : 1;
 }
 
+/* What its class protects in any way. */
+static uint32_t protected_of(const struct scope_member *member)
+{
+    return member->class == CLASS_VVIP && member->low > member->minimum ? member->low : member->minimum;
+}
+
 static uint64_t all_guaranteed(const struct scope *scope)
 {
     uint64_t frames = 0;
@@ -136,24 +142,25 @@ bool scope_spares(const struct scope *scope, uint32_t owner, uint32_t taker, uns
 {
     const struct scope_member *member = &scope->members[owner];
 
-    if (member->frames > member->minimum || (round > 0 && member->class != CLASS_VVIP))
+    if (member->frames > (round == 0 ? protected_of(member) : member->minimum) ||
+        (round > 0 && member->class != CLASS_VVIP))
         return false;
     return round < 2 || owner != taker;
 }
 
 /* ------------------------------------------------------------------ dividing the frames */
 
-/* A member's floor is one frame, or its class's minimum. Those of vvip members always fit, those of vip
- * members as far as there is room, in the order of their numbers; `room` is what is left of it. */
+/* A member's floor is one frame, or what its class protects. What is guaranteed always fits, what is
+ * protected as a vip's is as far as there is room, in the order of their numbers; `room` is what is left of
+ * it. */
 static uint32_t floor_of(const struct scope_member *member, uint64_t *room)
 {
-    uint64_t extra = member->minimum > 1 ? member->minimum - 1 : 0;
+    uint64_t sure = guaranteed(member);
+    uint64_t extra = protected_of(member) > sure ? protected_of(member) - sure : 0;
 
-    if (member->class == CLASS_VIP) {
-        extra = extra < *room ? extra : *room;
-        *room -= extra;
-    }
-    return (uint32_t)extra + 1;
+    extra = extra < *room ? extra : *room;
+    *room -= extra;
+    return (uint32_t)(sure + extra);
 }
 
 /* What vip members can have above one frame each when everybody else has his floor. */
@@ -165,7 +172,7 @@ static uint64_t room_for_vips(const struct scope *scope)
         const struct scope_member *member = &scope->members[i];
 
         if (is_in(member))
-            room -= member->class == CLASS_VVIP && member->minimum > 1 ? member->minimum : 1;
+            room -= guaranteed(member);
     }
     return room;
 }
@@ -232,11 +239,11 @@ static uint64_t pool(const struct scope *scope)
 /* How much of its target a member can be made to give. */
 static uint32_t above_floor(const struct scope_member *member, bool also_vips_minimum)
 {
-    uint32_t least = member->minimum > 1 ? member->minimum : 1;
+    uint64_t least = guaranteed(member);
 
-    if (also_vips_minimum && member->class == CLASS_VIP)
-        least = 1;
-    return is_in(member) && member->target > least ? member->target - least : 0;
+    if (!also_vips_minimum && protected_of(member) > least)
+        least = protected_of(member);
+    return is_in(member) && member->target > least ? member->target - (uint32_t)least : 0;
 }
 
 /* Of that, what it did not use lately. */
@@ -460,7 +467,8 @@ static uint32_t count_movable(const struct scope *scope)
     return movable;
 }
 
-/* Who goes: of the lowest class, the one that came in first (of several: the last). */
+/* Who goes: of the lowest class, of those that use memory, the one that came in first (of several: the last).
+ */
 static uint32_t longest_in(const struct scope *scope)
 {
     uint32_t best = SCOPE_NOBODY;
@@ -468,7 +476,7 @@ static uint32_t longest_in(const struct scope *scope)
     for (uint32_t i = 0; i < scope->count; i++) {
         const struct scope_member *member = &scope->members[i], *other;
 
-        if (!is_in(member) || member->class == CLASS_VVIP)
+        if (!is_in(member) || member->class == CLASS_VVIP || member->working_set == 0)
             continue;
         other = best == SCOPE_NOBODY ? NULL : &scope->members[best];
         if (!other || member->class < other->class ||

@@ -96,16 +96,25 @@ static uint32_t worst(uint32_t (*measure)(uint32_t member))
     return best;
 }
 
+/* How many frames its class protects. */
+static uint32_t protected_of(const struct scope_member *of)
+{
+    return of->class == CLASS_VVIP && of->low > of->minimum ? of->low : of->minimum;
+}
+
 static uint32_t unprotected(uint32_t member)
 {
     const struct scope_member *of = &members_list[member];
 
-    return of->frames > of->minimum ? of->frames - of->minimum : 0;
+    return of->frames > protected_of(of) ? of->frames - protected_of(of) : 0;
 }
 
 static uint32_t vips(uint32_t member)
 {
-    return members_list[member].class == CLASS_VVIP ? 0 : members_list[member].frames;
+    const struct scope_member *of = &members_list[member];
+    uint32_t sure = of->class == CLASS_VVIP ? of->minimum : 0;
+
+    return of->frames > sure ? of->frames - sure : 0;
 }
 
 /* Whose page is next; false: nobody's. */
@@ -183,6 +192,8 @@ static void count_victim(const struct frame *frame, bool dirty)
     members_records[owner].evicted++;
     members_records[owner].dirty += dirty;
     members_records[owner].lost += owner != search.for_whom.member;
+    members_records[owner].lost_protected +=
+        owner != search.for_whom.member && members_list[owner].frames < protected_of(&members_list[owner]);
 }
 
 struct frame *members_victim(bool *dirty)

@@ -133,7 +133,10 @@ void members_end(void)
 
 static bool is_unused(uint32_t member)
 {
-    return !member_is_alive(member) && members_records[member].left == 0 && members_records[member].pool == 0;
+    const struct record *record = &members_records[member];
+
+    return !member_is_alive(member) && record->left == 0 && record->pool == 0 && record->fixed == 0 &&
+           __atomic_load_n(&record->swapped, __ATOMIC_RELAXED) == 0;
 }
 
 /* In turn, so that a number comes back late. */
@@ -221,6 +224,28 @@ void member_set_bounds(uint32_t member, uint64_t high, uint64_t maximum)
     lock_drop(&pages_lock);
 }
 
+void member_set_low(uint32_t member, uint64_t frames)
+{
+    lock_take(&pages_lock);
+    members_list[member].low = as_frames(frames);
+    lock_drop(&pages_lock);
+}
+
+bool member_count_all(uint32_t member)
+{
+    if (!reclaim_watch())
+        return false;
+    lock_take(&pages_lock);
+    members_records[member].counts_all = true;
+    lock_drop(&pages_lock);
+    return true;
+}
+
+bool members_counts_all(uint32_t member)
+{
+    return member < MEMBERS_MAX && member_is_alive(member) && members_records[member].counts_all;
+}
+
 void space_set_member(struct space *space, uint32_t member)
 {
     uint32_t before;
@@ -250,28 +275,44 @@ bool members_is_free(const struct frame *frame)
     return member >= MEMBERS_MAX || !member_is_alive(member);
 }
 
+static void count_kind(struct record *record, const struct frame *frame, uint32_t change)
+{
+    if (frame->use == FRAME_FILE)
+        record->file += change;
+    else if (frame->use == FRAME_SHARED)
+        record->shared += change;
+}
+
 void members_charge(struct frame *frame, enum arrival how)
 {
     uint32_t member = frame->paging.member;
+    struct record *record = &members_records[member < MEMBERS_MAX ? member : MEMBER_NOBODY];
 
     if (!can_be_charged(member)) {
         frame_set_member(frame, MEMBER_NOBODY);
         members_nobodys++;
         return;
     }
-    members_list[member].frames++;
-    if (members_list[member].frames > members_records[member].frames_peak)
-        members_records[member].frames_peak = members_list[member].frames;
-    if (how == ARRIVED) {
-        members_list[member].faults++;
-        members_note_use(frame);
-    }
+    if (frame->paging.spare == POOL_NONE)
+        record->fixed++;
+    else
+        members_list[member].frames++;
+    count_kind(record, frame, 1);
+    if (member_total(member) > record->frames_peak)
+        record->frames_peak = member_total(member);
+    members_list[member].faults += how == ARRIVED;
 }
 
 void members_uncharge(struct frame *frame)
 {
     uint32_t member = frame->paging.member;
 
+    if (member_is_alive(member))
+        count_kind(&members_records[member], frame, UINT32_MAX);
+    if (frame->paging.spare == POOL_NONE) {
+        members_records[member].fixed--;
+        return;
+    }
     if (member_is_alive(member)) {
         members_list[member].frames--;
         return;
@@ -279,6 +320,27 @@ void members_uncharge(struct frame *frame)
     members_nobodys--;
     if (members_records[member].left > 0 && --members_records[member].left == 0)
         end_pool_if_empty(member);
+}
+
+void members_looked_at(const struct frame *frame)
+{
+    if (member_is_alive(frame->paging.member))
+        members_records[frame->paging.member].looked_at++;
+}
+
+void members_refault(struct frame *frame)
+{
+    if (!member_is_alive(frame->paging.member))
+        return;
+    members_records[frame->paging.member].refaults[frame->use == FRAME_FILE]++;
+    members_records[frame->paging.member].files_back += frame->use == FRAME_FILE;
+    members_note_use(frame);
+}
+
+void members_swapped_pages(uint32_t member, int change)
+{
+    if (member != MEMBER_NOBODY)
+        __atomic_fetch_add(&members_records[member].swapped, (uint32_t)change, __ATOMIC_RELAXED);
 }
 
 /* ------------------------------------------------------------------ pools */
@@ -379,12 +441,27 @@ void members_note_use(struct frame *frame)
     members_records[frame->paging.member].used++;
 }
 
+bool members_turned_over(uint64_t refaults)
+{
+    return refaults >= members_scope.config.frames;
+}
+
+/* A page that went and came back several times was counted each time, so no more than it has. */
+static uint32_t used_by(uint32_t member)
+{
+    const struct record *record = &members_records[member];
+    uint64_t has =
+        member_total(member) + __atomic_load_n(&record->swapped, __ATOMIC_RELAXED) + record->files_back;
+
+    return record->used < has ? record->used : (uint32_t)has;
+}
+
 void members_end_window(void)
 {
     for (uint32_t i = 1; i < members_scope.count; i++) {
         if (members_list[i].place == MEMBER_IN)
-            members_list[i].working_set = members_records[i].used;
-        members_records[i].used = 0;
+            members_list[i].working_set = used_by(i);
+        members_records[i].used = members_records[i].files_back = 0;
     }
     window++;
 }
@@ -401,20 +478,19 @@ uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
     members_list[member].pages = as_frames(pages);
     (void)scope_measure(&members_scope,
                         member); /* who has too much now gives when frames are wanted, or when he runs */
-    frames = members_list[member].frames;
+    frames = member_total(member);
     record->above_maximum += frames > record->maximum;
     record->above_high += frames > record->high;
     if (record->high < bound)
         bound = record->high;
-    if (scope_is_local() && members_list[member].target < bound)
-        bound = members_list[member].target;
+    if (scope_is_local() && members_list[member].target + (uint64_t)record->fixed < bound)
+        bound = members_list[member].target + (uint64_t)record->fixed;
     return frames > bound ? frames - bound : 0;
 }
 
 bool members_starve(uint32_t member)
 {
-    bool at_maximum =
-        member_is_alive(member) && members_list[member].frames > members_records[member].maximum;
+    bool at_maximum = member_is_alive(member) && member_total(member) > members_records[member].maximum;
 
     members_records[member].starved += at_maximum;
     return at_maximum;

@@ -13,7 +13,7 @@
 #include "quire/reclaim.h"
 #include "vm/pool.h"
 
-enum { POOLS = 24 };
+enum { POOLS = 24, POOL_NONE = UINT16_MAX }; /* POOL_NONE: charged for, and cannot leave memory */
 
 extern struct spinlock pages_lock; /* RANK_RECLAIM */
 extern struct pool pools[POOLS];
@@ -50,6 +50,13 @@ enum arrival { ARRIVED, FOUND }; /* by a fault; by the sweep, or back from evict
 /* The page is enrolled, is no more. */
 void members_charge(struct frame *frame, enum arrival how);
 void members_uncharge(struct frame *frame);
+/* Is the member charged for pages that cannot leave memory? */
+bool members_counts_all(uint32_t member);
+/* The policy has asked for its reference bits; it has come back. */
+void members_looked_at(const struct frame *frame);
+void members_refault(struct frame *frame);
+/* A slot more, or fewer, has a page of the member's. Without lock. */
+void members_swapped_pages(uint32_t member, int change);
 /* Who is charged for a frame is looked at without the lock, too. */
 static inline uint32_t frame_member(const struct frame *frame)
 {
@@ -64,10 +71,13 @@ static inline void frame_set_member(struct frame *frame, uint32_t member)
 /* Is nobody charged for it, or somebody who is no more? */
 bool members_is_free(const struct frame *frame);
 
-/* The page was used since the last look. */
+/* The page was used since the last look. One that has just come for the first time is not: a program that
+ * goes through a file once does not need it all. */
 void members_note_use(struct frame *frame);
 /* Do working sets matter? */
 bool members_measure_use(void);
+/* So many pages have come back in a window: is it long enough to say that they were wanted? */
+bool members_turned_over(uint64_t refaults);
 /* A window has ended: what was used in it is the working sets. */
 void members_end_window(void);
 

@@ -9,12 +9,17 @@
 
 /* Beside struct scope_member, which has what scope.c must know. */
 struct record {
-    uint32_t refs; /* a; 0: free, or dead */
-    uint32_t left; /* frames of a dead one */
-    uint32_t pool; /* 0: the shared one */
-    uint32_t used; /* pages in this window */
+    uint32_t refs;             /* a; 0: free, or dead */
+    uint32_t left;             /* frames of a dead one */
+    uint32_t pool;             /* 0: the shared one */
+    uint32_t used, files_back; /* in this window: pages used; pages of files that came back */
+    bool counts_all;
+    uint32_t fixed;        /* pages that cannot leave memory; those of the dead, too */
+    uint32_t file, shared; /* pages by kind */
+    uint32_t swapped;      /* a: slots; those of the dead, too */
     uint64_t high, maximum;
-    uint64_t frames_peak, evicted, dirty, lost, swap_outs, above_high, above_maximum, starved;
+    uint64_t frames_peak, evicted, dirty, lost, lost_protected, looked_at, refaults[2], swap_outs, above_high,
+        above_maximum, starved;
 };
 
 extern struct scope members_scope;
@@ -32,6 +37,12 @@ static inline bool scope_is_local(void)
 static inline bool member_is_alive(uint32_t member)
 {
     return member != MEMBER_NOBODY && __atomic_load_n(&members_records[member].refs, __ATOMIC_RELAXED) > 0;
+}
+
+/* All that it is charged for. */
+static inline uint64_t member_total(uint32_t member)
+{
+    return (uint64_t)members_list[member].frames + members_records[member].fixed;
 }
 
 /* Policies know how many frames there are for their pages. */

@@ -114,11 +114,14 @@ static void harvest(void *context, struct policy *policy, uint32_t number)
 
     STAT(reclaim_scans);
     counts.harvests++;
+    members_looked_at(frame);
     harvested.frame = gathered ? frame : NULL;
     harvested.locked = seen.locked;
     harvested.dirty = is_dirty(frame, &seen);
     if (frame_clear_flags(frame, FRAME_REFERENCED) | !gathered)
         seen.used = true;
+    if (seen.used)
+        members_note_use(frame);
     state |= seen.used ? POLICY_REFERENCED : 0;
     policy->state[number] = (uint8_t)((state & ~POLICY_DIRTY) | (harvested.dirty ? POLICY_DIRTY : 0));
 }
@@ -172,6 +175,16 @@ static bool can_leave(const struct frame *frame)
            ((frame->use == FRAME_ANON || frame->use == FRAME_SHARED) && swap_is_on());
 }
 
+/* Locked. It cannot go, and yet somebody is charged for it. */
+static void charge_only(struct frame *frame)
+{
+    if (frame_flags(frame) & FRAME_LISTED || !members_counts_all(frame->paging.member))
+        return;
+    frame->paging.spare = POOL_NONE;
+    frame_set_flags(frame, FRAME_LISTED);
+    members_charge(frame, FOUND);
+}
+
 /* Locked. A victim that was wanted before it had gone has not come by a fault. */
 static void enrol(struct frame *frame, uint64_t ghost, enum arrival how)
 {
@@ -191,10 +204,10 @@ static void enrol(struct frame *frame, uint64_t ghost, enum arrival how)
     frame->window = 0;
     frame_set_flags(frame, FRAME_LISTED);
     members_charge(frame, how);
-    if (how == ARRIVED)
-        shadow_return(ghost ? ghost : name);
-    else
+    if (how != ARRIVED)
         counts.returned += ghost != 0;
+    else if (shadow_return(ghost ? ghost : name))
+        members_refault(frame);
 }
 
 /* Locked. The frame is enrolled no more. */
@@ -207,12 +220,21 @@ static void unlist(struct frame *frame)
     members_uncharge(frame);
 }
 
+/* Locked. The frame's pool, if it has one, knows it no more either. */
+static void take_out(struct frame *frame)
+{
+    if (frame->paging.spare != POOL_NONE)
+        pool_remove(&pools[frame->paging.spare], frame);
+    unlist(frame);
+}
+
 void pages_insert_now(struct frame *frame, uint64_t ghost)
 {
-    if (!can_leave(frame))
-        return;
     lock_take(&pages_lock);
-    enrol(frame, ghost, ARRIVED);
+    if (can_leave(frame))
+        enrol(frame, ghost, ARRIVED);
+    else
+        charge_only(frame);
     lock_drop(&pages_lock);
 }
 
@@ -232,9 +254,10 @@ void pages_touch_now(struct frame *frame, uint32_t member)
     lock_take(&pages_lock);
     if (!(frame_flags(frame) & FRAME_LISTED)) {
         frame_set_member(frame, member);
+        if (!can_leave(frame))
+            charge_only(frame);
     } else if (members_is_free(frame)) {
-        pool_remove(&pools[frame->paging.spare], frame);
-        unlist(frame);
+        take_out(frame);
         frame_set_member(frame, member);
         enrol(frame, 0, ARRIVED);
     }
@@ -244,10 +267,8 @@ void pages_touch_now(struct frame *frame, uint32_t member)
 void pages_remove_now(struct frame *frame)
 {
     lock_take(&pages_lock);
-    if (frame_flags(frame) & FRAME_LISTED) {
-        pool_remove(&pools[frame->paging.spare], frame);
-        unlist(frame);
-    }
+    if (frame_flags(frame) & FRAME_LISTED)
+        take_out(frame);
     lock_drop(&pages_lock);
 }
 

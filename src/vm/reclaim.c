@@ -30,7 +30,7 @@ enum {
     TICK_PER_FRAME =
         4, /* a tick for every so many microseconds for each page: what it costs stays in proportion */
     TICK_LEAST = 10000,
-    WINDOW_TICKS = 2,
+    WINDOW_TICKS = 4,
     LEAST_PAGES = 16,
     SPARE_PART = 4,  /* the cleaner leaves alone what is less than so many times its high mark */
     SLACK_PART = 64, /* of a member's frames */
@@ -41,8 +41,9 @@ static struct {
     uint64_t low, high; /* marks */
     uint64_t now;       /* microseconds worked, when somebody last came by */
     uint64_t next_tick;
-    unsigned ticks_left; /* of the window */
-    unsigned patience;   /* the cleaner found nothing: so many wake-ups are passed over */
+    unsigned window_ticks;   /* so far */
+    uint64_t window_returns; /* shadow_returns() when it began */
+    unsigned patience;       /* the cleaner found nothing: so many wake-ups are passed over */
     bool cleaner_called;
     uint64_t direct, background; /* evictions */
 } state;
@@ -153,6 +154,11 @@ bool vm_make_room_for(const struct space *space)
     return make_room(space_member(space));
 }
 
+uint64_t member_shrink(uint32_t member, uint64_t frames)
+{
+    return reclaim_watch() ? evict_some(frames, &(struct search){SEARCH_OWN, member}) : 0;
+}
+
 /* ------------------------------------------------------------------ time passes */
 
 struct upkeep {
@@ -167,6 +173,29 @@ static uint64_t slack_of(uint64_t frames)
     return frames / SLACK_PART < SLACK_MOST ? frames / SLACK_PART : SLACK_MOST;
 }
 
+static bool tick_is_due(void)
+{
+    uint64_t interval = TICK_PER_FRAME * (uint64_t)pool_resident(&pools[0]);
+    bool first = state.next_tick == 0;
+
+    if (state.now < state.next_tick)
+        return false;
+    state.next_tick = state.now + (interval > TICK_LEAST ? interval : TICK_LEAST);
+    return !first;
+}
+
+/* After some ticks; or when so many pages have come back that memory does not hold what is wanted: programs
+ * that wait for pages use little time. */
+static bool window_is_over(bool tick)
+{
+    state.window_ticks += tick;
+    if (state.window_ticks < WINDOW_TICKS && !members_turned_over(shadow_returns() - state.window_returns))
+        return false;
+    state.window_ticks = 0;
+    state.window_returns = shadow_returns();
+    return true;
+}
+
 /* Locked. */
 static void pass_time(struct upkeep *upkeep, const struct space *space)
 {
@@ -178,15 +207,8 @@ static void pass_time(struct upkeep *upkeep, const struct space *space)
                                  space ? __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) : 0);
     if (upkeep->excess > 0)
         upkeep->slack = slack_of(members_frames(space_member(space)));
-    if (state.now < state.next_tick)
-        return;
-    upkeep->tick = state.next_tick != 0;
-    state.next_tick = TICK_PER_FRAME * (uint64_t)pool_resident(&pools[0]);
-    state.next_tick = state.now + (state.next_tick > TICK_LEAST ? state.next_tick : TICK_LEAST);
-    if (state.ticks_left > 0 && --state.ticks_left > 0)
-        return;
-    state.ticks_left = WINDOW_TICKS;
-    upkeep->window = members_measure_use();
+    upkeep->tick = tick_is_due();
+    upkeep->window = members_measure_use() && window_is_over(upkeep->tick);
 }
 
 static void look_at_free_frames(struct upkeep *upkeep, uint64_t free, uint64_t enrolled)

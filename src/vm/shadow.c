@@ -66,21 +66,27 @@ void shadow_leave(uint64_t name)
     *shadow = (struct shadow){tag, shadows.gone++};
 }
 
-void shadow_return(uint64_t name)
+bool shadow_return(uint64_t name)
 {
     uint32_t tag, distance;
     struct shadow *shadow;
 
     if (!shadows.at)
-        return;
+        return false;
     shadow = place_of(name, &tag);
     if (shadow->tag != tag)
-        return;
+        return false;
     distance = shadows.gone - shadow->when;
     shadow->tag = 0;
     host_tell(EVENT_REFAULT, name, distance);
     shadows.refaults++;
     shadows.distance[31 - __builtin_clz(distance | 1)]++;
+    return true;
+}
+
+uint64_t shadow_returns(void)
+{
+    return shadows.refaults;
 }
 
 void shadows_look(struct reclaim_report *out)

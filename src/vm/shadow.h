@@ -16,9 +16,11 @@ void shadows_init(void);
 void shadows_make(uint32_t frames);
 void shadows_end(void);
 
-/* The page that is called so has gone, has come. */
+/* The page that is called so has gone, has come. True: it had gone before. */
 void shadow_leave(uint64_t name);
-void shadow_return(uint64_t name);
+MUST_USE bool shadow_return(uint64_t name);
+/* Pages that came back, ever. */
+uint64_t shadow_returns(void);
 
 void shadows_look(struct reclaim_report *out);
 

@@ -101,7 +101,7 @@ void swap_put(uint32_t slot)
 
 uint64_t swap_origin(uint32_t slot)
 {
-    return slot_at(slot)->origin;
+    return slot_origin(slot_at(slot));
 }
 
 /* ------------------------------------------------------------------ mappings come and go */

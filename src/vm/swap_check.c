@@ -52,7 +52,7 @@ static void check_frame(uint32_t slot, const struct swap_slot *s)
         broken(slot, "nobody wants it");
     if (frame->use == FRAME_SHARED && s->count > 0)
         broken(slot, "its page is in memory and in swap");
-    if (frame->use == FRAME_ANON && frame->page.index != s->origin)
+    if (frame->use == FRAME_ANON && frame->page.index != slot_origin(s))
         broken(slot, "its frame has another origin");
 }
 

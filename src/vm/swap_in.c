@@ -34,7 +34,7 @@ static struct frame *begin_page(uint32_t slot, uint32_t member)
     if (!frame)
         return NULL;
     frame->page.object = NULL;
-    frame->page.index = slot_at(slot)->origin;
+    frame->page.index = slot_origin(slot_at(slot));
     frame->page.rmap[0] = 0;
     frame->page.rmap[1] = 0;
     frame->paging.member = member;

@@ -5,12 +5,13 @@
  * has a frame, is bad, or is doomed; a slot that is in use has a descriptor. Frame and slot point to each
  * other. A slot that counts nothing has a frame that an entry maps or an object has, or is bad or doomed.
  *
- * Locking: everything under swap.lock, but `origin`, which does not change while the slot is in use: who has
- * a mark that counts may read it.
+ * Locking: everything under swap.lock, but what it is a copy of, which does not change while the slot is in
+ * use: who has a mark that counts may read it.
  */
 #ifndef VM_SWAP_INTERNAL_H
 #define VM_SWAP_INTERNAL_H
 
+#include "quire/reclaim.h"
 #include "vm/swap.h"
 
 enum slot_flag {
@@ -24,11 +25,15 @@ enum slot_flag {
     SLOT_AROUND = 64 /* its frame was read with another one's, out of order, and has not been asked for yet */
 };
 
+enum { SLOT_PAYLOAD_BITS = 64 - MARK_PAYLOAD_SHIFT, SLOT_MEMBER_BITS = 11 };
+
 struct swap_slot {
     uint32_t frame;      /* its number; 0: not in memory */
     uint32_t count : 24; /* entries, and 1 for an object whose page is not in memory */
     uint32_t flags : 8;
-    uint64_t origin; /* as frame->page.index of a private frame */
+    uint64_t payload : SLOT_PAYLOAD_BITS; /* of what the page is a copy of */
+    uint64_t member : SLOT_MEMBER_BITS;   /* who was charged for it when it got the slot */
+    uint64_t of_object : 1;               /* it is a copy of an object's page */
 };
 _Static_assert(sizeof(struct swap_slot) == 16, "256 descriptors a frame");
 
@@ -63,6 +68,14 @@ static inline struct swap_slot *slot_at(uint32_t slot)
     struct swap_slot *piece = __atomic_load_n(&swap.pieces[slot >> PIECE_BITS], __ATOMIC_RELAXED);
 
     return &piece[slot & (PIECE_SLOTS - 1)];
+}
+
+_Static_assert(MEMBERS_MAX <= 1 << SLOT_MEMBER_BITS, "members have room in a slot");
+
+/* As frame->page.index of a private frame. */
+static inline uint64_t slot_origin(const struct swap_slot *s)
+{
+    return s->of_object ? ORIGIN_OBJECT | s->payload : 0;
 }
 
 static inline bool slot_is_taken(uint32_t slot)

@@ -107,14 +107,20 @@ static enum has_slot keep_slot(struct frame *frame, bool changed)
 /* With the lock. False: swap is full. */
 static bool give_slot(struct frame *frame, unsigned run)
 {
-    uint32_t slot = slot_take(run);
+    uint32_t slot = slot_take(run), member;
+    uint64_t origin;
 
     if (slot == 0)
         return false;
+    origin = frame->use == FRAME_ANON ? frame->page.index : 0;
+    member = frame_member(frame) < MEMBERS_MAX ? frame_member(frame) : MEMBER_NOBODY;
     *slot_at(slot) = (struct swap_slot){
         .flags = SLOT_STALE | SLOT_LEAVING,
-        .origin = frame->use == FRAME_ANON ? frame->page.index : 0,
+        .payload = origin & (((uint64_t)1 << SLOT_PAYLOAD_BITS) - 1),
+        .of_object = (origin & ORIGIN_OBJECT) != 0,
+        .member = member & (MEMBERS_MAX - 1),
     };
+    members_swapped_pages(member, 1);
     cache_insert(slot, frame);
     return true;
 }

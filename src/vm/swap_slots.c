@@ -202,6 +202,8 @@ void slot_free(uint32_t slot)
         s->flags |= SLOT_DOOMED;
         return;
     }
+    members_swapped_pages(s->member, -1);
+    s->member = MEMBER_NOBODY;
     if (s->flags & SLOT_BAD) {
         s->flags = SLOT_BAD;
         return;
