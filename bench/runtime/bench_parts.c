@@ -84,7 +84,7 @@ static double bare_fault(void)
     uint8_t *start;
     double ns;
 
-    bare.uffd = uffd_open(&why);
+    bare.uffd = uffd_open(UFFD_SIGNALS, &why);
     bare.page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
     if (bare.uffd < 0 || memory < 0 || !bare.page || ftruncate(memory, FAULT_PAGES * PAGE_SIZE) != 0)
         die(why);

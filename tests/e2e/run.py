@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """quire run: unmodified programs of this system in a part of their memory, with the right answers."""
 
 import hashlib
