@@ -22,15 +22,37 @@ static struct pt_entry clear_write(struct pt_entry *entry)
     return pt_entry(__atomic_fetch_and(&entry->bits, ~PT_WRITE, __ATOMIC_RELAXED));
 }
 
-void table_share(struct pt_entry *entry)
-{
-    struct frame *child = entry_table(*entry);
+static enum status copy_shared(struct frame *shared, struct frame **out);
 
-    lock_take(&child->table.lock);
-    child->table.shares++;
-    lock_drop(&child->table.lock);
-    clear_write(entry);
-    STAT(table_shares);
+/* With so few entries an upper table is not worth sharing: the first write of either side would copy it, a
+ * level at a time. */
+enum { ENTRIES_FEW = 8 };
+
+static bool has_few(const struct frame *table)
+{
+    return table->table.level > 1 && table->table.live <= ENTRIES_FEW;
+}
+
+/* A wide table's children are not copied, so that what one change copies stays bounded. */
+static bool is_worth_sharing(const struct frame *parent, const struct frame *table)
+{
+    return table->table.shares > 1 || !has_few(table) || !has_few(parent);
+}
+
+void table_share(const struct frame *parent, struct pt_entry *from, struct pt_entry *to)
+{
+    struct frame *table = entry_table(*from);
+    struct frame *copy;
+
+    lock_take(&table->table.lock);
+    if (is_worth_sharing(parent, table) || copy_shared(table, &copy) != ST_OK) {
+        table->table.shares++;
+        pt_entry_store(to, pt_entry(clear_write(from).bits & ~PT_WRITE));
+        STAT(table_shares);
+    } else {
+        pt_entry_store(to, pt_entry_table(frame_paddr(copy)));
+    }
+    lock_drop(&table->table.lock);
 }
 
 /* A private frame's entry for a table's copy at `to`: it is mapped once more, and neither may write at once.
@@ -63,35 +85,38 @@ static bool copy_swapped(struct pt_entry entry)
 
 /* All entries are copied already. Those of private frames and of slots, sought from the end as in
  * leaves_go(), are gone through once more: the frame is mapped once more, and neither may write at once. On
- * an error the copy counts those that it has. */
-static enum status copy_leaves(struct frame *from, struct frame *to)
+ * an error the copy counts those that it has. Apart, because it is what a fork costs a page. */
+static __attribute__((noinline)) enum status copy_leaves(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
     struct pt_entry *target = table_entries(to);
-    uint64_t place = entry_place(target);
+    uint64_t places = entry_place(target) - (uintptr_t)source; /* from an entry to its copy's place */
+    uint32_t left = from->privates;
+    enum status status = ST_OK;
 
-    for (unsigned i = from->table.high; to->privates < from->privates; i--) {
-        struct pt_entry entry = table_last_private(source, &i);
+    for (struct pt_entry *at = source + from->table.high; left > 0; at--) {
+        struct pt_entry entry = table_last_private(&at);
         struct frame *frame = last_private_frame(entry);
 
         if (!frame) {
-            to->privates += copy_swapped(entry);
+            left -= copy_swapped(entry);
             continue;
         }
-        if (frame_is_plain(frame))
-            rmap_second(frame, place + i * sizeof entry);
-        else if (rmap_add(frame, place + i * sizeof entry) != ST_OK)
-            return ST_NO_MEMORY;
-        to->privates++;
+        if (__builtin_expect(frame_is_plain(frame), 1))
+            rmap_second(frame, (uintptr_t)at + places);
+        else if ((status = rmap_add(frame, (uintptr_t)at + places)) != ST_OK)
+            break;
+        left--;
         if ((entry.bits & (PT_WRITE | PT_PRESENT)) != (PT_WRITE | PT_PRESENT))
             continue;
-        entry = clear_write(&source[i]); /* with the D that both have from now on */
-        pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
+        entry = clear_write(at); /* with the D that both have from now on */
+        pt_entry_store(&target[at - source], pt_entry(entry.bits & ~PT_WRITE));
     }
-    return ST_OK;
+    to->privates = from->privates - left;
+    return status;
 }
 
-/* A table above the leaves: tables are shared, marks and huge pages copied. */
+/* A table above the leaves: tables are shared where that is worth it, marks and huge pages copied. */
 static enum status copy_upper(struct frame *from, struct frame *to)
 {
     struct pt_entry *source = table_entries(from);
@@ -104,8 +129,7 @@ static enum status copy_upper(struct frame *from, struct frame *to)
         i = table_next_live(from, i, from->table.live - to->table.live);
         entry = pt_entry_load(&source[i]);
         if (pt_entry_is_table(entry, level)) {
-            table_share(&source[i]);
-            pt_entry_store(&target[i], pt_entry(entry.bits & ~PT_WRITE));
+            table_share(from, &source[i], &target[i]);
         } else if (copy_entry(&source[i], &target[i]) == ST_OK) {
             mark_hold(entry, level_pages(level));
         } else {

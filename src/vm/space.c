@@ -143,8 +143,8 @@ enum status space_create(struct space **out)
     return ST_OK;
 }
 
-/* Both roots point to the same tables from now on; marks in the root are copied. The parent's root is locked.
- */
+/* The child's root points to the parent's tables, or to copies of them; marks in the root are copied. The
+ * parent's root is locked. */
 static void share_root(struct space *parent, struct space *child)
 {
     struct pt_entry *from = table_entries(parent->root);
@@ -154,11 +154,11 @@ static void share_root(struct space *parent, struct space *child)
     for (unsigned i = parent->root->table.low; live > 0; i++) {
         i = table_next_live(parent->root, i, live);
         if (pt_entry_is_table(from[i], PT_LEVELS)) {
-            table_share(&from[i]);
+            table_share(parent->root, &from[i], &to[i]);
         } else {
             mark_hold(from[i], level_pages(PT_LEVELS));
+            to[i] = from[i];
         }
-        to[i] = from[i];
         live--;
     }
     child->root->table.live = parent->root->table.live;

@@ -7,7 +7,8 @@
  * (table_own): the last sharer sets W again; otherwise it gets a copy, whose private pages lose W in both and
  * are counted as mapped twice, and whose child tables are shared in turn. So a fork costs the non-empty
  * entries of the root, and each table is copied at most once, when it is touched. (On-demand-fork, EuroSys
- * 2021, shares leaf tables; here every level does.)
+ * 2021, shares leaf tables; here every level does.) Upper tables with a few entries, as small programs have,
+ * are copied at once: the way down to any page that is written first would copy all of them.
  *
  * Refining. Owning a table, splitting a mark or a huge page, and adding an empty table do not change what the
  * space means. Operations do all of it first (it can fail); what is left then is only stores, and cannot
@@ -178,8 +179,10 @@ MUST_USE enum status table_refine(struct flush_batch *batch, struct frame *paren
  * leave memory. No locks held; may sleep. Returns how many were. */
 uint64_t space_split_huge(struct space *space);
 
-/* One more space reaches the table that `entry` points to: W is cleared in it. The caller flushes. */
-void table_share(struct pt_entry *entry);
+/* One more space reaches what is below `from`, an entry of `parent` that points to a table: `to`, which is
+ * empty, points there too, and W is cleared in both; or to a copy. Both parents are locked. The caller
+ * flushes. */
+void table_share(const struct frame *parent, struct pt_entry *from, struct pt_entry *to);
 
 /* Take everything out of `entry` (of level `level`, above 1; span from `start`): what it was about is
  * released through the batch, and the entry is empty. Returns how many pages of the space that were. The

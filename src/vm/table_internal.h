@@ -75,12 +75,13 @@ static inline struct frame *entry_private(struct pt_entry entry)
     return NULL;
 }
 
-/* The last entry at or below `*i` that can be about a private frame or a slot, and its place; there is one.
- * What it passes over is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND. */
-static inline struct pt_entry table_last_private(const struct pt_entry *entries, unsigned *i)
+/* The last entry at or below `*at` that can be about a private frame or a slot, and where it is; there is
+ * one. What it passes over is told by two bits: pages of objects, and marks of a kind without PRIVATE_KIND.
+ */
+static inline struct pt_entry table_last_private(struct pt_entry **at)
 {
-    for (;; --*i) {
-        struct pt_entry entry = pt_entry_load(&entries[*i]);
+    for (;; --*at) {
+        struct pt_entry entry = pt_entry_load(*at);
 
         if (entry.bits & (PT_PRESENT | PRIVATE_KIND << MARK_KIND_SHIFT) && !entry_is_object_page(entry))
             return entry;

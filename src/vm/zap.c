@@ -114,21 +114,22 @@ unsigned table_zap_leaves(struct flush_batch *batch, struct frame *table, unsign
 /* What a leaf table holds, when nobody will look at it any more: its views count what it says of objects, so
  * only private frames and slots are looked for. The entries stay as they are. Returns how many were in use.
  */
-static unsigned leaves_go(struct flush_batch *batch, struct frame *table)
+static __attribute__((noinline)) unsigned leaves_go(struct flush_batch *batch, struct frame *table)
 {
-    const struct pt_entry *entries = table_entries(table);
-    uint64_t place = entry_place(entries);
+    struct pt_entry *entries = table_entries(table);
+    uint64_t places = entry_place(entries) - (uintptr_t)entries; /* from an entry to its place */
+    uint32_t left = table->privates;
 
     for (const struct view *view = view_first(table); view; view = view->next)
         batch_drop_object(batch, view->object_id, view->pages);
     views_end(table);
     /* From the end: data lie above text, and a stack's pages at its top. */
-    for (unsigned i = table->table.high, left = table->privates; left > 0; i--) {
-        struct pt_entry entry = table_last_private(entries, &i);
+    for (struct pt_entry *at = entries + table->table.high; left > 0; at--) {
+        struct pt_entry entry = table_last_private(&at);
         struct frame *frame = last_private_frame(entry);
 
         if (frame)
-            zap_frame(batch, frame, place + i * sizeof *entries, entry);
+            zap_frame(batch, frame, (uintptr_t)at + places, entry);
         else if (entry_slot(entry))
             swap_put(entry_slot(entry));
         else
