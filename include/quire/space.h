@@ -42,10 +42,12 @@ enum space_flag {
     SPACE_NEVER_WRITE = 64, /* shared, of a file opened for reading only: space_protect() with ACCESS_WRITE
                                is then ST_DENIED */
     SPACE_LOCKED = 128,     /* stays in memory, once it is there (mlock) */
-    SPACE_AHEAD = 256       /* what will soon be touched is mapped at once: pages of the object that are in
+    SPACE_AHEAD = 256,      /* what will soon be touched is mapped at once: pages of the object that are in
                                memory (copied, when the mapping is private and writable, if there is plenty of
-                               memory); the highest page of a stack, the first one of other anonymous memory,
-                               when they are writable. Waits for nothing */
+                               memory); the first page of anonymous memory, when it is writable. Waits for
+                               nothing */
+    SPACE_AHEAD_LAST = 512  /* the last pages of anonymous memory instead: stacks, and the zeroes behind a
+                               program's data */
 };
 
 struct space_map {

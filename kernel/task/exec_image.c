@@ -172,7 +172,7 @@ static enum status map_bss(const struct elf64_phdr *segment, struct space *space
         .hint = vaddr(whole),
         .length_bytes = align_up(end, PAGE_SIZE) - whole,
         .access = segment_access(segment),
-        .flags = SPACE_FIXED,
+        .flags = SPACE_FIXED | SPACE_AHEAD_LAST,
     };
     return space_map(space, &map, &at);
 }
@@ -322,7 +322,7 @@ static int map_stack(struct exec_stack *stack, struct space *space)
         .hint = vaddr(stack->start),
         .length_bytes = bytes,
         .access = ACCESS_READ | ACCESS_WRITE | (stack->program->elf.stack_executes ? ACCESS_EXEC : 0u),
-        .flags = SPACE_FIXED | SPACE_GROWS_DOWN | SPACE_AHEAD,
+        .flags = SPACE_FIXED | SPACE_GROWS_DOWN | SPACE_AHEAD_LAST,
     };
     return space_map(space, &map, &at) == ST_OK ? 0 : -ENOMEM;
 }

@@ -147,8 +147,8 @@ static enum status map_once(struct space *space, uint64_t start, uint64_t end, s
         if (replace)
             cursor_clear_keep(&cursor);
         cursor_fill(&cursor, mark);
-        if (flags & SPACE_AHEAD)
-            resident_map_ahead(&cursor);
+        if (flags & (SPACE_AHEAD | SPACE_AHEAD_LAST))
+            resident_map_ahead(&cursor, flags & SPACE_AHEAD_LAST ? AHEAD_LAST : AHEAD_FIRST);
     }
     cursor_end(&cursor);
     if (status != ST_OK) {

@@ -82,9 +82,7 @@ static void copy_run(const struct cursor *cursor, struct object *object, struct 
     }
 }
 
-/* The page of anonymous memory that its owner writes first: the top of a stack, or the first of a heap, where
- * malloc() puts a header. */
-static void begin_anonymous(const struct cursor *cursor, struct pt_entry *entry)
+static void map_anonymous(const struct cursor *cursor, struct pt_entry *entry)
 {
     struct frame *frame = frame_alloc(0, FRAME_ANON, FRAME_ZERO);
 
@@ -94,17 +92,29 @@ static void begin_anonymous(const struct cursor *cursor, struct pt_entry *entry)
     table_map_private(frame_at(paddr(entry_place(entry))), entry, frame, 0, *entry);
 }
 
+/*
+ * The pages of anonymous memory that its owner writes first. Of a heap that is the first one, where malloc()
+ * puts a header; of a stack the topmost two (programs with the GNU C library have a buffer for a path on it
+ * before main() begins); and of the zeroes behind a program's data the last two, because the C library, which
+ * is linked last, has its variables there. (busybox, bash, ldconfig of Debian 12: all of these are written
+ * when the program has only just begun.)
+ */
+enum { LAST_PAGES = 2 };
+
 static void map_ahead_anonymous(const struct cursor *cursor, struct pt_entry *entries, unsigned count,
-                                uint64_t start)
+                                uint64_t start, enum ahead_part part)
 {
-    bool stack = entry_grows_down(entries[0]);
+    unsigned first = count < LAST_PAGES ? 0 : count - LAST_PAGES;
 
     if (!(mark_access(entries[0]) & ACCESS_WRITE))
         return;
-    if (stack && start + count * PAGE_SIZE == cursor->end)
-        begin_anonymous(cursor, &entries[count - 1]);
-    if (!stack && start == cursor->start)
-        begin_anonymous(cursor, &entries[0]);
+    if (part == AHEAD_FIRST && start == cursor->start)
+        map_anonymous(cursor, &entries[0]);
+    if (part == AHEAD_FIRST || start + count * PAGE_SIZE != cursor->end)
+        return;
+    map_anonymous(cursor, &entries[count - 1]);
+    for (unsigned i = first; i < count - 1 && memory_is_plenty(LAST_PAGES); i++)
+        map_anonymous(cursor, &entries[i]);
 }
 
 static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
@@ -116,7 +126,7 @@ static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
     if (level > 1)
         return true;
     if (!mark_has_object(mark)) {
-        map_ahead_anonymous(cursor, entries, count, start);
+        map_ahead_anonymous(cursor, entries, count, start, *(const enum ahead_part *)context);
         return true;
     }
     object = object_by_id(mark_object_id(mark));
@@ -130,7 +140,7 @@ static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
     return true;
 }
 
-void resident_map_ahead(struct cursor *cursor)
+void resident_map_ahead(struct cursor *cursor, enum ahead_part part)
 {
-    cursor_walk(cursor, ahead_visit, NULL);
+    cursor_walk(cursor, ahead_visit, &part);
 }

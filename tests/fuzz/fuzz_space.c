@@ -450,7 +450,8 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
         .access = access,
         .flags = (careful ? SPACE_NO_REPLACE : SPACE_FIXED) | (kind == SHARED ? SPACE_SHARED : 0u) |
                  (flags % 8 == 5 && count < 100 ? SPACE_POPULATE : 0u) |
-                 (flags % 8 == 6 && count < 100 ? SPACE_AHEAD : 0u),
+                 (flags % 8 == 6 && count < 100 ? SPACE_AHEAD : 0u) |
+                 (flags % 8 == 7 && count < 100 ? SPACE_AHEAD_LAST : 0u),
         .object = kind == ANON ? NULL : objects[object].object,
         .first_page = kind == ANON ? 0 : index,
     };
@@ -466,7 +467,7 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
     EXPECT(status == ST_OK && out.v == PAGE_AT(first));
     for (unsigned i = 0; i < count; i++)
         model_map(&model[at][first + i], kind, access, object, kind == ANON ? 0 : index + i);
-    if ((request.flags & (SPACE_POPULATE | SPACE_AHEAD)) == 0 || kind != PRIVATE ||
+    if ((request.flags & (SPACE_POPULATE | SPACE_AHEAD | SPACE_AHEAD_LAST)) == 0 || kind != PRIVATE ||
         (access & ACCESS_WRITE) == 0)
         return;
     settle_copies(at, first, count);

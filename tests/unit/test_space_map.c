@@ -420,24 +420,51 @@ static void ahead_copies_nothing_when_memory_is_short(void **state)
     store_end(store);
 }
 
-static void ahead_gives_anonymous_memory_its_first_page(void **state)
+static void ahead_gives_anonymous_memory_its_first_or_last_pages(void **state)
 {
     struct space *space = new_space();
-    uint64_t heap = 0x602000, stack = 0x40000000, faults;
+    uint64_t heap = 0x602000, stack = 0x40000000, zeroes = 0x40200000, faults;
 
-    map_at(space, stack, 30, RW, SPACE_GROWS_DOWN | SPACE_AHEAD);
-    assert_int_equal(resident(space), 1);
+    map_at(space, stack, 30, RW, SPACE_GROWS_DOWN | SPACE_AHEAD_LAST);
+    assert_int_equal(resident(space), 2);
     space_init_break(space, vaddr(heap));
     assert_int_equal(space_set_break(space, vaddr(heap + 10 * PAGE_SIZE)).v, heap + 10 * PAGE_SIZE);
-    assert_int_equal(resident(space), 2);
+    assert_int_equal(resident(space), 3);
+    map_at(space, zeroes, 1, RW, SPACE_AHEAD_LAST);
+    assert_int_equal(resident(space), 4);
+    map_at(space, zeroes + 2 * PAGE_SIZE, 30, ACCESS_READ, SPACE_AHEAD_LAST); /* never written */
+    assert_int_equal(resident(space), 4);
     faults = vm_stats.faults;
+    put(space, stack + 28 * PAGE_SIZE, 1);
     put(space, stack + 29 * PAGE_SIZE, 1);
     put(space, heap, 2);
+    put(space, zeroes, 2);
     assert_int_equal(vm_stats.faults, faults);
     assert_int_equal(get(space, heap + 8), 0);
     put(space, heap + PAGE_SIZE, 3);
     assert_int_equal(vm_stats.faults, faults + 1);
     check_all(space);
+    space_unref(space);
+}
+
+/* A heap that shrinks and grows again, where the entries in use of a leaf table begin and end. */
+static void a_heap_that_breathes(void **state)
+{
+    struct space *space = new_space();
+    uint64_t start = 0x602000;
+    uint64_t ends[] = {90, 40, 41, 12, 300, 299, 1, 0, 700, 510, 509, 511, 2, 64};
+
+    space_init_break(space, vaddr(start));
+    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        uint64_t end = start + ends[i] * PAGE_SIZE;
+
+        assert_int_equal(space_set_break(space, vaddr(end)).v, end);
+        if (ends[i] > 0)
+            put(space, end - PAGE_SIZE, i + 1);
+        assert_status(try_get(space, end), ST_NOT_MAPPED);
+        check_all(space); /* the bounds, too, which table_narrow() sets */
+        assert_int_equal(resident(space) > 0, ends[i] > 0);
+    }
     space_unref(space);
 }
 
@@ -616,7 +643,8 @@ int main(void)
         CASE(ahead_maps_what_is_in_memory),
         CASE(ahead_copies_what_may_be_written),
         CASE(ahead_copies_nothing_when_memory_is_short),
-        CASE(ahead_gives_anonymous_memory_its_first_page),
+        CASE(ahead_gives_anonymous_memory_its_first_or_last_pages),
+        CASE(a_heap_that_breathes),
         CASE(the_break),
         CASE(limits),
         CASE(stacks_grow),

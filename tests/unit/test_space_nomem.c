@@ -120,6 +120,8 @@ OPERATION(map_over_everything,
 OPERATION(map_far_away, try_map(scene->space, NULL, 0, 0x123456789000, 3, RW, SPACE_FIXED, NULL))
 OPERATION(map_across_tables, try_map(scene->space, scene->object, 0, 0x7fffffff000, 3, RW, SPACE_FIXED, NULL))
 OPERATION(map_ahead, try_map(scene->space, scene->object, 0, BASE, 40, RW, SPACE_FIXED | SPACE_AHEAD, NULL))
+OPERATION(map_last_ahead,
+          try_map(scene->space, NULL, 0, BASE, 1500, RW, SPACE_FIXED | SPACE_AHEAD_LAST, NULL))
 OPERATION(map_shared_anonymous,
           try_map(scene->space, NULL, 0, BASE, 20, RW, SPACE_FIXED | SPACE_SHARED, NULL))
 OPERATION(unmap_in_a_huge_page, space_unmap(scene->space, vaddr(BASE + 9 * PAGE_SIZE), 3 * PAGE_SIZE))
@@ -235,6 +237,7 @@ int main(void)
         CASE(map_far_away),
         CASE(map_across_tables),
         CASE(map_ahead),
+        CASE(map_last_ahead),
         CASE(map_shared_anonymous),
         CASE(unmap_in_a_huge_page),
         CASE(unmap_in_a_mark),
