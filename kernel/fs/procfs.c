@@ -1,6 +1,7 @@
 /*
- * procfs: the tree. Vnodes are made when they are looked up and know their entry, process and descriptor;
- * nothing is kept between two looks, and every use asks anew whether the process is still there.
+ * procfs: the tree. Vnodes are made when they are looked up and know their entry, process and descriptor.
+ * Those about a process are not kept between two looks, and every use asks anew whether it is still there;
+ * the others are kept by their folder for good.
  *
  * The text of a file is made when it is read from the beginning, so that a program that keeps the file open
  * and goes back to its start sees the present.
@@ -23,8 +24,10 @@ enum {
 struct proc_node {
     struct vnode vnode;
     const struct proc_entry *entry;
-    int pid, tid; /* 0: not about a process */
-    int fd;       /* of a link in fd/; -1 */
+    int pid, tid;           /* 0: not about a process */
+    int fd;                 /* of a link in fd/; -1 */
+    struct proc_node *kept; /* of a folder that is not about a process: what was looked up in it */
+    struct proc_node *next; /* kept by the same folder */
 };
 
 static const struct vnode_ops proc_ops, proc_jump_ops;
@@ -106,7 +109,8 @@ static const struct proc_entry fd_entry = {
 
 /* ---------------------------------------------------------------- nodes */
 
-static int node_create(const struct proc_entry *entry, const struct proc_node *at, struct vnode **out)
+/* In the folder `at`; NULL: the root. */
+static int node_create(const struct proc_entry *entry, struct proc_node *at, struct vnode **out)
 {
     struct proc_node *node = fs_alloc(sizeof *node);
 
@@ -119,8 +123,43 @@ static int node_create(const struct proc_entry *entry, const struct proc_node *a
         node->pid = at->pid;
         node->tid = at->tid;
         node->vnode.mount = at->vnode.mount;
+        if (S_ISDIR(entry->mode))
+            node->vnode.parent = vnode_ref(&at->vnode);
     }
     *out = &node->vnode;
+    return 0;
+}
+
+static struct proc_node *kept_node(const struct proc_node *folder, const struct proc_entry *entry)
+{
+    struct proc_node *node = folder->kept;
+
+    while (node != NULL && node->entry != entry)
+        node = node->next;
+    return node;
+}
+
+/* The same for a folder that is not about a process: one node for good, which it holds. */
+static int node_keep(const struct proc_entry *entry, struct proc_node *folder, struct vnode **out)
+{
+    struct proc_node *node = kept_node(folder, entry);
+    struct vnode *made = NULL;
+
+    if (node == NULL) {
+        int error = node_create(entry, folder, &made);
+
+        if (error != 0)
+            return error;
+        node = kept_node(folder, entry); /* it may have waited for memory, and another was quicker */
+    }
+    if (node == NULL) {
+        node = node_of(made);
+        node->next = folder->kept;
+        folder->kept = node;
+    } else {
+        vnode_unref(made);
+    }
+    *out = vnode_ref(&node->vnode);
     return 0;
 }
 
@@ -189,22 +228,18 @@ static int proc_lookup(struct vnode *vnode, const char *name, struct vnode **out
     struct proc_node *dir = node_of(vnode);
     const struct proc_entry *entry = dir->entry->entries;
     int number = dir->entry->folder != PROC_PLAIN ? number_of(name) : -1;
-    int error;
 
     if (vnode->type != S_IFDIR)
         return -ENOTDIR;
     if (dir->pid != 0 && process_find(dir->pid) == NULL)
         return -ENOENT;
-    if (number >= 0) {
-        error = lookup_number(dir, number, out);
-    } else {
-        while (entry != NULL && entry->name != NULL && strcmp(entry->name, name) != 0)
-            entry++;
-        error = entry == NULL || entry->name == NULL ? -ENOENT : node_create(entry, dir, out);
-    }
-    if (error == 0 && (*out)->type == S_IFDIR)
-        (*out)->parent = vnode_ref(vnode);
-    return error;
+    if (number >= 0)
+        return lookup_number(dir, number, out);
+    while (entry != NULL && entry->name != NULL && strcmp(entry->name, name) != 0)
+        entry++;
+    if (entry == NULL || entry->name == NULL)
+        return -ENOENT;
+    return dir->pid == 0 ? node_keep(entry, dir, out) : node_create(entry, dir, out);
 }
 
 /* ---------------------------------------------------------------- /proc/self */
@@ -239,11 +274,12 @@ int proc_self_jump(struct vnode_jump *to, const struct proc_subject *subject)
 {
     static char path[PATH_BYTES];
     size_t length = strlcpy(path, proc_root->mount->path, PATH_BYTES - NUMBER_TEXT_BYTES - 1);
+    const struct process *process = process_current();
 
     path[length] = '/';
     (void)self_name(path + length + 1);
     to->path = path;
-    return proc_lookup(proc_root, path + length + 1, &to->node);
+    return process == NULL ? -ENOENT : lookup_number(node_of(proc_root), process->pid, &to->node);
 }
 
 /* ---------------------------------------------------------------- reading folders */

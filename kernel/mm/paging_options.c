@@ -17,6 +17,9 @@ enum {
 /* Also used for classes later, one at a time. */
 static char word[WORD_BYTES];
 
+/* How many class= there are: every exec asks for them, and mostly there is none to look for. */
+static unsigned classes;
+
 static const struct policy_type *read_policy(struct policy_config *config)
 {
     const struct policy_type *type;
@@ -48,7 +51,7 @@ static void check_classes(void)
 {
     struct scope_class_word parsed;
 
-    for (unsigned n = 0; boot_option_nth("class", n, word, sizeof word); n++)
+    for (classes = 0; boot_option_nth("class", classes, word, sizeof word); classes++)
         if (scope_parse_class(word, &parsed) != ST_OK)
             boot_give_up("class=%s: expected PROGRAM=vvip:SIZE, PROGRAM=vip:SIZE or PROGRAM=ordinary", word);
 }
@@ -76,10 +79,10 @@ void paging_options_init(void)
 bool paging_class_of(const char *program, enum scope_class *class, uint64_t *minimum_frames)
 {
     struct scope_class_word parsed;
-    const char *slash = strrchr(program, '/');
+    const char *slash = classes != 0 ? strrchr(program, '/') : NULL;
     const char *name = slash != NULL ? slash + 1 : program;
 
-    for (unsigned n = 0; boot_option_nth("class", n, word, sizeof word); n++) {
+    for (unsigned n = 0; n < classes && boot_option_nth("class", n, word, sizeof word); n++) {
         if (scope_parse_class(word, &parsed) != ST_OK || strlen(name) != parsed.name_length ||
             memcmp(word, name, parsed.name_length) != 0)
             continue;
