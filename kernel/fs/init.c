@@ -5,6 +5,7 @@
  *     /proc     procfs
  *     /dev      devfs; /dev/shm: tmpfs
  *     /tmp      tmpfs
+ *     /sys/fs/cgroup  cgroupfs
  *     /share    the host's folder over virtio-9p, with share=1
  */
 #include <linux/errno.h>
@@ -104,19 +105,26 @@ int stdio_open(struct process *process)
 
 /* ---------------------------------------------------------------- mounts */
 
-/* Makes the directory when it is missing and mounts there. */
-static int mount_at(struct vnode *root, const char *path, const char *type, const char *source, uint32_t mode)
+static int make_folder(const char *path, uint32_t mode)
 {
     struct vnode *dir, *made;
     char last[NAME_BYTES];
     int error = path_walk(vfs_root, path, WALK_PARENT, &dir, last);
 
-    if (error == 0) {
-        error = dir->ops->mkdir(dir, last, mode, &made);
-        if (error == 0)
-            vnode_unref(made);
-        vnode_unref(dir);
-    }
+    if (error != 0)
+        return error;
+    error = dir->ops->mkdir(dir, last, mode, &made);
+    if (error == 0)
+        vnode_unref(made);
+    vnode_unref(dir);
+    return error;
+}
+
+/* Makes the directory when it is missing and mounts there. */
+static int mount_at(struct vnode *root, const char *path, const char *type, const char *source, uint32_t mode)
+{
+    int error = make_folder(path, mode);
+
     if (error != 0 && error != -EEXIST) {
         vnode_unref(root);
         return error;
@@ -141,6 +149,19 @@ static int mount_new(int (*create)(struct vnode **root), const char *path, const
     int error = create(&root);
 
     return error != 0 ? error : mount_at(root, path, type, type, 0755);
+}
+
+static int mount_controls(void)
+{
+    static const char *const above[] = {"/sys", "/sys/fs"};
+
+    for (size_t i = 0; i < sizeof above / sizeof above[0]; i++) {
+        int error = make_folder(above[i], 0755);
+
+        if (error != 0 && error != -EEXIST)
+            return error;
+    }
+    return mount_new(cgroupfs_create, "/sys/fs/cgroup", "cgroup2");
 }
 
 /* The share is the user's wish: without it the kernel goes on, and the program finds no /share. */
@@ -196,6 +217,8 @@ int vfs_init(const struct boot_info *info)
         error = mount_tmpfs("/dev/shm");
     if (error == 0)
         error = mount_tmpfs("/tmp");
+    if (error == 0)
+        error = mount_controls();
     if (error == 0)
         error = mount_share();
     if (error == 0)

@@ -6,6 +6,7 @@
 
 #include "kernel/fs/procfs.h"
 #include "kernel/klib.h"
+#include "kernel/task/group.h"
 #include "quire/slab.h"
 
 static uint64_t kib(uint64_t pages)
@@ -239,6 +240,13 @@ static void add_memory(struct text *text, const struct proc_subject *subject, ui
     path_buffer_free(page);
 }
 
+static void cgroup(struct text *text, const struct proc_subject *subject)
+{
+    const struct group *group = subject->process->group;
+
+    text_printf(text, "0::/%s\n", group ? group->name : "");
+}
+
 static void cmdline(struct text *text, const struct proc_subject *subject)
 {
     add_memory(text, subject, subject->process->args_start, subject->process->args_end);
@@ -395,12 +403,12 @@ static int root_jump(struct vnode_jump *to, const struct proc_subject *subject)
     }
 
 #define PROC_OF_TASKS                                                                                        \
-    PROC_TEXT("cmdline", cmdline), PROC_TEXT("comm", comm), PROC_JUMP("cwd", cwd_link, cwd_jump),            \
-        PROC_PRIVATE("environ", environ), PROC_JUMP("exe", exe_link, exe_jump),                              \
-        {.name = "fd", .mode = S_IFDIR | 0500, .folder = PROC_FDS}, PROC_PRIVATE("io", io),                  \
-        PROC_TEXT("limits", limits), PROC_TEXT("maps", proc_maps), PROC_TEXT("mountinfo", proc_mountinfo),   \
-        PROC_TEXT("mounts", proc_mounts), PROC_TEXT("oom_score", oom_score),                                 \
-        PROC_SETTING("oom_score_adj", oom_score_adj, take_oom_score_adj),                                    \
+    PROC_TEXT("cgroup", cgroup), PROC_TEXT("cmdline", cmdline), PROC_TEXT("comm", comm),                     \
+        PROC_JUMP("cwd", cwd_link, cwd_jump), PROC_PRIVATE("environ", environ),                              \
+        PROC_JUMP("exe", exe_link, exe_jump), {.name = "fd", .mode = S_IFDIR | 0500, .folder = PROC_FDS},    \
+        PROC_PRIVATE("io", io), PROC_TEXT("limits", limits), PROC_TEXT("maps", proc_maps),                   \
+        PROC_TEXT("mountinfo", proc_mountinfo), PROC_TEXT("mounts", proc_mounts),                            \
+        PROC_TEXT("oom_score", oom_score), PROC_SETTING("oom_score_adj", oom_score_adj, take_oom_score_adj), \
         {.name = "pagemap", .mode = S_IFREG | 0400, .read = proc_pagemap},                                   \
         {.name = "clear_refs", .mode = S_IFREG | 0200, .take = proc_clear_refs},                             \
         PROC_TEXT("smaps_rollup", proc_smaps_rollup), PROC_JUMP("root", root_link, root_jump),               \

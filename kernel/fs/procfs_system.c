@@ -10,6 +10,7 @@
 #include "kernel/linux/names.h"
 #include "kernel/linux/segment.h"
 #include "kernel/linux/syscalls.h"
+#include "kernel/task/pressure.h"
 #include "quire/slab.h"
 
 static const uint64_t SECOND_NS = 1000000000;
@@ -350,6 +351,13 @@ static const struct proc_entry sys_entries[] = {
 
 static const struct proc_entry sysvipc_entries[] = {PROC_TEXT("shm", sysvipc_shm), {.name = NULL}};
 
+static void memory_pressure(struct text *text, const struct proc_subject *subject)
+{
+    pressure_show(text, NULL);
+}
+
+static const struct proc_entry pressure_entries[] = {PROC_TEXT("memory", memory_pressure), {NULL}};
+
 const struct proc_entry proc_system_entries[] = {
     PROC_TEXT("cpuinfo", cpuinfo),
     PROC_TEXT("devices", devices),
@@ -360,6 +368,7 @@ const struct proc_entry proc_system_entries[] = {
     PROC_JUMP("self", proc_self_link, proc_self_jump),
     PROC_TEXT("stat", stat),
     PROC_TEXT("swaps", proc_swaps),
+    PROC_FOLDER("pressure", pressure_entries),
     PROC_FOLDER("sys", sys_entries),
     PROC_FOLDER("sysvipc", sysvipc_entries),
     PROC_LINK("thread-self", thread_self_link),

@@ -257,6 +257,7 @@ int initramfs_unpack(struct vnode *root, struct paddr start, struct paddr end);
 int overlay_over(struct vnode *upper, struct vnode *lower, struct vnode **root);
 int procfs_create(struct vnode **root);
 int devfs_create(struct vnode **root);
+int cgroupfs_create(struct vnode **root);
 int p9fs_create(const char *tag, struct vnode **root); /* kernel/dev/p9fs.c; -ENODEV: no such share */
 
 /* Pipes, also for named ones. */

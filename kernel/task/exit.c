@@ -19,6 +19,7 @@
 #include "kernel/linux/ranges.h"
 #include "kernel/mm/events.h"
 #include "kernel/mm/samples.h"
+#include "kernel/task/group.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -211,6 +212,7 @@ static void give_children_away(struct process *process)
 
 void process_release(struct process *process)
 {
+    group_process_ends(process);
     process_timers_end(process);
     give_up_files(process);
     give_up_memory(process);

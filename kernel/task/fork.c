@@ -288,6 +288,7 @@ long process_clone(const struct clone_request *request)
         return tid;
     }
     if (!thread) {
+        process->group = parent->group;
         adopt(process, parent, request, tid);
         process->leader = task;
     }

@@ -11,6 +11,7 @@
 #include "kernel/klib.h"
 #include "kernel/mm/events.h"
 #include "kernel/mm/paging_options.h"
+#include "kernel/task/group.h"
 #include "kernel/task/member.h"
 #include "kernel/task/task_internal.h"
 
@@ -31,8 +32,14 @@ static void set_class(uint32_t member, const char *path)
 
 void member_begin_program(struct space *space, const char *path)
 {
-    uint32_t member = member_create();
+    const struct process *process = process_current();
+    uint32_t member;
 
+    if (process && process->group) {
+        space_set_member(space, process->group->member);
+        return;
+    }
+    member = member_create();
     if (member == MEMBER_NOBODY)
         return; /* too many: what it touches is nobody's */
     set_class(member, path);

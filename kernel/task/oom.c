@@ -1,13 +1,16 @@
 /*
- * Out of memory: the process that holds most memory ends, the others live.
+ * Out of memory: the process that holds most memory ends, the others live. When it is a member that has its
+ * maximum, and not the machine that is out of memory, one of the member's.
  */
 #include "kernel/dev/hostlink.h"
 #include "kernel/klib.h"
 #include "kernel/mm/events.h"
+#include "kernel/task/group.h"
 #include "kernel/task/task_internal.h"
 #include "quire/frame.h"
 
 struct largest {
+    uint32_t member; /* of these only; MEMBER_NOBODY: of all */
     struct process *process;
     int64_t points;
 };
@@ -59,15 +62,29 @@ static void consider(struct process *process, void *context)
         return;
     if (process->exiting || (process->pending.set & signal_bit(SIGKILL)))
         return; /* is on its way out already */
+    if (largest->member != MEMBER_NOBODY && space_member(process->space) != largest->member)
+        return;
     points = oom_points(process, frame_table_count);
     if (!largest->process || points > largest->points)
-        *largest = (struct largest){process, points};
+        *largest = (struct largest){largest->member, process, points};
+}
+
+/* The current process's member, if it has all that it may. */
+static uint32_t full_member(void)
+{
+    const struct process *process = process_current();
+    uint32_t member = process && process->space ? space_member(process->space) : MEMBER_NOBODY;
+    struct member_report look;
+
+    if (member == MEMBER_NOBODY || !member_look(member, &look) || look.frames <= look.maximum)
+        return MEMBER_NOBODY;
+    return member;
 }
 
 bool process_kill_largest(void)
 {
     enum { PAGES_PER_MEBIBYTE = 256 };
-    struct largest largest = {0};
+    struct largest largest = {.member = full_member()};
     struct space_counts counts;
     const char *name;
     char text[128];
@@ -86,6 +103,7 @@ bool process_kill_largest(void)
     last_ns = host_now_ns();
     if (host_watched)
         events_note(EVENT_OOM, largest.process, 0, counts.resident_pages, 0);
+    group_note_kill(largest.process);
     host_log("%s", text);
     (void)hostlink_write(2, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
     (void)signal_send_process(largest.process, SIGKILL, NULL);

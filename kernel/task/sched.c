@@ -29,6 +29,7 @@
 #include "base/check.h"
 #include "kernel/klib.h"
 #include "kernel/task/member.h"
+#include "kernel/task/pressure.h"
 #include "kernel/task/task_internal.h"
 
 static struct list run_queue = LIST_INIT(run_queue);
@@ -184,6 +185,8 @@ static void switch_to(struct task *next)
 
     if (next == previous)
         return;
+    if (__builtin_expect(pressure_stalled > 0, 0))
+        pressure_account();
     charge(previous, next);
     if (previous->process)
         save_user_state(previous);

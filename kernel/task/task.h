@@ -103,6 +103,7 @@ struct task {
     unsigned work; /* WORK_* */
     uint8_t sleep; /* how it sleeps: enum sleep_kind of task_internal.h */
     bool woken;
+    uint16_t stalls;      /* it waits for memory: pressure_begin() without pressure_end() */
     bool killed;          /* the process ends: leave at the next return to user mode */
     struct list run;      /* run queue */
     struct list thread;   /* process->threads */
@@ -154,6 +155,7 @@ struct capabilities {
 enum { CREDENTIAL_REAL, CREDENTIAL_EFFECTIVE, CREDENTIAL_SAVED, CREDENTIALS };
 
 struct posix_timer;
+struct group;
 struct process {
     int pid, pgid, sid;
     struct process *parent;
@@ -201,6 +203,8 @@ struct process {
     uint64_t resident_peak, resident_base, resident_mark;
     uint64_t children_resident_peak;  /* of one child that was waited for, or of a child of its */
     int oom_adjust, oom_adjust_least; /* /proc/PID/oom_score_adj */
+    struct group *group;              /* that is charged for its memory (group.h); NULL: none */
+    uint64_t group_faults_minor, group_faults_major; /* of faults_*, those before it came to the group */
     /* Where its first stack has the arguments (/proc/PID/cmdline), and behind them the environment. */
     uint64_t args_start, args_end, environment_end;
     uint64_t start_ns;

@@ -74,6 +74,10 @@ enum { HOST_AREAS_MAX = 64 };
 void *host_area_alloc(size_t bytes);
 void host_area_free(void *area, size_t bytes);
 
+/* The current thread begins to wait for memory: for a page that must be read, or for frames; it has it. */
+void host_stall_begin(void);
+void host_stall_end(void);
+
 /* host_wake(), and let those who wake run soon. */
 void host_wake_soon(const void *channel);
 

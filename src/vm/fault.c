@@ -34,7 +34,8 @@ struct fault {
     uint64_t index;
     struct frame *brought; /* that page, held since it came */
     struct swap_read read; /* ST_NEEDS_IO without an object */
-    bool major;
+    bool stalled;          /* it waits for memory */
+    bool major;            /* and a store was asked for it; unless stalled: not set */
 };
 
 /* ------------------------------------------------------------------ anonymous memory */
@@ -427,9 +428,20 @@ static enum status fault_once(struct fault *f)
     return status;
 }
 
+static void stall(struct fault *f)
+{
+    if (f->stalled)
+        return;
+    f->stalled = true;
+    f->major = false;
+    host_stall_begin();
+}
+
 /* What the attempt ended with, when it is not the end of the fault: do it and say ST_RETRY. */
 static enum status recover(struct fault *f, enum status status)
 {
+    if (status == ST_NEEDS_IO || status == ST_NO_MEMORY)
+        stall(f);
     if (status == ST_NEEDS_IO)
         return bring_in(f);
     if (status == ST_NOT_MAPPED)
@@ -456,7 +468,7 @@ enum status space_fault(struct space *space, struct vaddr address, enum access a
     f.access = access;
     f.object = NULL;
     f.brought = NULL;
-    f.major = false;
+    f.stalled = false;
     while ((status = fault_once(&f)) != ST_OK)
         if ((status = recover(&f, status)) != ST_RETRY)
             break;
@@ -465,8 +477,11 @@ enum status space_fault(struct space *space, struct vaddr address, enum access a
     if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0) &&
         reclaim_upkeep(space) != ST_OK && status == ST_OK)
         status = ST_NO_MEMORY;
-    if (f.major)
-        STAT(fault_major);
+    if (f.stalled) {
+        host_stall_end();
+        if (f.major)
+            STAT(fault_major);
+    }
     if (status == ST_NOT_MAPPED)
         STAT(fault_unmapped);
     return status;

@@ -256,7 +256,9 @@ enum status reclaim_upkeep(struct space *space)
         host_wake_soon(&state);
     if (upkeep.excess == 0)
         return ST_OK;
+    host_stall_begin();
     freed = evict_some(upkeep.excess + upkeep.slack, &(struct search){SEARCH_OWN, member});
+    host_stall_end();
     if (freed > 0)
         return ST_OK;
     lock_take(&pages_lock);

@@ -10,6 +10,7 @@
 #include "host/host.h"
 #include "kernel/dev/hostlink.h"
 #include "kernel/klib.h"
+#include "kernel/task/pressure.h"
 #include "kernel/task/task.h"
 #include "kernel/x86/serial.h"
 
@@ -73,6 +74,16 @@ void host_sleep(const void *channel, struct spinlock *lock)
 void host_wake(const void *channel)
 {
     waitq_wake(queue_of(channel));
+}
+
+void host_stall_begin(void)
+{
+    pressure_begin();
+}
+
+void host_stall_end(void)
+{
+    pressure_end();
 }
 
 void host_wake_soon(const void *channel)

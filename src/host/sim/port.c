@@ -184,6 +184,14 @@ uint64_t host_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+void host_stall_begin(void)
+{
+}
+
+void host_stall_end(void)
+{
+}
+
 void host_wake_soon(const void *channel)
 {
     host_wake(channel);
