@@ -1,5 +1,6 @@
 /*
- * Pages that become zeroes again: quire_clear(), what munmap() and MADV_DONTNEED are to anonymous memory.
+ * Pages that become zeroes again: quire_clear(), what munmap() and MADV_DONTNEED are to anonymous memory. And
+ * pages that are to be read anew, because somebody else has changed the store: quire_refresh().
  *
  *      in memory, not pinned:  taken (LEAVING, not STORED) ---- out of the policy ---- hole punched: ABSENT
  *      absent, in the store:   not STORED any more ---- the store is told that it may forget it
@@ -16,6 +17,7 @@
 
 struct clearing {
     struct region *region;
+    bool refresh; /* only what is clean goes, and nothing is forgotten */
     uint64_t discard_first, discard_count; /* pages of the store to be forgotten */
     uint32_t count;
     struct place batch[BATCH_PAGES];
@@ -66,24 +68,32 @@ static bool is_leavable(uint32_t word)
     return (page_state(word) == PAGE_CLEAN || page_state(word) == PAGE_DIRTY) && !(word & PAGE_FLIGHT);
 }
 
+/* Nothing is to be done about the page. */
+static bool is_to_stay(const struct clearing *clearing, uint32_t word)
+{
+    if (!clearing->refresh)
+        return page_state(word) == PAGE_ABSENT && !(word & PAGE_STORED);
+    return page_state(word) == PAGE_ABSENT || page_state(word) == PAGE_DIRTY || page_pins(word) > 0;
+}
+
 static enum status clear_page(struct clearing *clearing, uint64_t page, uint64_t until)
 {
     page_word *word = &clearing->region->words[page];
     uint32_t seen = page_look(word);
 
     for (;;) {
-        uint32_t next = seen & ~(uint32_t)PAGE_STORED;
+        uint32_t next = clearing->refresh ? seen : seen & ~(uint32_t)PAGE_STORED;
 
+        if (is_to_stay(clearing, seen))
+            return ST_OK;
         if (page_pins(seen) > 0)
             return ST_LIMIT;
         if (page_state(seen) == PAGE_ABSENT || is_leavable(seen)) {
             if (is_leavable(seen))
                 next = (next & ~(uint32_t)(PAGE_STATE | PAGE_CLOSED)) | PAGE_LEAVING;
-            if (next == seen)
-                return ST_OK;
             if (!page_change(word, &seen, next))
                 continue;
-            if (seen & PAGE_STORED)
+            if ((seen & ~next) & PAGE_STORED)
                 note_stored(clearing, page);
             if (page_state(next) == PAGE_LEAVING)
                 clearing->batch[clearing->count++] = (struct place){clearing->region, page};
@@ -103,9 +113,9 @@ static enum status clear_page(struct clearing *clearing, uint64_t page, uint64_t
     }
 }
 
-static enum status clear_pages(struct region *region, uint64_t first, uint64_t end)
+static enum status clear_pages(struct region *region, uint64_t first, uint64_t end, bool refresh)
 {
-    struct clearing clearing = {.region = region};
+    struct clearing clearing = {.region = region, .refresh = refresh};
     uint64_t until = now_ns() + region->pager->deadline_ns;
     enum status status = ST_OK;
 
@@ -119,23 +129,40 @@ static enum status clear_pages(struct region *region, uint64_t first, uint64_t e
     return status;
 }
 
+/* The range is within the region, with signals as they are. */
+static enum status clear_range(struct region *region, uint64_t at, size_t length, bool refresh)
+{
+    enum status status;
+    sigset_t saved;
+
+    if (region_has_snapshots(region))
+        return ST_UNSUPPORTED;
+    signals_block(&saved);
+    pthread_mutex_lock(&region->pager->round);
+    status = clear_pages(region, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE, refresh);
+    pthread_mutex_unlock(&region->pager->round);
+    signals_restore(&saved);
+    return status;
+}
+
 enum status quire_clear(void *address, size_t length)
 {
     struct region *region = region_at(address);
     uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
-    enum status status;
-    sigset_t saved;
 
     if (!region || length > region->pages * PAGE_SIZE - at)
         return ST_NOT_MAPPED;
     if (!(region->mapping.flags & QUIRE_FRESH) || !is_aligned((uintptr_t)address | length, PAGE_SIZE))
         return ST_INVALID;
-    if (region_has_snapshots(region))
-        return ST_UNSUPPORTED;
-    signals_block(&saved);
-    pthread_mutex_lock(&region->pager->round);
-    status = clear_pages(region, at / PAGE_SIZE, (at + length) / PAGE_SIZE);
-    pthread_mutex_unlock(&region->pager->round);
-    signals_restore(&saved);
-    return status;
+    return clear_range(region, at, length, false);
+}
+
+enum status quire_refresh(void *address, size_t length)
+{
+    struct region *region = region_at(address);
+    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+
+    if (!region || length > region->pages * PAGE_SIZE - at)
+        return ST_NOT_MAPPED;
+    return clear_range(region, at, length, true);
 }

@@ -93,6 +93,10 @@ MUST_USE enum status quire_snapshot(void *address, const struct quire_mapping *m
  * pages; ST_UNSUPPORTED: there is a snapshot of it; ST_LIMIT: a page is pinned; ST_IO_ERROR: a store did not answer. The pages before are zeroes then. */
 MUST_USE enum status quire_clear(void *address, size_t length);
 
+/* Pages that were not written through the region come from the store anew when they are touched next: for one who has
+ * changed the store by other ways. Pinned ones stay. Errors as quire_clear(). */
+MUST_USE enum status quire_refresh(void *address, size_t length);
+
 /* What was written to these addresses before the call lasts when it returns ST_OK. An error of an earlier
  * write-back in the region is reported here, once. ST_UNSUPPORTED: written, to a store that does not last. */
 MUST_USE enum status quire_sync(void *address, size_t length);

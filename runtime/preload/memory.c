@@ -147,7 +147,7 @@ static int part_unmap(uintptr_t start, uintptr_t end)
         return -1;
     if (!extents_unset(&extents, start, end))
         return fails(ENOMEM);
-    status = library.clear((void *)start, end - start);
+    status = library.quire_clear((void *)start, end - start);
     return status == ST_OK ? 0 : fails(errno_of(status));
 }
 
@@ -228,6 +228,8 @@ void *memory_mmap(void *address, size_t length, int protection, int flags, int f
         return raw_mmap(address, length, protection, flags, fd, offset);
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
         return map_fixed(address, whole, protection, flags, fd, offset);
+    if (why == LEFT_FILE && (mapped = files_mmap(length, protection, flags, fd, offset)) != MAP_FAILED)
+        return mapped;
     if (why != LEFTS)
         return leave(why, address, length, protection, flags, fd, offset);
     lock(&saved);
@@ -245,8 +247,10 @@ int memory_munmap(void *address, size_t length)
     sigset_t saved;
     int failed;
 
-    if (length == 0 || whole < length || (start & PAGE_MASK) || !meets_arena(address, whole))
+    if (length == 0 || whole < length || (start & PAGE_MASK))
         return raw_munmap(address, length);
+    if (!meets_arena(address, whole))
+        return files_meet(address, whole) ? files_munmap(address, whole) : raw_munmap(address, length);
     if (!is_within_arena(address, whole)) /* nobody maps across the border in one piece */
         return fails(EINVAL);
     lock(&saved);
@@ -262,8 +266,11 @@ int memory_mprotect(void *address, size_t length, int protection)
     sigset_t saved;
     int failed;
 
-    if (whole < length || whole == 0 || !meets_arena(address, whole))
+    if (whole < length || whole == 0)
         return raw_mprotect(address, length, protection);
+    if (!meets_arena(address, whole))
+        return files_meet(address, whole) ? files_mprotect(address, whole, protection)
+                                          : raw_mprotect(address, length, protection);
     lock(&saved);
     if (start & PAGE_MASK)
         failed = fails(EINVAL);
@@ -281,14 +288,14 @@ static int advise(uintptr_t start, size_t length, int advice)
     switch (advice) {
     case MADV_DONTNEED:
     case MADV_FREE:
-        return errno_of(library.clear((void *)start, length));
+        return errno_of(library.quire_clear((void *)start, length));
     case MADV_WILLNEED:
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
-        return errno_of(library.advise((void *)start, length, QUIRE_WILL_NEED));
+        return errno_of(library.quire_advise((void *)start, length, QUIRE_WILL_NEED));
     case MADV_COLD:
     case MADV_PAGEOUT:
-        return errno_of(library.advise((void *)start, length, QUIRE_DONE_WITH));
+        return errno_of(library.quire_advise((void *)start, length, QUIRE_DONE_WITH));
     case MADV_NORMAL:
     case MADV_RANDOM:
     case MADV_SEQUENTIAL:
@@ -312,8 +319,11 @@ int memory_madvise(void *address, size_t length, int advice)
     sigset_t saved;
     int error;
 
-    if (whole < length || whole == 0 || !meets_arena(address, whole))
+    if (whole < length || whole == 0)
         return raw_madvise(address, length, advice);
+    if (!meets_arena(address, whole))
+        return files_meet(address, whole) ? files_madvise(address, whole, advice)
+                                          : raw_madvise(address, length, advice);
     if (start & PAGE_MASK)
         return fails(EINVAL);
     lock(&saved);
@@ -324,8 +334,8 @@ int memory_madvise(void *address, size_t length, int advice)
 
 int memory_msync(void *address, size_t length, int flags)
 {
-    /* Anonymous memory: nothing lasts. */
-    return meets_arena(address, length) ? 0 : raw_msync(address, length, flags);
+    /* Anonymous memory, and files that nobody writes through: nothing is to be done. */
+    return meets_arena(address, length) || files_meet(address, length) ? 0 : raw_msync(address, length, flags);
 }
 
 /* ------------------------------------------------------------------ mremap */
@@ -415,6 +425,8 @@ void *memory_mremap(void *old, size_t old_length, size_t length, int flags, ...)
         if (meets_arena(address, whole))
             return map_fails(EINVAL);
     }
+    if (files_meet(old, old_whole))
+        return files_mremap(old, old_whole, whole, flags);
     if (!meets_arena(old, old_whole)) {
         if (whole >= settings.threshold_bytes && whole > old_whole) {
             atomic_fetch_add_explicit(&left_counts[LEFT_SMALL].calls, 1, memory_order_relaxed);

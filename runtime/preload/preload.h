@@ -32,16 +32,19 @@
 #include "quire/quire.h"
 
 /* libquire's functions, as they are in its namespace. */
+#define LIBRARY_FUNCTIONS(FUNCTION)                                                                          \
+    FUNCTION(quire_open)                                                                                     \
+    FUNCTION(quire_map)                                                                                      \
+    FUNCTION(quire_discard)                                                                                  \
+    FUNCTION(quire_clear)                                                                                    \
+    FUNCTION(quire_refresh)                                                                                  \
+    FUNCTION(quire_advise)                                                                                   \
+    FUNCTION(quire_stats)                                                                                    \
+    FUNCTION(quire_store_open)
 struct library {
-    __typeof__(quire_open) *open;
-    __typeof__(quire_map) *map;
-    __typeof__(quire_discard) *discard;
-    __typeof__(quire_sync) *sync;
-    __typeof__(quire_clear) *clear;
-    __typeof__(quire_advise) *advise;
-    __typeof__(quire_stats) *stats;
-    __typeof__(quire_store_open) *store_open;
-    __typeof__(status_name) *status_name;
+#define LIBRARY_MEMBER(name) __typeof__(name) *name;
+    LIBRARY_FUNCTIONS(LIBRARY_MEMBER)
+#undef LIBRARY_MEMBER
 };
 extern struct library library;
 
@@ -101,6 +104,24 @@ int memory_mprotect(void *address, size_t length, int protection);
 int memory_madvise(void *address, size_t length, int advice);
 int memory_msync(void *address, size_t length, int flags);
 int memory_brk(void *address);
+
+/* ---- mapped files (files.c) */
+
+bool files_start(void);
+/* MAP_FAILED: it is to be left to Linux. */
+void *files_mmap(size_t length, int protection, int flags, int fd, off_t offset);
+/* Does the range touch a mapped file of ours? */
+bool files_meet(const void *address, size_t length);
+/* For such ranges; as Linux's. */
+int files_munmap(void *address, size_t length);
+int files_mprotect(void *address, size_t length, int protection);
+int files_madvise(void *address, size_t length, int advice);
+void *files_mremap(void *old, size_t old_length, size_t length, int flags);
+/* The file has been changed by a system call: `bytes` from `offset` on. */
+void files_changed(int fd, uint64_t offset, uint64_t bytes);
+/* The program has got a lock on the file: others may have changed it. */
+void files_locked(int fd);
+extern _Atomic uint32_t files_count; /* mapped files that system calls could change */
 
 /* Bytes of the arena that the program has mapped. */
 uint64_t memory_mapped_bytes(void);

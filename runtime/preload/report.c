@@ -84,7 +84,7 @@ void report_write(void)
         fprintf(stderr, "quire: run: --report: %s: %s\n", settings.report, strerror(errno));
         return;
     }
-    library.stats(pager, &stats);
+    library.quire_stats(pager, &stats);
     if (settings.json)
         write_json(file, &stats);
     else

@@ -95,11 +95,9 @@ static void load_library(void)
         const char *name;
         void *at;
     } functions[] = {
-        {"quire_open", &library.open},         {"quire_map", &library.map},
-        {"quire_discard", &library.discard},   {"quire_sync", &library.sync},
-        {"quire_clear", &library.clear},       {"quire_advise", &library.advise},
-        {"quire_stats", &library.stats},       {"quire_store_open", &library.store_open},
-        {"status_name", &library.status_name},
+#define LIBRARY_MEMBER(function) {#function, &library.function},
+        LIBRARY_FUNCTIONS(LIBRARY_MEMBER)
+#undef LIBRARY_MEMBER
     };
     void *handle = dlmopen(LM_ID_NEWLM, settings.library, RTLD_NOW | RTLD_LOCAL);
 
@@ -122,7 +120,7 @@ static void open_pager(void)
                                     .handlers = settings.handlers};
     struct quire_error error = {{0}};
 
-    enum status status = library.open(&options, &pager, &error);
+    enum status status = library.quire_open(&options, &pager, &error);
 
     if (status != ST_OK)
         give_up("the pager", error.text, status == ST_INVALID ? EXIT_USAGE : EXIT_MACHINE);
@@ -133,7 +131,7 @@ static struct store *open_store(void)
     struct quire_error error = {{0}};
     struct store *store = NULL;
 
-    if (library.store_open(settings.store, settings.arena_bytes, &store, &error) != ST_OK)
+    if (library.quire_store_open(settings.store, settings.arena_bytes, &store, &error) != ST_OK)
         give_up("--store", error.text, EXIT_USAGE);
     return store;
 }
@@ -145,7 +143,7 @@ static void *map_arena(void)
     struct quire_error error = {{0}};
     void *arena = NULL;
 
-    if (library.map(pager, &mapping, &arena, &error) != ST_OK)
+    if (library.quire_map(pager, &mapping, &arena, &error) != ST_OK)
         give_up("the arena", error.text, EXIT_MACHINE);
     return arena;
 }
@@ -159,7 +157,7 @@ __attribute__((constructor)) static void start(void)
         report_start();
     load_library();
     open_pager();
-    if (!memory_start(map_arena()))
+    if (!files_start() || !memory_start(map_arena()))
         give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)",
                 EXIT_MACHINE);
 }
