@@ -189,12 +189,26 @@ static int find_program(struct run_parts *parts, const char *name)
 
 /* ------------------------------------------------------------------ the start */
 
-/* The standard error that we have now is the program's, whatever it does with its own. */
+/* Where it is, wherever the program goes; "": none. */
+static char *report_path(const struct run_options *options)
+{
+    char folder[PATH_MAX];
+
+    if (!options->report) {
+        return must_copy(options->json ? "-" : "");
+    }
+    if (strcmp(options->report, "-") == 0 || options->report[0] == '/' || !getcwd(folder, sizeof(folder))) {
+        return must_copy(options->report);
+    }
+    return must_format("%s/%s", folder, options->report);
+}
+
 static void set_environment(const struct run_options *options, const struct run_parts *parts)
 {
     const char *before = getenv("LD_PRELOAD");
     char *preload =
              before && *before ? must_format("%s:%s", parts->preload, before) : must_copy(parts->preload),
+         *report = report_path(options),
          *settings = must_format("library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
                                  "handlers=%llu\nfiles=%d\nreport=%s\njson=%d\n",
                                  parts->library, options->store, options->policy,
@@ -207,6 +221,7 @@ static void set_environment(const struct run_options *options, const struct run_
                                                  : "",
                                  options->json);
 
+    free(report);
     setenv("LD_PRELOAD", preload, 1);
     setenv("QUIRE_RUN", settings, 1);
     free(settings);

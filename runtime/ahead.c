@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { READERS = 4, WISHES = 32, TOGETHER = 64, SINGLES = 8 };
+enum { READERS = AHEAD_THREADS, WISHES = 32, TOGETHER = 64, SINGLES = 8 };
 #define PATIENCE_NS 100000000u /* for frames; then memory is too short to read ahead */
 #define LONG_NAP_NS 1000000000u
 
@@ -33,7 +33,7 @@ struct wish {
 
 struct reader {
     struct quire_pager *pager;
-    pthread_t thread;
+    struct thread thread;
     pthread_mutex_t work;
     uint8_t *memory; /* TOGETHER pages to read into */
 };
@@ -220,9 +220,8 @@ void ahead_release(struct quire_pager *pager)
 static enum status reader_start(struct reader *reader)
 {
     reader->memory = memory_make();
-    if (!reader->memory || pthread_create(&reader->thread, NULL, read_forever, reader) != 0)
-        return ST_NO_MEMORY;
-    return ST_OK;
+    return reader->memory ? thread_start(&reader->thread, read_forever, reader, reader->pager->is_child)
+                          : ST_NO_MEMORY;
 }
 
 enum status ahead_start(struct quire_pager *pager)
@@ -256,7 +255,7 @@ void ahead_stop(struct quire_pager *pager)
     atomic_fetch_add(&ahead->asked, 1);
     futex_wake_all(&ahead->asked);
     for (unsigned i = 0; i < ahead->started; i++)
-        pthread_join(ahead->reader[i].thread, NULL);
+        thread_join(&ahead->reader[i].thread);
     for (unsigned i = 0; i < READERS; i++) {
         if (ahead->reader[i].memory)
             munmap(ahead->reader[i].memory, TOGETHER * PAGE_SIZE);

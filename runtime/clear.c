@@ -17,7 +17,7 @@
 
 struct clearing {
     struct region *region;
-    bool refresh; /* only what is clean goes, and nothing is forgotten */
+    bool refresh;                          /* only what is clean goes, and nothing is forgotten */
     uint64_t discard_first, discard_count; /* pages of the store to be forgotten */
     uint32_t count;
     struct place batch[BATCH_PAGES];

@@ -178,15 +178,15 @@ static void *evict_forever(void *context)
 
 enum status evict_start(struct quire_pager *pager)
 {
+    enum status status;
     sigset_t saved;
-    int failed;
 
     if (!(pager->writer = writer_create()))
         return ST_NO_MEMORY;
     signals_block(&saved);
-    failed = pthread_create(&pager->evictor, NULL, evict_forever, pager);
+    status = thread_start(&pager->evictor, evict_forever, pager, pager->is_child);
     signals_restore(&saved);
-    return failed ? ST_NO_MEMORY : ST_OK;
+    return status;
 }
 
 void evict_stop(struct quire_pager *pager)
@@ -194,5 +194,5 @@ void evict_stop(struct quire_pager *pager)
     atomic_store(&pager->stop, true);
     atomic_store(&pager->wanted, 1);
     futex_wake_all(&pager->wanted);
-    pthread_join(pager->evictor, NULL);
+    thread_join(&pager->evictor);
 }

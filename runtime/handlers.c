@@ -29,7 +29,7 @@ enum { MOST_HANDLERS = 32, MOST_POISONED = 16, POISON_MS = 200, FAULTERS = 64 };
 struct handlers {
     struct quire_pager *pager;
     unsigned count;
-    pthread_t thread[MOST_HANDLERS];
+    struct thread thread[MOST_HANDLERS];
     int stop;                         /* an eventfd */
     struct streams streams[FAULTERS]; /* by who faults; two threads may share one */
 };
@@ -85,8 +85,9 @@ static void refuse(struct quire_pager *pager, struct poisoned *poisoned, const s
     }
 }
 
-static void serve(struct quire_pager *pager, struct poisoned *poisoned, const struct uffd_fault *fault)
+static void serve(struct handlers *handlers, struct poisoned *poisoned, const struct uffd_fault *fault)
 {
+    struct quire_pager *pager = handlers->pager;
     struct place place = {.region = region_at(fault->address)};
     enum status status;
 
@@ -95,7 +96,7 @@ static void serve(struct quire_pager *pager, struct poisoned *poisoned, const st
         return;
     }
     place.page = (uint64_t)((const uint8_t *)fault->address - place.region->start) / PAGE_SIZE;
-    stream_is_for(&pager->handlers->streams[fault->thread % FAULTERS]);
+    stream_is_for(&handlers->streams[fault->thread % FAULTERS]);
     status = page_bring(place, fault->write);
     if (status == ST_OK)
         uffd_wake(pager->uffd, fault->address, PAGE_SIZE);
@@ -114,7 +115,7 @@ static void *handle_forever(void *context)
 
     do {
         while (uffd_next(pager->uffd, &fault))
-            serve(pager, &poisoned, &fault);
+            serve(handlers, &poisoned, &fault);
         if (poll(ready, 2, poisoned.count > 0 ? POISON_MS : -1) == 0)
             heal(&poisoned);
     } while (!(ready[1].revents & POLLIN));
@@ -138,8 +139,8 @@ enum status handlers_start(struct quire_pager *pager, unsigned count)
         count = MOST_HANDLERS;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    while (handlers->count < count &&
-           pthread_create(&handlers->thread[handlers->count], NULL, handle_forever, handlers) == 0)
+    while (handlers->count < count && thread_start(&handlers->thread[handlers->count], handle_forever,
+                                                   handlers, pager->is_child) == ST_OK)
         handlers->count++;
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return handlers->count == count ? ST_OK : ST_NO_MEMORY;
@@ -154,7 +155,7 @@ void handlers_stop(struct quire_pager *pager)
         return;
     if (handlers->stop >= 0 && write(handlers->stop, &one, sizeof(one)) == (ssize_t)sizeof(one))
         for (unsigned i = 0; i < handlers->count; i++)
-            pthread_join(handlers->thread[i], NULL);
+            thread_join(&handlers->thread[i]);
     if (handlers->stop >= 0)
         close(handlers->stop);
     free(handlers);

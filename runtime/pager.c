@@ -3,6 +3,7 @@
  * 16) is kept free: eviction begins below it and ends at twice that, so that a fault finds a frame at once.
  */
 #include "pager.h"
+#include "bare.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -145,19 +146,10 @@ static enum status pager_make(struct quire_pager *pager, const struct quire_opti
         status = open_kernel(pager, options->handlers, error);
     if (status == ST_OK)
         status = order_create(pager, &config, error);
-    if (status == ST_OK)
-        status = ahead_start(pager);
-    if (status == ST_OK)
-        status = evict_start(pager);
-    if (status == ST_OK && options->handlers > 0) {
-        status = handlers_start(pager, options->handlers);
-        if (status != ST_OK)
-            evict_stop(pager);
-    }
     return status;
 }
 
-enum status quire_open(const struct quire_options *options, struct quire_pager **made,
+enum status pager_open(const struct quire_options *options, struct quire_pager **made,
                        struct quire_error *error)
 {
     struct quire_pager *pager = aligned_alloc(_Alignof(struct quire_pager), sizeof(*pager));
@@ -175,6 +167,48 @@ enum status quire_open(const struct quire_options *options, struct quire_pager *
         *made = pager;
     else
         pager_destroy(pager);
+    return status;
+}
+
+enum status thread_start(struct thread *thread, void *(*run)(void *context), void *context, bool bare)
+{
+    thread->bare = bare;
+    if (bare)
+        return bare_start(run, context, &thread->number);
+    return pthread_create(&thread->thread, NULL, run, context) == 0 ? ST_OK : ST_NO_MEMORY;
+}
+
+void thread_join(const struct thread *thread)
+{
+    if (thread->bare)
+        bare_join(thread->number);
+    else
+        pthread_join(thread->thread, NULL);
+}
+
+enum status pager_start(struct quire_pager *pager, unsigned handlers)
+{
+    enum status status = ahead_start(pager);
+
+    if (status == ST_OK)
+        status = evict_start(pager);
+    if (status == ST_OK && handlers > 0) {
+        status = handlers_start(pager, handlers);
+        if (status != ST_OK)
+            evict_stop(pager);
+    }
+    return status;
+}
+
+enum status quire_open(const struct quire_options *options, struct quire_pager **made,
+                       struct quire_error *error)
+{
+    enum status status = pager_open(options, made, error);
+
+    if (status == ST_OK && (status = pager_start(*made, options->handlers)) != ST_OK) {
+        error_say(error, "no memory for threads");
+        pager_destroy(*made);
+    }
     return status;
 }
 

@@ -79,6 +79,7 @@ struct region {
     bool plain;                   /* - the store has contents of every page */
     page_word *words;             /* w */
     struct window *windows;
+    bool frozen;          /* r */
     _Atomic bool closing; /* a: no page of it is given back to the policy any more */
     _Atomic int advice;   /* a: enum quire_advice */
     _Atomic int trust;    /* a: what read-ahead deserves here (stream.c) */
@@ -100,6 +101,13 @@ struct place {
 
 struct slot {
     uint8_t *memory; /* SLOT_PAGES, aligned to a page; registered with nobody */
+};
+
+/* Of ours, the C library's or (bare.h) not. */
+struct thread {
+    bool bare;
+    unsigned number;
+    pthread_t thread;
 };
 
 struct writer;
@@ -150,7 +158,8 @@ struct quire_pager {
     size_t policy_bytes;
     uint64_t mapped_pages; /* r */
     struct writer *writer; /* - the evicting thread's */
-    pthread_t evictor;
+    struct thread evictor;
+    bool is_child;             /* - of fork(): its threads are bare */
     struct handlers *handlers; /* - NULL: faults are served by the threads that make them */
     struct ahead *ahead;       /* - the threads that read */
 };
@@ -185,6 +194,14 @@ MUST_USE enum status region_map_view(struct region *live, const struct quire_map
 void regions_for_each(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
                       void *context);
 
+/* For fork: regions_lock is taken, or given back. */
+void regions_hold(bool hold);
+/* In a child of fork(): no region is ours any more. They come into `all`, at their index. */
+void regions_abandon(struct region *all[MOST_REGIONS]);
+/* Nothing else comes to where they were, until told so; regions of these addresses replace what keeps the
+ * place. False: something is there. */
+MUST_USE bool regions_keep_addresses(struct region *const all[MOST_REGIONS], bool keep);
+
 /* The same under pager->order. */
 void regions_sweep(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
                    void *context);
@@ -214,6 +231,16 @@ void page_unpin(struct place place);
 MUST_USE enum status fault_handler_install(void);
 /* A line on standard error: the page cannot come. Async-signal-safe. */
 void fault_say_why(struct place place, enum status status);
+
+/* ---- opening in steps (pager.c): quire_open() is both; errors of the second leave the pager without threads
+ */
+
+MUST_USE enum status pager_open(const struct quire_options *options, struct quire_pager **made,
+                                struct quire_error *error);
+MUST_USE enum status pager_start(struct quire_pager *pager, unsigned handlers);
+MUST_USE enum status thread_start(struct thread *thread, void *(*run)(void *context), void *context,
+                                  bool bare);
+void thread_join(const struct thread *thread);
 
 /* ---- threads that serve faults (handlers.c) */
 
@@ -268,6 +295,7 @@ uint32_t ahead_ask(struct region *region, uint64_t page, int64_t stride, uint32_
  * them, while there are more frames than the reserve. Returns how many pages were looked at, at least 1.
  * *status ST_INTERRUPTED: the store may still write to `memory`. */
 uint32_t ahead_bring(struct place place, uint32_t most, uint8_t *memory, enum status *status);
+enum { AHEAD_THREADS = 4 };
 MUST_USE enum status ahead_start(struct quire_pager *pager);
 void ahead_stop(struct quire_pager *pager);
 /* Nothing is being read between these; what is asked for waits. */

@@ -30,6 +30,7 @@ static struct entry {
 } entries[MOST_REGIONS];
 static _Atomic uint32_t entries_used; /* none is taken from here on */
 static _Atomic bool forked;           /* in the child there are no regions */
+static _Atomic bool addresses_kept;   /* by mappings that regions of a fixed address replace */
 
 static struct region *entry_at(uint32_t i, uintptr_t address)
 {
@@ -93,6 +94,39 @@ void regions_sweep(struct quire_pager *pager, void (*visit)(struct region *regio
             visit(entries[i].region, context);
 }
 
+void regions_hold(bool hold)
+{
+    if (hold)
+        pthread_mutex_lock(&regions_lock);
+    else
+        pthread_mutex_unlock(&regions_lock);
+}
+
+bool regions_keep_addresses(struct region *const all[MOST_REGIONS], bool keep)
+{
+    bool kept = true;
+
+    for (uint32_t i = 0; i < MOST_REGIONS && keep; i++)
+        if (all[i])
+            kept &=
+                mmap(all[i]->start, all[i]->pages * PAGE_SIZE, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED;
+    atomic_store(&addresses_kept, keep);
+    return kept;
+}
+
+void regions_abandon(struct region *all[MOST_REGIONS])
+{
+    for (uint32_t i = 0; i < MOST_REGIONS; i++) {
+        all[i] = entries[i].region;
+        entries[i].region = NULL;
+        atomic_store(&entries[i].start, 0);
+        atomic_store(&entries[i].end, 0);
+    }
+    pthread_mutex_init(&regions_lock, NULL); /* it is the parent's thread's */
+    atomic_store(&forked, false);
+}
+
 /* ------------------------------------------------------------------ mapping */
 
 static void in_child(void)
@@ -138,6 +172,7 @@ static enum status mapping_check(struct quire_pager *pager, const struct quire_m
     if (!mapping->store || mapping->length == 0 || mapping->length > (uint64_t)1 << 46 ||
         !is_aligned(mapping->offset, PAGE_SIZE) || !is_aligned(mapping->base_offset, PAGE_SIZE) ||
         (mapping->flags & ~(unsigned)(QUIRE_FRESH | QUIRE_READ_ONLY)) != 0 ||
+        !is_aligned((uintptr_t)mapping->address, WINDOW_PAGES * PAGE_SIZE) ||
         (mapping->base && (mapping->flags & QUIRE_FRESH))) {
         error_say(
             error,
@@ -162,6 +197,17 @@ static enum status mapping_check(struct quire_pager *pager, const struct quire_m
         return ST_LIMIT;
     }
     return ST_OK;
+}
+
+static uint8_t *map_there(void *address, int memory, uint64_t bytes, int protection)
+{
+    int fixed = atomic_load(&addresses_kept) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+    uint8_t *start = mmap(address, bytes, protection, MAP_SHARED | fixed | MAP_NORESERVE, memory, 0);
+
+    if (start == MAP_FAILED)
+        return NULL;
+    madvise(start, bytes, MADV_DONTFORK);
+    return start;
 }
 
 static uint8_t *map_window_aligned(int memory, uint64_t bytes, int protection)
@@ -209,14 +255,17 @@ static void region_destroy(struct region *region)
 static enum status region_make(struct region *region)
 {
     uint64_t bytes = region->pages * PAGE_SIZE;
+    int protection;
 
     region->memory = memfd_create("quire", MFD_CLOEXEC);
     if (region->memory < 0 || ftruncate(region->memory, (off_t)bytes) != 0 ||
         !(region->words = table_of(region->pages, sizeof(page_word))) ||
         !(region->windows = table_of(region_windows(region), sizeof(struct window))))
         return ST_NO_MEMORY;
-    region->start = map_window_aligned(
-        region->memory, bytes, region->mapping.flags & QUIRE_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE);
+    protection = region->mapping.flags & QUIRE_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
+    region->start = region->mapping.address
+                        ? map_there(region->mapping.address, region->memory, bytes, protection)
+                        : map_window_aligned(region->memory, bytes, protection);
     if (!region->start)
         return ST_NO_SPACE;
     return uffd_register(region->pager->uffd, region->start, bytes);

@@ -257,6 +257,26 @@ static enum status view_enter(struct region *region, struct region *view)
     return status;
 }
 
+enum status region_freeze(struct region *region)
+{
+    enum status status = door_close(region);
+    uint64_t pinned = 0;
+
+    if (status != ST_OK)
+        return status;
+    for (uint64_t window = 0; window < region_windows(region) && status == ST_OK; window++)
+        if (atomic_load(&region->windows[window].resident) > 0)
+            status = window_close(region, window, &pinned);
+    if (status != ST_OK)
+        door_open(region);
+    return status;
+}
+
+void region_thaw(struct region *region)
+{
+    door_open(region);
+}
+
 enum status view_leave(struct region *view)
 {
     struct region *region = view->live;

@@ -37,6 +37,11 @@ MUST_USE enum status views_keep(struct place place);
 /* Pages of a view as the live region has them. Async-signal-safe. */
 MUST_USE enum status view_read(struct place first, uint8_t *memory, uint32_t count);
 
+/* Nobody writes to the region, but to pages that are pinned, until region_thaw(). ST_IO_ERROR: a write takes
+ * longer than the deadline; nothing is held then. */
+MUST_USE enum status region_freeze(struct region *region);
+void region_thaw(struct region *region);
+
 bool region_has_snapshots(struct region *region);
 /* The view is about to end: nothing is kept for it any more. */
 MUST_USE enum status view_leave(struct region *view);

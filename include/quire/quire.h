@@ -62,6 +62,7 @@ struct quire_mapping {
     struct store *base;   /* a private copy: pages that were never written come from here and not from
                              `store`; never written to. NULL: none */
     uint64_t base_offset; /* in bytes, as offset */
+    void *address;        /* where, a multiple of 2 MiB; ST_NO_SPACE when something is there. NULL: anywhere */
 };
 
 /*
@@ -136,6 +137,27 @@ struct quire_stats {
     uint64_t referenced; /* pages found referenced by them */
 };
 void quire_stats(struct quire_pager *pager, struct quire_stats *stats);
+
+/*
+ * fork(). Without these calls the child has no regions. Between quire_fork_begin() and quire_fork_end() nothing is
+ * written to any region of the pager and nothing leaves memory; the program calls nothing else of the pager, forks, and in the
+ * parent waits until the child has what it wants. Errors of begin: ST_IO_ERROR; nothing is held then.
+ *
+ * In the child quire_fork_child() makes a pager of its own with regions at the same addresses (snapshots are not
+ * among them). `reopen` gives the store of each that is not a plain view of its store. They are empty until quire_inherit()
+ * has copied a range from the parent; ST_UNSUPPORTED: the parent's store cannot be read by a child. quire_inherited()
+ * ends that, and only then faults are served: nobody may touch a region before.
+ */
+/* Before anything else, once: for children with so many handler threads. False: not with this C library. */
+MUST_USE bool quire_fork_prepare(unsigned handlers);
+MUST_USE enum status quire_fork_begin(struct quire_pager *pager);
+void quire_fork_end(struct quire_pager *pager);
+MUST_USE enum status quire_fork_child(struct quire_pager *pager, const struct quire_options *options,
+                                      struct store *(*reopen)(const struct quire_mapping *mapping,
+                                                              void *context),
+                                      void *context, struct quire_pager **own, struct quire_error *error);
+MUST_USE enum status quire_inherit(void *address, size_t length);
+MUST_USE enum status quire_inherited(struct quire_pager *pager, unsigned handlers);
 
 /* NULL, or the first invariant of the pager that does not hold. Nobody may be at work in it. */
 MUST_USE const char *quire_check(struct quire_pager *pager);

@@ -1,6 +1,6 @@
 /*
- * Calls that change files, as programs make them: the file's mapped pages are looked after (files.c). Each is one
- * load more than it was as long as no file is mapped shared.
+ * Calls that change files, as programs make them: the file's mapped pages are looked after (files.c). Each is
+ * one load more than it was as long as no file is mapped shared.
  *
  * The C library's own calls (stdio) do not come by here: who maps a file and writes to it by stdio sees the
  * change when its pages come in anew.

@@ -5,10 +5,11 @@
  *      private     pages come from the file, and go to a nameless swap file once they were written to
  *      shared      pages come from the file; nobody writes to them
  *
- * A page is read through Linux's page cache, so it holds what the file held then. When the program changes the
- * file by a system call (calls.c), shared pages of that place are dropped and read anew. Another process's
- * changes are looked for when the program gets a lock on the file (fcntl), by its time of change: so programs
- * that share a file in order, as SQLite does, see each other. Others do not: --no-files is for them.
+ * A page is read through Linux's page cache, so it holds what the file held then. When the program changes
+ * the file by a system call (calls.c), shared pages of that place are dropped and read anew. Another
+ * process's changes are looked for when the program gets a lock on the file (fcntl), by its time of change:
+ * so programs that share a file in order, as SQLite does, see each other. Others do not: --no-files is for
+ * them.
  *
  * A page behind the end of the file is SIGBUS, as with Linux.
  *
@@ -108,10 +109,15 @@ static unsigned file_poll(struct store *store, uint64_t wait_ns)
     return 0;
 }
 
-static void file_close(struct store *store) {} /* the descriptor is closed with the region */
+static void file_close(struct store *store)
+{
+} /* the descriptor is closed with the region */
 
-static const struct store_type file_type = {
-    .name = "mapped file", .submit = file_submit, .poll = file_poll, .close = file_close, .transfer = file_transfer};
+static const struct store_type file_type = {.name = "mapped file",
+                                            .submit = file_submit,
+                                            .poll = file_poll,
+                                            .close = file_close,
+                                            .transfer = file_transfer};
 
 /* ------------------------------------------------------------------ mapping */
 
@@ -151,8 +157,9 @@ static struct store *open_swap(size_t length)
     bool named = strncmp(settings.store, "swap:", 5) == 0;
     struct store *swap = NULL;
 
-    return library.quire_store_open(named ? settings.store : "swap:/var/tmp", length, &swap, NULL) == ST_OK ? swap
-                                                                                                      : NULL;
+    return library.quire_store_open(named ? settings.store : "swap:/var/tmp", length, &swap, NULL) == ST_OK
+               ? swap
+               : NULL;
 }
 
 static void release(struct file *file)
@@ -199,7 +206,8 @@ static struct file *free_entry(void)
     return &files[i];
 }
 
-static void *map_locked(size_t length, int protection, int flags, int fd, off_t offset, const struct stat *stat)
+static void *map_locked(size_t length, int protection, int flags, int fd, off_t offset,
+                        const struct stat *stat)
 {
     struct file *file = free_entry();
     void *address = MAP_FAILED;
@@ -260,7 +268,8 @@ static int end_file(struct file *file)
     return 0;
 }
 
-/* Parts may be unmapped at either end; what is unmapped in the middle cannot be reached, and goes with the rest. */
+/* Parts may be unmapped at either end; what is unmapped in the middle cannot be reached, and goes with the
+ * rest. */
 static int unmap_part(struct file *file, uintptr_t start, uintptr_t end)
 {
     if (raw_mprotect((void *)start, end - start, PROT_NONE) != 0)
@@ -295,6 +304,7 @@ int files_mprotect(void *address, size_t length, int protection)
 
     if (!file->swap && (protection & PROT_WRITE))
         return fails(EACCES);
+    file->protection |= protection;
     return raw_mprotect(address, length, protection);
 }
 
@@ -313,9 +323,9 @@ int files_madvise(void *address, size_t length, int advice)
     case MADV_SEQUENTIAL:
     case MADV_NORMAL:
         (void)!library.quire_advise(address, length,
-                              advice == MADV_RANDOM       ? QUIRE_RANDOM
-                              : advice == MADV_SEQUENTIAL ? QUIRE_SEQUENTIAL
-                                                          : QUIRE_NORMAL);
+                                    advice == MADV_RANDOM       ? QUIRE_RANDOM
+                                    : advice == MADV_SEQUENTIAL ? QUIRE_SEQUENTIAL
+                                                                : QUIRE_NORMAL);
         return 0;
     default:
         return 0;
@@ -337,6 +347,32 @@ void *files_mremap(void *old, size_t old_length, size_t length, int flags)
     return address;
 }
 
+/* ------------------------------------------------------------------ fork; signals are blocked */
+
+void files_hold(bool hold)
+{
+    if (hold)
+        pthread_mutex_lock(&files_lock);
+    else
+        pthread_mutex_unlock(&files_lock);
+}
+
+/* Protections of parts of a file are lost: a page that was PROT_NONE or read-only may be as the whole is. */
+bool files_inherit(void)
+{
+    bool good = true;
+
+    for (uint32_t i = 0; i < atomic_load(&files_used) && good; i++) {
+        uintptr_t start = atomic_load(&files[i].start);
+        uint64_t length = atomic_load(&files[i].end) - start;
+
+        if (start != 0)
+            good = (!files[i].swap || library.quire_inherit((void *)start, length) == ST_OK) &&
+                   raw_mprotect((void *)start, length, files[i].protection) == 0;
+    }
+    return good;
+}
+
 /* ------------------------------------------------------------------ changes of the files */
 
 static void refresh(struct file *file, uint64_t offset, uint64_t bytes)
@@ -352,8 +388,9 @@ static void refresh(struct file *file, uint64_t offset, uint64_t bytes)
 }
 
 /* Every shared mapping of the file. */
-static void each_of(int fd, void (*visit)(struct file *file, const struct stat *stat, uint64_t offset, uint64_t bytes),
-                    uint64_t offset, uint64_t bytes)
+static void
+each_of(int fd, void (*visit)(struct file *file, const struct stat *stat, uint64_t offset, uint64_t bytes),
+        uint64_t offset, uint64_t bytes)
 {
     int error = errno;
     struct stat stat;

@@ -335,7 +335,8 @@ int memory_madvise(void *address, size_t length, int advice)
 int memory_msync(void *address, size_t length, int flags)
 {
     /* Anonymous memory, and files that nobody writes through: nothing is to be done. */
-    return meets_arena(address, length) || files_meet(address, length) ? 0 : raw_msync(address, length, flags);
+    return meets_arena(address, length) || files_meet(address, length) ? 0
+                                                                       : raw_msync(address, length, flags);
 }
 
 /* ------------------------------------------------------------------ mremap */
@@ -482,6 +483,29 @@ static void move_heap(void)
     heap_end = extents.end;
     heap_start = heap_now = extents.open_end = extents.end - bytes;
     __curbrk = (void *)heap_start;
+}
+
+/* ------------------------------------------------------------------ fork; signals are blocked */
+
+void memory_hold(bool hold)
+{
+    if (hold)
+        pthread_mutex_lock(&memory_lock);
+    else
+        pthread_mutex_unlock(&memory_lock);
+}
+
+bool memory_inherit(void)
+{
+    bool good = raw_mprotect((void *)extents.start, extents.end - extents.start, PROT_NONE) == 0;
+
+    for (size_t i = 0; i < extents.count && good; i++) {
+        const struct extent *extent = &extents.items[i];
+
+        good = library.quire_inherit((void *)extent->start, extent->end - extent->start) == ST_OK &&
+               raw_mprotect((void *)extent->start, extent->end - extent->start, extent->protection) == 0;
+    }
+    return good;
 }
 
 /* ------------------------------------------------------------------ the start */

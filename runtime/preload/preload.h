@@ -40,7 +40,13 @@
     FUNCTION(quire_refresh)                                                                                  \
     FUNCTION(quire_advise)                                                                                   \
     FUNCTION(quire_stats)                                                                                    \
-    FUNCTION(quire_store_open)
+    FUNCTION(quire_store_open)                                                                               \
+    FUNCTION(quire_fork_prepare)                                                                             \
+    FUNCTION(quire_fork_begin)                                                                               \
+    FUNCTION(quire_fork_end)                                                                                 \
+    FUNCTION(quire_fork_child)                                                                               \
+    FUNCTION(quire_inherit)                                                                                  \
+    FUNCTION(quire_inherited)
 struct library {
 #define LIBRARY_MEMBER(name) __typeof__(name) *name;
     LIBRARY_FUNCTIONS(LIBRARY_MEMBER)
@@ -105,7 +111,22 @@ int memory_madvise(void *address, size_t length, int advice);
 int memory_msync(void *address, size_t length, int flags);
 int memory_brk(void *address);
 
+/* Around fork(): nobody changes the arena. The second gives its extents to the child's own region. */
+void memory_hold(bool hold);
+bool memory_inherit(void);
+
+/* ---- fork (fork.c) */
+
+/* The C library's fork() makes a child that has all of the program's memory. */
+bool fork_start(void);
+/* What the pager is opened with (start.c). */
+struct quire_options pager_options(void);
+
 /* ---- mapped files (files.c) */
+
+/* As memory_hold() and memory_inherit(). */
+void files_hold(bool hold);
+bool files_inherit(void);
 
 bool files_start(void);
 /* MAP_FAILED: it is to be left to Linux. */

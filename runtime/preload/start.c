@@ -112,12 +112,17 @@ static void load_library(void)
     }
 }
 
+struct quire_options pager_options(void)
+{
+    return (struct quire_options){.memory_bytes = settings.memory_bytes,
+                                  .policy = settings.policy,
+                                  .seed = settings.seed,
+                                  .handlers = settings.handlers};
+}
+
 static void open_pager(void)
 {
-    struct quire_options options = {.memory_bytes = settings.memory_bytes,
-                                    .policy = settings.policy,
-                                    .seed = settings.seed,
-                                    .handlers = settings.handlers};
+    struct quire_options options = pager_options();
     struct quire_error error = {{0}};
 
     enum status status = library.quire_open(&options, &pager, &error);
@@ -157,7 +162,10 @@ __attribute__((constructor)) static void start(void)
         report_start();
     load_library();
     open_pager();
-    if (!files_start() || !memory_start(map_arena()))
+    /* What it allocates serves faults in children, so it comes before the heap is paged. */
+    if (!library.quire_fork_prepare(settings.handlers))
+        give_up("this C library", "threads of its cannot be made for children", EXIT_MACHINE);
+    if (!files_start() || !memory_start(map_arena()) || !fork_start())
         give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)",
                 EXIT_MACHINE);
 }

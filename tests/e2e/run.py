@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -130,6 +131,119 @@ def children():
                    "print(os.popen('echo popen').read().strip(), flush=True)\n"
                    "print(subprocess.run(['cat'], input=bytes(x), stdout=subprocess.PIPE).stdout == x)\n")
     expect_run(result, out=b"False False\nsystem\npopen\nTrue\n", err=b"")
+
+
+@case(timeout=60)
+def forks():
+    """A child, and its child, have the memory of the moment; the parent goes on."""
+    need_userfaultfd()
+    program = (
+        "import array, os\n"
+        "n = 1 << 19\n"
+        "a = array.array('Q', range(n))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    right = sum(a) == sum(range(n))\n"
+        "    for i in range(0, n, 100): a[i] = 0\n"
+        "    second = os.fork()\n"
+        "    if second == 0:\n"
+        "        os._exit(7 if sum(a) == sum(i for i in range(n) if i % 100) else 9)\n"
+        "    status = os.waitpid(second, 0)[1]\n"
+        "    for i in range(1, n, 100): a[i] = 1\n"
+        "    os._exit(5 if right and status == 7 << 8 and a[1] == 1 else 9)\n"
+        "for i in range(0, n, 3): a[i] = 7\n"
+        "status = os.waitpid(child, 0)[1]\n"
+        "print(status == 5 << 8, sum(a) == sum(i if i % 3 else 7 for i in range(n)))\n")
+    expect_run(quire("run", "--memory", "2M", "--", PYTHON, "-c", program), out=b"True True\n", err=b"")
+    words = quire("run", "--", "sh", "-c", "x=$(seq 1 50000); echo $x | wc -w; (exit 3); echo $?")
+    expect_run(words, out=b"50000\n3\n", err=b"")
+
+
+SQL = """pragma mmap_size=1073741824;
+select count(*), sum(length(b)) from t;
+select sum(a) from t where b like '%AB%';
+begin; update t set b='changed' where a%100=7; commit;
+select count(*) from t where b='changed';
+insert into t select a+1000000, b from t where a%10=0;
+select count(*), sum(a), sum(length(b)) from t;
+pragma integrity_check;
+"""
+
+
+@case(timeout=120)
+def sqlite():
+    """SQLite that maps its database: what it writes by system calls is seen in the mapping."""
+    need_userfaultfd()
+    folder = harness.scratch()
+    plain, paged = os.path.join(folder, "plain"), os.path.join(folder, "paged")
+    harness.run(["sqlite3", plain], stdin=(
+        b"pragma synchronous=off; create table t(a integer primary key, b text); with recursive c(x) as "
+        b"(select 1 union all select x+1 from c where x<150000) insert into t select x, hex(randomblob(40)) from c;"))
+    shutil.copy(plain, paged)
+    wanted = harness.run(["sqlite3", plain], stdin=SQL.encode())
+    expect(b"ok" in wanted.out, f"SQLite itself: {wanted}")
+    watched = Watched("sqlite3", paged, memory=2 * MIB, stdin=subprocess.PIPE)
+    expect_equal(watched.finish(SQL.encode()), wanted.out, "the answers")
+    watched.expect_within_budget()
+    with open(plain, "rb") as first, open(paged, "rb") as second:
+        expect(first.read()[100:] == second.read()[100:], "the databases differ")
+
+
+class Redis:
+    """As much of a client as is needed."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        for _ in range(100):
+            try:
+                self.socket.connect(path)
+                break
+            except OSError:
+                time.sleep(0.1)
+        self.file = self.socket.makefile("rb")
+
+    def send(self, *words):
+        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+
+    def answer(self):
+        line = self.file.readline()
+        if line[:1] == b"$":
+            return self.file.read(int(line[1:]) + 2)[:-2]
+        return line.strip()
+
+    def ask(self, *words):
+        self.send(*words)
+        return self.answer()
+
+
+@case(timeout=180)
+def redis():
+    """redis-server with eight times the memory, which saves in a child meanwhile."""
+    need_userfaultfd()
+    folder = harness.scratch()
+    count, memory = 40000, 6 * MIB
+    values = [b"%010d" % i * 100 for i in range(count)]
+    watched = Watched("redis-server", "--port", 0, "--unixsocket", f"{folder}/socket", "--dir", folder, "--save", "",
+                      memory=memory)
+    client = Redis(f"{folder}/socket")
+    for start in range(0, count, 1000):
+        for i in range(start, start + 1000):
+            client.send(b"SET", b"key:%d" % i, values[i])
+        for _ in range(1000):
+            expect_equal(client.answer(), b"+OK", "SET")
+    expect_equal(client.ask(b"BGSAVE"), b"+Background saving started", "BGSAVE")
+    expect_equal(client.ask(b"SET", b"key:7", b"other"), b"+OK", "SET while a child saves")
+    for i in random.Random(2).sample(range(count), 4000):
+        if i != 7:
+            expect_equal(client.ask(b"GET", b"key:%d" % i), values[i], f"key {i}")
+    while b"rdb_bgsave_in_progress:1" in client.ask(b"INFO", b"persistence"):
+        time.sleep(0.1)
+    expect(b"rdb_last_bgsave_status:ok" in client.ask(b"INFO", b"persistence"), "the child has not saved")
+    client.send(b"SHUTDOWN", b"NOSAVE")
+    watched.finish()
+    watched.expect_within_budget()
+    result = harness.run(["redis-check-rdb", f"{folder}/dump.rdb"])
+    expect(f"[info] {count} keys read".encode() in result.out, f"what was saved: {result}")
 
 
 @case(timeout=60)

@@ -1,0 +1,210 @@
+/*
+ * Regions in a child of fork(). A region is not inherited (MADV_DONTFORK): it is shared memory, and the
+ * child's faults would be nobody's. Who wants them there stands still while the child takes a copy:
+ *
+ *      quire_fork_begin()    nothing is written to any region (the door of snapshot.h is closed, what is open
+ * is |                 write-protected) and nothing is evicted fork() ----------. | quire_fork_child()   a
+ * pager and regions of its own, at the same addresses, empty |              quire_inherit()      what the
+ * parent has in memory is read from its memfd, the rest from its |              |                    store,
+ * and written to the child's own |   <--tells---' quire_fork_end()
+ *
+ * The parent's threads may go on reading meanwhile; who writes waits. The child has one thread, and all of
+ * the parent's structures as they were: a page on its way in is not there.
+ *
+ * Locking: begin takes every region's door, then round, regions_lock (by way of regions_hold) and order; end
+ * gives them back. In the child they stay as they are, with the old pager.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bare.h"
+#include "pager.h"
+#include "snapshot.h"
+
+static struct region *parents[MOST_REGIONS]; /* in the child: the regions of the parent */
+static _Alignas(PAGE_SIZE) uint8_t buffer[SLOT_PAGES * PAGE_SIZE];
+
+static void freeze(struct region *region, void *context)
+{
+    enum status *status = context;
+
+    if (*status != ST_OK)
+        return;
+    *status = region_freeze(region);
+    region->frozen = *status == ST_OK;
+}
+
+static void thaw(struct region *region, void *context)
+{
+    if (region->frozen)
+        region_thaw(region);
+    region->frozen = false;
+}
+
+bool quire_fork_prepare(unsigned handlers)
+{
+    return bare_prepare(handlers + 1 + AHEAD_THREADS);
+}
+
+enum status quire_fork_begin(struct quire_pager *pager)
+{
+    enum status status = ST_OK;
+
+    regions_for_each(pager, freeze, &status);
+    if (status != ST_OK) {
+        regions_for_each(pager, thaw, NULL);
+        return status;
+    }
+    pthread_mutex_lock(&pager->round);
+    regions_hold(true);
+    pthread_mutex_lock(&pager->order);
+    return ST_OK;
+}
+
+void quire_fork_end(struct quire_pager *pager)
+{
+    pthread_mutex_unlock(&pager->order);
+    regions_hold(false);
+    pthread_mutex_unlock(&pager->round);
+    regions_for_each(pager, thaw, NULL);
+}
+
+/* ------------------------------------------------------------------ in the child */
+
+static enum status map_again(struct quire_pager *pager, const struct region *parent,
+                             struct store *(*reopen)(const struct quire_mapping *mapping, void *context),
+                             void *context, struct quire_error *error)
+{
+    struct quire_mapping mapping = parent->mapping;
+    void *address;
+
+    mapping.address = parent->start;
+    if (!parent->plain && !(mapping.store = reopen(&parent->mapping, context))) {
+        error_say(error, "fork: no store for the child");
+        return ST_UNSUPPORTED;
+    }
+    return quire_map(pager, &mapping, &address, error);
+}
+
+enum status quire_fork_child(struct quire_pager *pager, const struct quire_options *options,
+                             struct store *(*reopen)(const struct quire_mapping *mapping, void *context),
+                             void *context, struct quire_pager **own, struct quire_error *error)
+{
+    enum status status;
+
+    regions_abandon(parents);
+    close(pager->uffd);
+    close(pager->pagemap);
+    status = regions_keep_addresses(parents, true) ? pager_open(options, own, error) : ST_NO_SPACE;
+    for (uint32_t i = 0; i < MOST_REGIONS && status == ST_OK; i++)
+        if (parents[i] && parents[i]->pager == pager && !parents[i]->live)
+            status = map_again(*own, parents[i], reopen, context, error);
+    return regions_keep_addresses(parents, false) ? status : ST_NO_SPACE;
+}
+
+static const struct region *parent_of(const struct region *region)
+{
+    for (uint32_t i = 0; i < MOST_REGIONS; i++)
+        if (parents[i] && parents[i]->start == region->start)
+            return parents[i];
+    return NULL;
+}
+
+static enum status read_memfd(const struct region *region, uint64_t page, uint8_t *to)
+{
+    return pread(region->memory, to, PAGE_SIZE, (off_t)(page * PAGE_SIZE)) == (ssize_t)PAGE_SIZE
+               ? ST_OK
+               : ST_IO_ERROR;
+}
+
+/* *has: the page has contents of its own, which are at `to` now. */
+static enum status read_parent(const struct region *parent, uint64_t page, uint8_t *to, bool *has)
+{
+    uint32_t word = page_look(&parent->words[page]);
+    enum page_state state = page_state(word);
+
+    *has = true;
+    if (page_is_settled(word) || state == PAGE_OPENING)
+        return read_memfd(parent, page, to);
+    *has = (word & PAGE_STORED) != 0;
+    if (!*has)
+        return ST_OK;
+    if (!parent->mapping.store->type->transfer) /* its threads are the parent's */
+        return ST_UNSUPPORTED;
+    return io_transfer(parent->mapping.store, STORE_READ, parent->first + page, 1, to,
+                       parent->pager->deadline_ns);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+    return page[0] == 0 && memcmp(page, page + 1, PAGE_SIZE - 1) == 0;
+}
+
+static enum status write_run(struct region *region, uint64_t end, uint32_t *run)
+{
+    uint64_t first = end - *run;
+    enum status status = ST_OK;
+
+    if (*run > 0)
+        status = io_transfer(region->mapping.store, STORE_WRITE, region->first + first, *run, buffer,
+                             region->pager->deadline_ns);
+    for (uint64_t page = first; page < end && status == ST_OK; page++)
+        page_settle(&region->words[page], PAGE_ABSENT, PAGE_STORED, 0);
+    *run = 0;
+    return status;
+}
+
+static enum status inherit(struct region *region, const struct region *parent, uint64_t page, uint64_t end)
+{
+    enum status status = ST_OK;
+    uint32_t run = 0;
+
+    for (; page < end && status == ST_OK; page++) {
+        uint8_t *to = buffer + run * PAGE_SIZE;
+        bool has, zeroes_at_first = !region->mapping.base;
+
+        status = read_parent(parent, page, to, &has);
+        if (status != ST_OK)
+            break;
+        has = has && !(zeroes_at_first && is_zero(to));
+        if (!has)
+            status = write_run(region, page, &run);
+        else if (++run == SLOT_PAGES)
+            status = write_run(region, page + 1, &run);
+    }
+    return status == ST_OK ? write_run(region, end, &run) : status;
+}
+
+enum status quire_inherit(void *address, size_t length)
+{
+    struct region *region = region_at(address);
+    const struct region *parent = region ? parent_of(region) : NULL;
+    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+
+    if (!parent || length > region->pages * PAGE_SIZE - at)
+        return ST_NOT_MAPPED;
+    if (region->plain)
+        return ST_OK;
+    return inherit(region, parent, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE);
+}
+
+static void forget_parents(void)
+{
+    for (uint32_t i = 0; i < MOST_REGIONS; i++)
+        if (parents[i]) {
+            close(parents[i]->memory);
+            munmap(parents[i]->words, parents[i]->pages * sizeof(page_word));
+            munmap(parents[i]->windows, region_windows(parents[i]) * sizeof(struct window));
+            parents[i] = NULL;
+        }
+}
+
+enum status quire_inherited(struct quire_pager *pager, unsigned handlers)
+{
+    forget_parents();
+    bare_reset();
+    pager->is_child = true;
+    return pager_start(pager, handlers);
+}
