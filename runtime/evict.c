@@ -43,10 +43,7 @@ void evict_quiesce(struct quire_pager *pager)
  */
 static void punch(struct place first, uint32_t count)
 {
-    while (fallocate(first.region->memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                     (off_t)(first.page * PAGE_SIZE), (off_t)(count * PAGE_SIZE)) != 0 &&
-           errno == EINTR)
-        ;
+    pages_remove(first, count);
     for (uint32_t i = 0; i < count; i++) {
         struct window *window = &first.region->windows[(first.page + i) / WINDOW_PAGES];
 

@@ -1,15 +1,14 @@
 /*
- * A fault, served by the thread that makes it. The kernel sends SIGBUS where a page of a region is missing,
- * or write-protected and written to; the handler brings the page in, or opens it, and the access is made
- * again.
+ * A fault, served by the thread that makes it: a page of a region is not there, or is written to and not
+ * open. The handler (signal.c) has it brought in, or opened, here, and the access is made again.
  *
  *      look at the word -- absent --> COMING: frame, slot, read, copy into place --> CLEAN or DIRTY
  *                       \- clean, and a write --> OPENING: write-protection off ---> DIRTY
  *                       \- another thread is at it: wait, look again
  *                       \- nothing to do: another thread was quicker
  *
- * A page that comes for a read is write-protected, so the first write to it is seen. The copy (UFFDIO_COPY)
- * makes the page appear with all of its contents: no other thread ever sees a part of them.
+ * A page that comes for a read is write-protected, so the first write to it is seen. It appears (appear.c)
+ * with all of its contents: no other thread ever sees a part of them.
  *
  * Only async-signal-safe calls are made here, nothing is allocated and no lock is taken: the interrupted code
  * may be anything, malloc() included. All signals are blocked while the handler runs.
@@ -21,24 +20,13 @@
 #include "snapshot.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-enum {
-    MOST_SPURIOUS = 100000 /* faults in a row of one thread at one address where all was well already */
-};
 #define NAP_NS 100000000u
 #define AHEAD_PATIENCE_NS 2000000u
 
-THREAD_OWN struct {
-    const void *address;
-    unsigned count;
-} spurious;
-
 static const _Alignas(4096) uint8_t zeroes[SLOT_PAGES * PAGE_SIZE];
-static struct sigaction others; /* what SIGBUS was before */
 
 uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, uint32_t reserve)
 {
@@ -92,12 +80,11 @@ static void have_come(struct place place, uint32_t count, uint32_t open)
  */
 static enum status copy_run(struct place place, const uint8_t *contents, uint32_t *count, bool open)
 {
-    int uffd = place.region->pager->uffd;
-    enum status status = uffd_copy(uffd, place_address(place), contents, *count * PAGE_SIZE, !open);
+    enum status status = pages_show(place, contents, *count, open);
 
     if (status == ST_DIFFERENT && *count > 1) {
         *count = 1;
-        status = uffd_copy(uffd, place_address(place), contents, PAGE_SIZE, !open);
+        status = pages_show(place, contents, 1, open);
     }
     return status;
 }
@@ -226,7 +213,7 @@ static enum status bring_in(struct place place, uint32_t word, bool write)
 static enum status open_page(struct place place, uint32_t word)
 {
     struct quire_pager *pager = place.region->pager;
-    enum status status = uffd_protect(pager->uffd, place_address(place), PAGE_SIZE, false);
+    enum status status = pages_protect(place, 1, true);
 
     page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0,
                 status == ST_OK ? PAGE_CLOSED : 0);
@@ -287,133 +274,4 @@ enum status page_bring(struct place place, bool write)
         status = bring(place, true);
     region_write_leave(place.region);
     return status;
-}
-
-/* ------------------------------------------------------------------ the signal */
-
-static bool is_write(const void *context)
-{
-#ifdef __x86_64__
-    return (((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2) != 0; /* W/R of the error code */
-#else
-    return true; /* not known: pages then count as written */
-#endif
-}
-
-/* The same access again and again, though the page is there: a fault that is not about paging. */
-static bool goes_on(const void *address)
-{
-    if (spurious.address != address) {
-        spurious.address = address;
-        spurious.count = 0;
-    }
-    return ++spurious.count < MOST_SPURIOUS;
-}
-
-static size_t put_text(char *line, size_t at, const char *text)
-{
-    for (; *text; text++)
-        line[at++] = *text;
-    return at;
-}
-
-static size_t put_number(char *line, size_t at, uint64_t number, unsigned base)
-{
-    char digits[20];
-    unsigned count = 0;
-
-    do
-        digits[count++] = "0123456789abcdef"[number % base];
-    while ((number /= base) > 0);
-    while (count > 0)
-        line[at++] = digits[--count];
-    return at;
-}
-
-/* The process is about to end by the signal. */
-void fault_say_why(struct place place, enum status status)
-{
-    char line[256];
-    size_t at = put_text(line, 0, "quire: page ");
-
-    at = put_number(line, at, place.page, 10);
-    at = put_text(line, at, " of the region at 0x");
-    at = put_number(line, at, (uintptr_t)place.region->start, 16);
-    at = put_text(line, at,
-                  status == ST_LIMIT ? " cannot come: no page of the budget can go (pinned, or not to be "
-                                       "written to their stores)\n"
-                  : status == ST_OK  ? ": the kernel says SIGBUS, and the page is there\n"
-                                     : " cannot be brought in: ");
-    if (status != ST_LIMIT && status != ST_OK) {
-        at = put_text(line, at, status_name(status));
-        at = put_text(line, at, "\n");
-    }
-    (void)!write(STDERR_FILENO, line, at);
-}
-
-/* ST_NOT_MAPPED: it is not ours. */
-static enum status serve(const siginfo_t *info, const void *context, struct place *place)
-{
-    enum status status;
-
-    place->region = info->si_code > 0 ? region_at(info->si_addr) : NULL;
-    if (!place->region)
-        return ST_NOT_MAPPED;
-    place->page = (uint64_t)((const uint8_t *)info->si_addr - place->region->start) / PAGE_SIZE;
-    if (!goes_on(info->si_addr))
-        return ST_DIFFERENT;
-    status = page_bring(*place, is_write(context));
-    return status;
-}
-
-bool quire_fault(int signal, void *info, void *context)
-{
-    struct place place;
-    int saved = errno;
-    bool served = signal == SIGBUS && serve(info, context, &place) == ST_OK;
-
-    errno = saved;
-    return served;
-}
-
-static void chain(int signal, siginfo_t *info, void *context, struct place place, enum status status)
-{
-    if (others.sa_flags & SA_SIGINFO) {
-        others.sa_sigaction(signal, info, context);
-    } else if (others.sa_handler != SIG_DFL && others.sa_handler != SIG_IGN) {
-        others.sa_handler(signal);
-    } else { /* the access is made again, and ends the process */
-        struct sigaction standard = {.sa_handler = SIG_DFL};
-
-        if (place.region)
-            fault_say_why(place, status);
-        sigaction(SIGBUS, &standard, NULL);
-        if (info->si_code <= 0) /* sent by kill(): nothing is made again */
-            raise(SIGBUS);
-    }
-}
-
-static void on_sigbus(int signal, siginfo_t *info, void *context)
-{
-    struct place place = {0};
-    int saved = errno;
-    enum status status = serve(info, context, &place);
-
-    if (status != ST_OK)
-        chain(signal, info, context, place, status);
-    errno = saved;
-}
-
-enum status fault_handler_install(void)
-{
-    struct sigaction ours = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART},
-                     before;
-
-    sigfillset(&ours.sa_mask);
-    if (sigaction(SIGBUS, NULL, &before) != 0)
-        return ST_UNSUPPORTED;
-    if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == on_sigbus)
-        return ST_OK;
-    others = before;
-    return sigaction(SIGBUS, &ours, NULL) == 0 ? ST_OK : ST_UNSUPPORTED;
 }

@@ -37,6 +37,11 @@ static enum status options_check(struct quire_pager *pager, const struct quire_o
         error_say(error, "scan: %u %%: expected 1 to 1000, or 0 for the standard", options->scan_percent);
         return ST_INVALID;
     }
+    if (options->way > QUIRE_WAY_PINS || (options->handlers > 0 && options->way > QUIRE_WAY_USERFAULTFD)) {
+        error_say(error, "way %d: expected one of enum quire_way; handler threads need userfaultfd",
+                  (int)options->way);
+        return ST_INVALID;
+    }
     if (policy_parse(text, &pager->type, config, &wrong) != ST_OK) {
         error_say(error, "policy '%s': '%.*s': expected %s", text, (int)wrong.length, text + wrong.at,
                   wrong.expected);
@@ -91,26 +96,66 @@ static enum status make_memory(struct quire_pager *pager, struct quire_error *er
     return ST_OK;
 }
 
-static enum status open_kernel(struct quire_pager *pager, unsigned handlers, struct quire_error *error)
+static enum status open_userfaultfd(struct quire_pager *pager, unsigned handlers, struct quire_error *error)
 {
     const char *why = "";
+
+    pager->uffd = uffd_open(handlers > 0 ? UFFD_MESSAGES : UFFD_SIGNALS, &why);
+    if (pager->uffd >= 0) {
+        pager->way = QUIRE_WAY_USERFAULTFD;
+        return ST_OK;
+    }
+    error_say(error, "%s%s", why,
+              handlers > 0 ? " (handler threads need root, CAP_SYS_PTRACE, /dev/userfaultfd, or "
+                             "vm.unprivileged_userfaultfd=1)"
+                           : "");
+    return ST_UNSUPPORTED;
+}
+
+static enum status do_without(struct quire_pager *pager, enum quire_way way, struct quire_error *error)
+{
+    uint32_t most = protect_most_frames();
+
+    if (pager->frames > most) {
+        error_say(error,
+                  "without userfaultfd, a budget of at most %llu KiB (half of vm.max_map_count, in pages)",
+                  (unsigned long long)(most * PAGE_SIZE >> 10));
+        return ST_UNSUPPORTED;
+    }
+    pager->way = way;
+    return ST_OK;
+}
+
+static enum status choose_way(struct quire_pager *pager, const struct quire_options *options,
+                              struct quire_error *error)
+{
+    enum status status;
+
+    if (options->way == QUIRE_WAY_PROTECT || options->way == QUIRE_WAY_PINS)
+        return do_without(pager, options->way, error);
+    status = open_userfaultfd(pager, options->handlers, error);
+    if (status == ST_OK || options->way == QUIRE_WAY_USERFAULTFD || options->handlers > 0)
+        return status;
+    return do_without(pager, QUIRE_WAY_PROTECT, error);
+}
+
+static enum status open_kernel(struct quire_pager *pager, const struct quire_options *options,
+                               struct quire_error *error)
+{
+    enum status status;
 
     if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE) {
         error_say(error, "this system's pages are not of %u bytes", (unsigned)PAGE_SIZE);
         return ST_UNSUPPORTED;
     }
-    if ((pager->uffd = uffd_open(handlers > 0 ? UFFD_MESSAGES : UFFD_SIGNALS, &why)) < 0) {
-        error_say(error, "%s%s", why,
-                  handlers > 0 ? " (handler threads need root, CAP_SYS_PTRACE, /dev/userfaultfd, or "
-                                 "vm.unprivileged_userfaultfd=1)"
-                               : "");
-        return ST_UNSUPPORTED;
-    }
+    status = choose_way(pager, options, error);
+    if (status != ST_OK)
+        return status;
     if ((pager->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0) {
         error_say(error, "/proc/self/pagemap cannot be read: which pages are in use is not known");
         return ST_UNSUPPORTED;
     }
-    return handlers > 0 ? ST_OK : fault_handler_install();
+    return options->handlers > 0 ? ST_OK : fault_handler_install(pager->way);
 }
 
 static void pager_destroy(struct quire_pager *pager)
@@ -143,7 +188,7 @@ static enum status pager_make(struct quire_pager *pager, const struct quire_opti
     set_sizes(pager, options);
     status = make_memory(pager, error);
     if (status == ST_OK)
-        status = open_kernel(pager, options->handlers, error);
+        status = open_kernel(pager, options, error);
     if (status == ST_OK)
         status = order_create(pager, &config, error);
     return status;

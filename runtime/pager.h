@@ -119,6 +119,7 @@ struct quire_pager {
     uint32_t low, high;             /* - free frames: below, eviction begins; and ends */
     uint64_t deadline_ns;           /* - */
     uint32_t scan_interval;         /* - of clock, after which reference bits are stale */
+    enum quire_way way;             /* - */
     int uffd, pagemap;              /* - */
     const struct policy_type *type; /* - */
 
@@ -228,7 +229,7 @@ MUST_USE enum status region_read(struct place first, bool stored, uint8_t *memor
 bool page_pin(struct place place, bool write);
 void page_unpin(struct place place);
 /* The handler of SIGBUS, and whose it was before. */
-MUST_USE enum status fault_handler_install(void);
+MUST_USE enum status fault_handler_install(enum quire_way way);
 /* A line on standard error: the page cannot come. Async-signal-safe. */
 void fault_say_why(struct place place, enum status status);
 
@@ -301,6 +302,19 @@ void ahead_stop(struct quire_pager *pager);
 /* Nothing is being read between these; what is asked for waits. */
 void ahead_hold(struct quire_pager *pager);
 void ahead_release(struct quire_pager *pager);
+
+/* ---- pages that the program sees (appear.c) */
+
+/* They come, all with their contents at once; ST_DIFFERENT: not as one range; ST_NO_MEMORY: none of them. */
+MUST_USE enum status pages_show(struct place first, const uint8_t *contents, uint32_t count, bool open);
+/* Pages that are there: open for writing, or write-protected in every thread when it returns. */
+MUST_USE enum status pages_protect(struct place first, uint32_t count, bool open);
+/* They go: an access is a fault again. */
+void pages_remove(struct place first, uint32_t count);
+/* The pages of a new region are not there. */
+MUST_USE enum status pages_watch(struct region *region);
+/* The largest budget without userfaultfd. */
+uint32_t protect_most_frames(void);
 
 /* ---- frames and slots (frame.c) */
 
@@ -398,7 +412,8 @@ void count_add(struct quire_pager *pager, enum count count, uint64_t by);
 void error_say(struct quire_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Calls of the program that bring pages in: a handler of an asynchronous signal that touches the same page
- * would wait for the thread that it interrupted. */
+ * would wait for the thread that it interrupted. Nor is the thread cancelled meanwhile. Not one within
+ * another. */
 void signals_block(sigset_t *saved);
 void signals_restore(const sigset_t *saved);
 

@@ -268,7 +268,7 @@ static enum status region_make(struct region *region)
                         : map_window_aligned(region->memory, bytes, protection);
     if (!region->start)
         return ST_NO_SPACE;
-    return uffd_register(region->pager->uffd, region->start, bytes);
+    return pages_watch(region);
 }
 
 static enum status region_enter(struct region *region)

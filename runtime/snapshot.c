@@ -3,6 +3,7 @@
  */
 #include "snapshot.h"
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NAP_NS 10000000u
@@ -91,8 +92,9 @@ enum status views_keep(struct place place)
 static bool read_memory(struct place place, uint8_t *to)
 {
     for (size_t done = 0; done < PAGE_SIZE;) {
-        ssize_t got =
-            pread(place.region->memory, to + done, PAGE_SIZE - done, (off_t)(place.page * PAGE_SIZE + done));
+        /* By syscall(): a thread may not be cancelled here. */
+        long got = syscall(SYS_pread64, place.region->memory, to + done, PAGE_SIZE - done,
+                           place.page * PAGE_SIZE + done);
 
         if (got <= 0)
             return false;
@@ -183,21 +185,20 @@ static enum status page_close(struct place place, bool *closed, bool *pinned)
     }
 }
 
-static enum status protect_run(struct place end, uint64_t *run)
+/* The `run` pages before `end`. */
+static enum status protect_run(struct place end, uint32_t *run)
 {
-    struct region *region = end.region;
-    uint64_t count = *run;
+    uint32_t count = *run;
 
     *run = 0;
-    return count == 0 ? ST_OK
-                      : uffd_protect(region->pager->uffd, region->start + (end.page - count) * PAGE_SIZE,
-                                     count * PAGE_SIZE, true);
+    return count == 0 ? ST_OK : pages_protect((struct place){end.region, end.page - count}, count, false);
 }
 
 /* Behind a closed door: what is open in the window. Pages that are pinned count. */
 static enum status window_close(struct region *region, uint64_t window, uint64_t *pinned_pages)
 {
-    uint64_t page = window * WINDOW_PAGES, end = page + WINDOW_PAGES, run = 0;
+    uint64_t page = window * WINDOW_PAGES, end = page + WINDOW_PAGES;
+    uint32_t run = 0;
     enum status status = ST_OK;
 
     if (end > region->pages)

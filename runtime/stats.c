@@ -35,13 +35,25 @@ static void add_region(struct region *region, void *context)
     stats->mapped_bytes += region->pages * PAGE_SIZE;
 }
 
+static const char *way_of(const struct quire_pager *pager)
+{
+    switch (pager->way) {
+    case QUIRE_WAY_PROTECT:
+        return "mprotect and SIGSEGV in the faulting thread, memfd windows";
+    case QUIRE_WAY_PINS:
+        return "explicit pins and mprotect, memfd windows";
+    default:
+        return pager->handlers ? "userfaultfd by handler threads, memfd windows"
+                               : "userfaultfd in the faulting thread, memfd windows";
+    }
+}
+
 void quire_stats(struct quire_pager *pager, struct quire_stats *stats)
 {
     uint64_t free = atomic_load(&pager->free);
 
     *stats = (struct quire_stats){
-        .way = pager->handlers ? "userfaultfd by handler threads, memfd windows"
-                               : "userfaultfd in the faulting thread, memfd windows",
+        .way = way_of(pager),
         .policy = pager->type->name,
         .memory_bytes = pager->frames * PAGE_SIZE,
         .resident_bytes = (pager->frames - free) * PAGE_SIZE,
@@ -75,6 +87,8 @@ void error_say(struct quire_error *error, const char *format, ...)
     va_end(arguments);
 }
 
+static _Thread_local int cancelling __attribute__((tls_model("initial-exec"))); /* as it was before */
+
 void signals_block(sigset_t *saved)
 {
     sigset_t all;
@@ -83,9 +97,11 @@ void signals_block(sigset_t *saved)
     sigdelset(&all, SIGBUS);
     sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_SETMASK, &all, saved);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelling);
 }
 
 void signals_restore(const sigset_t *saved)
 {
+    pthread_setcancelstate(cancelling, NULL);
     pthread_sigmask(SIG_SETMASK, saved, NULL);
 }

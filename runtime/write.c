@@ -214,7 +214,7 @@ static bool protect_run(struct place first, uint32_t count)
             run = 1;
             continue;
         }
-        if (uffd_protect(first.region->pager->uffd, place_address(place), run * PAGE_SIZE, true) != ST_OK)
+        if (pages_protect(place, run, false) != ST_OK)
             fine = false;
         for (uint32_t j = 0; j < run; j++)
             page_settle(place_word(place) + j, PAGE_WRITING, 0, PAGE_CLOSED);

@@ -27,6 +27,15 @@ struct quire_error {
     char text[256];
 };
 
+/* What tells us that a page is touched. */
+enum quire_way {
+    QUIRE_WAY_BEST,        /* the first of these that this kernel has, and that does for the budget */
+    QUIRE_WAY_USERFAULTFD, /* Linux 5.19 */
+    QUIRE_WAY_PROTECT,     /* mprotect() and SIGSEGV: slower, and the budget is limited by vm.max_map_count */
+    QUIRE_WAY_PINS /* nothing: pages are there from quire_pin() to quire_unpin(); an access to others may be
+                      SIGSEGV. No handler of signals is installed. Budgets as before. Never the best */
+};
+
 struct quire_options {
     uint64_t memory_bytes; /* the budget; at least QUIRE_LEAST_MEMORY */
     const char *policy;    /* as in `quire sim --policy`, with its options; NULL: "car" */
@@ -36,12 +45,13 @@ struct quire_options {
     unsigned handlers;     /* threads that serve faults, up to 32: system calls then see every page, and the
                               handler of SIGBUS stays the program's. Each fault takes longer. Needs a privilege
                               (ST_UNSUPPORTED). 0: the faulting thread does it */
+    enum quire_way way;
 };
 #define QUIRE_LEAST_MEMORY ((uint64_t)256 << 10)
 
 /*
- * ST_INVALID: an option; ST_UNSUPPORTED: this kernel has no userfaultfd in the form that is needed (5.19), or
- * the policy needs the future; ST_NO_MEMORY. Nothing is left then.
+ * ST_INVALID: an option; ST_UNSUPPORTED: this kernel has no userfaultfd in the form that is needed (5.19) and
+ * the budget is too large without, or the policy needs the future; ST_NO_MEMORY. Nothing is left then.
  */
 MUST_USE enum status quire_open(const struct quire_options *options, struct quire_pager **pager,
                                 struct quire_error *error);
@@ -90,8 +100,9 @@ MUST_USE enum status quire_discard(void *address);
 MUST_USE enum status quire_snapshot(void *address, const struct quire_mapping *mapping, void **view,
                                     struct quire_error *error);
 
-/* Pages of a QUIRE_FRESH region are zeroes again, and take no room. ST_INVALID: not such a region, or not whole
- * pages; ST_UNSUPPORTED: there is a snapshot of it; ST_LIMIT: a page is pinned; ST_IO_ERROR: a store did not answer. The pages before are zeroes then. */
+/* Pages of a QUIRE_FRESH region are zeroes again, and take no room. ST_INVALID: not such a region, or not
+ * whole pages; ST_UNSUPPORTED: there is a snapshot of it; ST_LIMIT: a page is pinned; ST_IO_ERROR: a store
+ * did not answer. The pages before are zeroes then. */
 MUST_USE enum status quire_clear(void *address, size_t length);
 
 /* Pages that were not written through the region come from the store anew when they are touched next: for one who has

@@ -32,10 +32,14 @@ struct quire_pager *open_pager_with(const struct quire_options *options)
 {
     struct quire_pager *pager = NULL;
     struct quire_error error;
+    struct quire_options how = *options;
+    const char *way = getenv("QUIRE_TEST_WAY");
     enum status status;
 
+    if (way && how.way == QUIRE_WAY_BEST)
+        how.way = strcmp(way, "protect") == 0 ? QUIRE_WAY_PROTECT : QUIRE_WAY_USERFAULTFD;
     install_own_handler();
-    status = quire_open(options, &pager, &error);
+    status = quire_open(&how, &pager, &error);
 
     if (status == ST_UNSUPPORTED) {
         print_message("# %s\n", error.text);

@@ -43,6 +43,7 @@ struct combination {
     enum quire_advice advice;
     enum mode mode;
     bool snapshot;
+    enum quire_way way;
 };
 
 static const char *policies[MOST_POLICIES];
@@ -50,7 +51,7 @@ static unsigned policy_count;
 
 static unsigned combinations(void)
 {
-    return policy_count * BUDGETS * THREADS * ADVICES * MODES * 2;
+    return policy_count * BUDGETS * THREADS * ADVICES * MODES * 2 * 2;
 }
 
 static struct combination combination_at(unsigned i)
@@ -65,7 +66,9 @@ static struct combination combination_at(unsigned i)
     c.advice = advices[i % ADVICES];
     i /= ADVICES;
     c.mode = (enum mode)(i % MODES);
-    c.snapshot = i / MODES != 0;
+    i /= MODES;
+    c.snapshot = i % 2 != 0;
+    c.way = i / 2 != 0 ? QUIRE_WAY_PROTECT : QUIRE_WAY_USERFAULTFD;
     return c;
 }
 
@@ -75,9 +78,10 @@ static struct combination now;
 /* Before it begins: the last one is what failed. */
 static void say_combination(const char *store, uint64_t seed)
 {
-    print_message("# %s: policy %s, %llu KiB, %u threads, advice %d, %s%s, QUIRE_SEED=%llu\n", store,
+    print_message("# %s: policy %s, %llu KiB, %u threads, advice %d, %s%s%s, QUIRE_SEED=%llu\n", store,
                   now.policy, (unsigned long long)(now.budget / KIB), now.threads, (int)now.advice,
-                  mode_names[now.mode], now.snapshot ? ", snapshot" : "", (unsigned long long)seed);
+                  mode_names[now.mode], now.snapshot ? ", snapshot" : "",
+                  now.way == QUIRE_WAY_PROTECT ? ", mprotect" : "", (unsigned long long)seed);
 }
 
 /* ------------------------------------------------------------------ one of them */
@@ -178,7 +182,11 @@ static void beside_snapshot(uint64_t *memory, uint64_t *shadow, uint64_t seed)
 
 static void run_combination(struct store *store, uint64_t seed)
 {
-    struct quire_pager *pager = open_pager(now.budget, now.policy);
+    struct quire_pager *pager = open_pager_with(&(struct quire_options){.memory_bytes = now.budget,
+                                                                        .policy = now.policy,
+                                                                        .seed = seed,
+                                                                        .deadline_ms = 20000,
+                                                                        .way = now.way});
     uint64_t *shadow = calloc(1, LENGTH), *memory;
     struct store *base = now.mode == MODE_PRIVATE ? patterned_store(shadow) : NULL;
     struct quire_mapping mapping = {

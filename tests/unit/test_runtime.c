@@ -5,12 +5,17 @@
  */
 #include "runtime_support.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -456,6 +461,127 @@ static void test_lock(void **state)
     assert_status(quire_file(folder, QUIRE_FILE_READ_ONLY, 0, &second, &error), ST_INVALID);
 }
 
+/* ------------------------------------------------------------------ ways */
+
+static struct quire_pager *open_way(enum quire_way way, const char *says)
+{
+    struct quire_pager *pager = open_pager_with(
+        &(struct quire_options){.memory_bytes = BUDGET, .policy = "clock", .deadline_ms = 5000, .way = way});
+    struct quire_stats stats;
+
+    quire_stats(pager, &stats);
+    if (!strstr(stats.way, says))
+        fail_msg("asked for %s, and it is: %s", says, stats.way);
+    return pager;
+}
+
+static void test_protect(void **state)
+{
+    struct quire_pager *pager = open_way(QUIRE_WAY_PROTECT, "mprotect and SIGSEGV");
+    uint64_t *shadow = calloc(1, 4 * MIB), *memory;
+    struct faulty *store = faulty_store(1024, false);
+    struct quire_stats stats;
+
+    memory = map(pager, &store->base, 4 * MIB, 0);
+    work_on(memory, shadow, 4 * MIB, 4, 4000, 1);
+    quire_stats(pager, &stats);
+    assert_true(stats.faults > 500 && stats.evictions > 500 && stats.referenced > 0);
+    atomic_store(&store->fail_reads, 1); /* still SIGBUS, not SIGSEGV */
+    assert_ok(quire_advise(memory, PAGE_SIZE, QUIRE_DONE_WITH));
+    assert_true(read_is_sigbus((uint8_t *)memory));
+    atomic_store(&store->fail_reads, 0);
+    assert_int_equal(memory[0], shadow[0]);
+    free(shadow);
+    close_all(pager, &store->base);
+}
+
+/* Nothing but pins: what is pinned can be read and written, and what is written is kept. */
+static void test_only_pins(void **state)
+{
+    struct quire_pager *pager = open_way(QUIRE_WAY_PINS, "explicit pins");
+    struct store *store = store_memory(1024);
+    uint8_t *memory = map(pager, store, 4 * MIB, 0);
+    int status;
+    pid_t child;
+
+    for (unsigned round = 0; round < 2; round++)
+        for (uint64_t page = 0; page < 1024; page++) {
+            uint8_t *at = memory + page * PAGE_SIZE;
+
+            assert_ok(quire_pin(at, PAGE_SIZE, round == 0 ? ACCESS_WRITE : ACCESS_READ));
+            if (round == 0)
+                *at = (uint8_t)page;
+            assert_int_equal(*at, (uint8_t)page);
+            quire_unpin(at, PAGE_SIZE);
+        }
+    close_all(pager, store);
+    child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "test-runtime", "--not-pinned", NULL);
+        _exit(9);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+static int touch_unpinned(void)
+{
+    struct quire_pager *pager;
+    void *memory;
+
+    signal(SIGSEGV, SIG_DFL);
+    if (quire_open(&(struct quire_options){.memory_bytes = MIB, .way = QUIRE_WAY_PINS}, &pager, NULL) !=
+            ST_OK ||
+        quire_map(pager, &(struct quire_mapping){.store = store_memory(16), .length = PAGE_SIZE}, &memory,
+                  NULL) != ST_OK)
+        return 1;
+    return *(volatile uint8_t *)memory;
+}
+
+/* A kernel that has no userfaultfd, or does not give it to us: the next best, for budgets that it can do. */
+static int open_without_userfaultfd(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+    struct quire_options options = {.memory_bytes = BUDGET};
+    struct quire_pager *pager;
+    struct quire_stats stats;
+    struct quire_error error;
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        return 77;
+    if (quire_open(&options, &pager, &error) != ST_OK)
+        return 1;
+    quire_stats(pager, &stats);
+    if (!strstr(stats.way, "mprotect") || quire_close(pager) != ST_OK)
+        return 2;
+    options.memory_bytes = (uint64_t)1 << 40;
+    if (quire_open(&options, &pager, &error) != ST_UNSUPPORTED || !strstr(error.text, "vm.max_map_count"))
+        return 3;
+    options = (struct quire_options){.memory_bytes = BUDGET, .way = QUIRE_WAY_USERFAULTFD};
+    return quire_open(&options, &pager, &error) == ST_UNSUPPORTED ? 0 : 4;
+}
+
+static void test_no_userfaultfd(void **state)
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0)
+        _exit(open_without_userfaultfd());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ------------------------------------------------------------------ the program around it */
 
 /* The child has no region, and the parent's is unharmed. */
@@ -502,11 +628,10 @@ static void *be_cancelled(void *context)
 
 /* Threads that come and go; and threads that are cancelled while they fault, which a fault itself outlasts.
  */
-static void test_threads_end(void **state)
+static void threads_end(struct store *store, unsigned flags)
 {
     struct quire_pager *pager = open_pager(BUDGET, "clock");
-    struct store *store = file(QUIRE_FILE_CREATE, 4 * MIB);
-    uint8_t *memory = map(pager, store, 4 * MIB, 0);
+    uint8_t *memory = map(pager, store, 4 * MIB, flags);
     pthread_t thread;
 
     for (unsigned i = 0; i < 200; i++) {
@@ -524,6 +649,49 @@ static void test_threads_end(void **state)
     }
     for (unsigned i = 0; i < 200; i++)
         assert_int_equal(memory[i * PAGE_SIZE], 1);
+    assert_ok(flags & QUIRE_FRESH ? quire_discard(memory) : quire_unmap(memory));
+    close_all(pager, store);
+}
+
+static void test_threads_end(void **state)
+{
+    struct store *store;
+    char name[96];
+
+    threads_end(file(QUIRE_FILE_CREATE, 4 * MIB), 0);
+    snprintf(name, sizeof(name), "lz4:64K+swap:%s", folder);
+    assert_ok(quire_store_open(name, 4 * MIB, &store, NULL));
+    threads_end(store, QUIRE_FRESH);
+}
+
+static void *synchronise(void *context)
+{
+    for (;;) {
+        ((volatile uint8_t *)context)[0]++;
+        if (quire_sync(context, PAGE_SIZE) != ST_OK)
+            return NULL;
+        pthread_testcancel();
+    }
+}
+
+/* A call is finished before its thread is cancelled. */
+static void test_calls_are_finished(void **state)
+{
+    struct quire_pager *pager = open_pager(BUDGET, "clock");
+    struct store *store = file(QUIRE_FILE_CREATE, MIB);
+    uint8_t *memory = map(pager, store, MIB, 0);
+
+    for (unsigned i = 0; i < 10; i++) {
+        void *ended = NULL;
+        pthread_t thread;
+
+        assert_int_equal(pthread_create(&thread, NULL, synchronise, memory), 0);
+        usleep(2000 + 300 * i);
+        pthread_cancel(thread);
+        pthread_join(thread, &ended);
+        assert_ptr_equal(ended, PTHREAD_CANCELED);
+    }
+    assert_ok(quire_sync(memory, MIB));
     close_all(pager, store);
 }
 
@@ -587,12 +755,20 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_truncated_file),
         cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_protect),
+        cmocka_unit_test(test_only_pins),
+        cmocka_unit_test(test_no_userfaultfd),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_threads_end),
+        cmocka_unit_test(test_calls_are_finished),
         cmocka_unit_test(test_default_action),
     };
 
     if (argc > 1 && strcmp(argv[1], "--die") == 0)
         return die();
+    if (argc > 1 && strcmp(argv[1], "--not-pinned") == 0)
+        return touch_unpinned();
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -11,7 +11,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NAP_NS 200000u
 
@@ -85,7 +87,7 @@ static unsigned compressed_poll(struct store *store, uint64_t wait_ns)
     ended = store_poll(compressed->packed, 0);
     pthread_mutex_unlock(&compressed->lock);
     if (ended == 0 && wait_ns > 0)
-        nanosleep(&nap, NULL);
+        syscall(SYS_nanosleep, &nap, NULL); /* not where a thread may be cancelled: this may be in a fault */
     return ended;
 }
 

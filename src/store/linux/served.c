@@ -472,8 +472,8 @@ static void served_submit(struct store *store, struct store_request *request)
     do
         request->next = first;
     while (!atomic_compare_exchange_weak(&state->arrivals, &first, request));
-    if (!first)
-        (void)!write(state->wake, &one, sizeof(one));
+    if (!first) /* by syscall(): a thread may not be cancelled in a fault */
+        syscall(SYS_write, state->wake, &one, sizeof(one));
 }
 
 static unsigned served_poll(struct store *store, uint64_t wait_ns)

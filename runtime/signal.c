@@ -1,0 +1,205 @@
+/*
+ * The signals that the kernel sends when a page of a region is touched that is not there, or written to and
+ * not open: SIGBUS with userfaultfd, SIGSEGV with mprotect() (appear.c). The handler has the page brought in
+ * (fault.c), and the access is made again.
+ *
+ * What is not ours goes on to the handler that was there before. A page that cannot be brought in is SIGBUS
+ * to the program, whichever signal told us of it.
+ *
+ * Only async-signal-safe calls are made here, nothing is allocated and no lock is taken: the interrupted code
+ * may be anything, malloc() included. All signals are blocked while the handler runs.
+ */
+#include "pager.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum {
+    MOST_SPURIOUS = 100000 /* faults in a row of one thread at one address where all was well already */
+};
+
+/* initial-exec: an access never allocates. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+    const void *address;
+    unsigned count;
+} spurious;
+
+static struct sigaction bus_before, segv_before; /* what the signals were before */
+
+static bool is_write(const void *context)
+{
+#ifdef __x86_64__
+    return (((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2) != 0; /* W/R of the error code */
+#else
+    return true; /* not known: pages then count as written */
+#endif
+}
+
+/* The same access again and again, though the page is there: a fault that is not about paging. */
+static bool goes_on(const void *address)
+{
+    if (spurious.address != address) {
+        spurious.address = address;
+        spurious.count = 0;
+    }
+    return ++spurious.count < MOST_SPURIOUS;
+}
+
+static size_t put_text(char *line, size_t at, const char *text)
+{
+    for (; *text; text++)
+        line[at++] = *text;
+    return at;
+}
+
+static size_t put_number(char *line, size_t at, uint64_t number, unsigned base)
+{
+    char digits[20];
+    unsigned count = 0;
+
+    do
+        digits[count++] = "0123456789abcdef"[number % base];
+    while ((number /= base) > 0);
+    while (count > 0)
+        line[at++] = digits[--count];
+    return at;
+}
+
+/* The process is about to end by the signal. */
+void fault_say_why(struct place place, enum status status)
+{
+    char line[256];
+    size_t at = put_text(line, 0, "quire: page ");
+
+    at = put_number(line, at, place.page, 10);
+    at = put_text(line, at, " of the region at 0x");
+    at = put_number(line, at, (uintptr_t)place.region->start, 16);
+    at = put_text(line, at,
+                  status == ST_LIMIT ? " cannot come: no page of the budget can go (pinned, or not to be "
+                                       "written to their stores)\n"
+                  : status == ST_OK  ? ": the kernel says SIGBUS, and the page is there\n"
+                                     : " cannot be brought in: ");
+    if (status != ST_LIMIT && status != ST_OK) {
+        at = put_text(line, at, status_name(status));
+        at = put_text(line, at, "\n");
+    }
+    (void)!write(STDERR_FILENO, line, at);
+}
+
+/* Does the signal say that a page is to be brought in? */
+static bool is_ours(int signal, const struct region *region, bool write)
+{
+    switch (region->pager->way) {
+    case QUIRE_WAY_PROTECT:
+        return signal == SIGSEGV && !(write && (region->mapping.flags & QUIRE_READ_ONLY));
+    case QUIRE_WAY_PINS:
+        return false;
+    default:
+        return signal == SIGBUS;
+    }
+}
+
+/* ST_NOT_MAPPED: it is not ours. */
+static enum status serve(int signal, const siginfo_t *info, const void *context, struct place *place)
+{
+    bool write = is_write(context);
+
+    place->region = info->si_code > 0 ? region_at(info->si_addr) : NULL;
+    if (!place->region)
+        return ST_NOT_MAPPED;
+    place->page = (uint64_t)((const uint8_t *)info->si_addr - place->region->start) / PAGE_SIZE;
+    if (!is_ours(signal, place->region, write))
+        return ST_NOT_MAPPED;
+    if (!goes_on(info->si_addr))
+        return ST_DIFFERENT;
+    return page_bring(*place, write);
+}
+
+bool quire_fault(int signal, void *info, void *context)
+{
+    struct place place;
+    int saved = errno;
+    bool served = (signal == SIGBUS || signal == SIGSEGV) && serve(signal, info, context, &place) == ST_OK;
+
+    errno = saved;
+    return served;
+}
+
+/* To whom it went before. Without a handler, the access is made again and ends the process. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+    const struct sigaction *before = signal == SIGBUS ? &bus_before : &segv_before;
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+
+    if (before->sa_flags & SA_SIGINFO) {
+        before->sa_sigaction(signal, info, context);
+    } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
+        before->sa_handler(signal);
+    } else {
+        sigaction(signal, &standard, NULL);
+        if (info->si_code <= 0) /* sent by kill(): nothing is made again */
+            raise(signal);
+    }
+}
+
+static bool has_handler(const struct sigaction *before)
+{
+    return (before->sa_flags & SA_SIGINFO) ||
+           (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN);
+}
+
+/* The page cannot come. */
+static void refuse(siginfo_t *info, void *context, struct place place, enum status status)
+{
+    siginfo_t bus = *info;
+
+    if (!has_handler(&bus_before)) {
+        struct sigaction standard = {.sa_handler = SIG_DFL};
+
+        fault_say_why(place, status);
+        sigaction(SIGBUS, &standard, NULL);
+        if (info->si_signo != SIGBUS)
+            raise(SIGBUS); /* comes when the handler returns, before the access is made again */
+        return;
+    }
+    bus.si_signo = SIGBUS;
+    bus.si_code = BUS_ADRERR;
+    pass_on(SIGBUS, &bus, context);
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    struct place place = {0};
+    int saved = errno;
+    enum status status = serve(signal, info, context, &place);
+
+    if (status == ST_NOT_MAPPED)
+        pass_on(signal, info, context);
+    else if (status != ST_OK)
+        refuse(info, context, place, status);
+    errno = saved;
+}
+
+static enum status install(int signal, struct sigaction *kept)
+{
+    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART},
+                     before;
+
+    sigfillset(&ours.sa_mask);
+    if (sigaction(signal, NULL, &before) != 0)
+        return ST_UNSUPPORTED;
+    if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == on_fault)
+        return ST_OK;
+    *kept = before;
+    return sigaction(signal, &ours, NULL) == 0 ? ST_OK : ST_UNSUPPORTED;
+}
+
+enum status fault_handler_install(enum quire_way way)
+{
+    enum status status = way == QUIRE_WAY_PINS ? ST_OK : install(SIGBUS, &bus_before);
+
+    return status == ST_OK && way == QUIRE_WAY_PROTECT ? install(SIGSEGV, &segv_before) : status;
+}
