@@ -72,7 +72,7 @@ struct quire_mapping {
     struct store *base;   /* a private copy: pages that were never written come from here and not from
                              `store`; never written to. NULL: none */
     uint64_t base_offset; /* in bytes, as offset */
-    void *address;        /* where, a multiple of 2 MiB; ST_NO_SPACE when something is there. NULL: anywhere */
+    void *address; /* where, a multiple of 2 MiB; ST_NO_SPACE when something is there. NULL: anywhere */
 };
 
 /*
@@ -105,8 +105,8 @@ MUST_USE enum status quire_snapshot(void *address, const struct quire_mapping *m
  * did not answer. The pages before are zeroes then. */
 MUST_USE enum status quire_clear(void *address, size_t length);
 
-/* Pages that were not written through the region come from the store anew when they are touched next: for one who has
- * changed the store by other ways. Pinned ones stay. Errors as quire_clear(). */
+/* Pages that were not written through the region come from the store anew when they are touched next: for one
+ * who has changed the store by other ways. Pinned ones stay. Errors as quire_clear(). */
 MUST_USE enum status quire_refresh(void *address, size_t length);
 
 /* What was written to these addresses before the call lasts when it returns ST_OK. An error of an earlier
@@ -150,14 +150,15 @@ struct quire_stats {
 void quire_stats(struct quire_pager *pager, struct quire_stats *stats);
 
 /*
- * fork(). Without these calls the child has no regions. Between quire_fork_begin() and quire_fork_end() nothing is
- * written to any region of the pager and nothing leaves memory; the program calls nothing else of the pager, forks, and in the
- * parent waits until the child has what it wants. Errors of begin: ST_IO_ERROR; nothing is held then.
+ * fork(). Without these calls the child has no regions. Between quire_fork_begin() and quire_fork_end()
+ * nothing is written to any region of the pager and nothing leaves memory; the program calls nothing else of
+ * the pager, forks, and in the parent waits until the child has what it wants. Errors of begin: ST_IO_ERROR;
+ * nothing is held then.
  *
- * In the child quire_fork_child() makes a pager of its own with regions at the same addresses (snapshots are not
- * among them). `reopen` gives the store of each that is not a plain view of its store. They are empty until quire_inherit()
- * has copied a range from the parent; ST_UNSUPPORTED: the parent's store cannot be read by a child. quire_inherited()
- * ends that, and only then faults are served: nobody may touch a region before.
+ * In the child quire_fork_child() makes a pager of its own with regions at the same addresses (snapshots are
+ * not among them). `reopen` gives the store of each that is not a plain view of its store. They are empty
+ * until quire_inherit() has copied a range from the parent; ST_UNSUPPORTED: the parent's store cannot be read
+ * by a child. quire_inherited() ends that, and only then faults are served: nobody may touch a region before.
  */
 /* Before anything else, once: for children with so many handler threads. False: not with this C library. */
 MUST_USE bool quire_fork_prepare(unsigned handlers);
