@@ -40,6 +40,8 @@ int cmd_pagesize(int argc, char **argv);
 void cmd_pagesize_help(void);
 int cmd_run(int argc, char **argv);
 void cmd_run_help(void);
+int cmd_top(int argc, char **argv);
+void cmd_top_help(void);
 int cmd_sim(int argc, char **argv);
 void cmd_sim_help(void);
 int cmd_trace(int argc, char **argv);

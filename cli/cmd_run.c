@@ -22,11 +22,11 @@
 #define SPACE_LEAST ((uint64_t)16 << 20)
 #define SPACE_MOST ((uint64_t)16 << 40)
 #define THRESHOLD_DEFAULT ((uint64_t)128 << 10) /* from there on malloc() asks for a mapping of its own */
-enum { HANDLERS_DEFAULT = 4, HANDLERS_MOST = 32, OPTIONS = 10, MOST_INTERPRETERS = 4 };
+enum { HANDLERS_DEFAULT = 4, HANDLERS_MOST = 32, OPTIONS = 11, MOST_INTERPRETERS = 4 };
 
 struct run_options {
     uint64_t memory_bytes, space_bytes, threshold_bytes, handlers;
-    const char *policy, *store, *report;
+    const char *policy, *store, *report, *record;
     bool json, no_files;
     char **program;
 };
@@ -52,6 +52,8 @@ static void describe(struct run_options *options, struct option_spec *specs)
         {"--report", OPTION_TEXT, &options->report, "FILE",
          "write at the end what paging did there; -: standard error"},
         {"--json", OPTION_FLAG, &options->json, NULL, "the report as JSON"},
+        {"--record", OPTION_TEXT, &options->record, "FILE",
+         "write a trace there, for `quire sim`: faults, and references that scans see"},
         {0}};
 
     memcpy(specs, table, sizeof(table));
@@ -190,17 +192,14 @@ static int find_program(struct run_parts *parts, const char *name)
 /* ------------------------------------------------------------------ the start */
 
 /* Where it is, wherever the program goes; "": none. */
-static char *report_path(const struct run_options *options)
+static char *path_for_program(const char *path)
 {
     char folder[PATH_MAX];
 
-    if (!options->report) {
-        return must_copy(options->json ? "-" : "");
+    if (!path || strcmp(path, "-") == 0 || path[0] == '/' || !getcwd(folder, sizeof(folder))) {
+        return must_copy(path ? path : "");
     }
-    if (strcmp(options->report, "-") == 0 || options->report[0] == '/' || !getcwd(folder, sizeof(folder))) {
-        return must_copy(options->report);
-    }
-    return must_format("%s/%s", folder, options->report);
+    return must_format("%s/%s", folder, path);
 }
 
 static void set_environment(const struct run_options *options, const struct run_parts *parts)
@@ -208,20 +207,21 @@ static void set_environment(const struct run_options *options, const struct run_
     const char *before = getenv("LD_PRELOAD");
     char *preload =
              before && *before ? must_format("%s:%s", parts->preload, before) : must_copy(parts->preload),
-         *report = report_path(options),
-         *settings = must_format("library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
-                                 "handlers=%llu\nfiles=%d\nreport=%s\njson=%d\n",
-                                 parts->library, options->store, options->policy,
-                                 (unsigned long long)options->memory_bytes,
-                                 (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
-                                 (unsigned long long)options->threshold_bytes,
-                                 (unsigned long long)options->handlers, !options->no_files,
-                                 options->report ? options->report
-                                 : options->json ? "-"
-                                                 : "",
-                                 options->json);
+         *report = path_for_program(options->report ? options->report
+                                    : options->json ? "-"
+                                                    : NULL),
+         *record = path_for_program(options->record),
+         *settings = must_format(
+             "library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
+             "handlers=%llu\nfiles=%d\nreport=%s\njson=%d\n"
+             "record=%s\n",
+             parts->library, options->store, options->policy, (unsigned long long)options->memory_bytes,
+             (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
+             (unsigned long long)options->threshold_bytes, (unsigned long long)options->handlers,
+             !options->no_files, report, options->json, record);
 
     free(report);
+    free(record);
     setenv("LD_PRELOAD", preload, 1);
     setenv("QUIRE_RUN", settings, 1);
     free(settings);

@@ -17,6 +17,7 @@ const struct verb verbs[] = {
     {"policies", "list the page-replacement policies", cmd_policies, cmd_policies_help},
     {"run", "run a Linux program with its memory paged by libquire", cmd_run, cmd_run_help},
     {"sim", "simulate paging of a trace of references", cmd_sim, cmd_sim_help},
+    {"top", "show what a running quire run, or program with libquire, is doing", cmd_top, cmd_top_help},
     {"trace", "record, convert and describe traces of page references", cmd_trace, cmd_trace_help},
 };
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);

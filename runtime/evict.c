@@ -123,12 +123,16 @@ static void give_back(struct quire_pager *pager, struct place *places, uint32_t 
 /* How many frames it made free. */
 static uint32_t evict_round(struct quire_pager *pager, struct round *round)
 {
+    uint64_t began, chosen;
     uint32_t written = 0;
     enum status status;
 
     round->leave_count = round->write_count = round->clean_count = 0;
     pthread_mutex_lock(&pager->round);
+    began = now_ns();
     choose(pager, round);
+    chosen = now_ns();
+    count_add(pager, COUNT_POLICY_NS, chosen - began);
     places_leave(round->leave, round->leave_count);
     if (round->write_count > 0) {
         written = writer_write(&pager->writer, round->write, round->write_count, WRITE_LEAVE, &status);
@@ -138,6 +142,8 @@ static uint32_t evict_round(struct quire_pager *pager, struct round *round)
     }
     if (round->clean_count > 0)
         writer_write(&pager->writer, round->clean, round->clean_count, WRITE_STAY, &status);
+    if (round->write_count + round->clean_count > 0)
+        count_add(pager, COUNT_WRITE_NS, now_ns() - chosen);
     pthread_mutex_unlock(&pager->round);
     return round->leave_count + written;
 }

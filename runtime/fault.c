@@ -119,8 +119,12 @@ enum status region_read(struct place place, bool stored, uint8_t *memory, uint32
 
 enum status pages_read(struct place place, bool stored, uint8_t *memory, uint32_t count)
 {
-    return !stored && place.region->live ? view_read(place, memory, count)
-                                         : region_read(place, stored, memory, count);
+    uint64_t began = now_ns();
+    enum status status = !stored && place.region->live ? view_read(place, memory, count)
+                                                       : region_read(place, stored, memory, count);
+
+    count_add(place.region->pager, COUNT_READ_NS, now_ns() - began);
+    return status;
 }
 
 /* Up to `wanted`, the first included, which is the caller's already. Many a little later are better than one
@@ -193,6 +197,7 @@ static enum status bring_in(struct place place, uint32_t word, bool write)
 {
     struct region *region = place.region;
     bool stored = region_page_is_stored(region, word);
+    uint64_t began = now_ns();
     enum status status = frame_take(region->pager);
 
     if (status != ST_OK) {
@@ -205,7 +210,10 @@ static enum status bring_in(struct place place, uint32_t word, bool write)
         count_add(region->pager, COUNT_READ_ERRORS, 1);
         page_settle(place_word(place), PAGE_ABSENT, 0, 0);
         frames_give(region->pager, 1);
+    } else {
+        record_reference(place, write);
     }
+    count_add(region->pager, COUNT_FAULT_NS, now_ns() - began);
     return status;
 }
 
@@ -218,6 +226,7 @@ static enum status open_page(struct place place, uint32_t word)
     page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0,
                 status == ST_OK ? PAGE_CLOSED : 0);
     count_add(pager, COUNT_WRITE_FAULTS, 1);
+    record_reference(place, true);
     return status;
 }
 

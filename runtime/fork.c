@@ -45,7 +45,7 @@ static void thaw(struct region *region, void *context)
 
 bool quire_fork_prepare(unsigned handlers)
 {
-    return bare_prepare(handlers + 1 + AHEAD_THREADS);
+    return bare_prepare(handlers + 2 + AHEAD_THREADS);
 }
 
 enum status quire_fork_begin(struct quire_pager *pager)
@@ -95,6 +95,7 @@ enum status quire_fork_child(struct quire_pager *pager, const struct quire_optio
     enum status status;
 
     regions_abandon(parents);
+    live_abandon(pager);
     close(pager->uffd);
     close(pager->pagemap);
     status = regions_keep_addresses(parents, true) ? pager_open(options, own, error) : ST_NO_SPACE;

@@ -26,7 +26,7 @@ void page_settle(page_word *word, enum page_state state, uint32_t set, uint32_t 
 
 enum status frame_take(struct quire_pager *pager)
 {
-    uint64_t until = 0;
+    uint64_t until = 0, began = 0;
     uint32_t free = atomic_load(&pager->free);
 
     for (;;) {
@@ -34,11 +34,14 @@ enum status frame_take(struct quire_pager *pager)
             if (atomic_compare_exchange_weak(&pager->free, &free, free - 1)) {
                 if (free <= pager->low)
                     evict_wake(pager);
+                if (began > 0)
+                    count_add(pager, COUNT_FRAME_WAIT_NS, now_ns() - began);
                 return ST_OK;
             }
         if (until == 0) {
             count_add(pager, COUNT_RESERVE_WAITS, 1);
-            until = now_ns() + pager->deadline_ns;
+            began = now_ns();
+            until = began + pager->deadline_ns;
         } else if (atomic_load(&pager->fruitless) > FRUITLESS_ROUNDS || now_ns() > until) {
             return ST_LIMIT;
         }

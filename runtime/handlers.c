@@ -131,7 +131,7 @@ enum status handlers_start(struct quire_pager *pager, unsigned count)
     if (!handlers)
         return ST_NO_MEMORY;
     handlers->pager = pager;
-    handlers->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    handlers->stop = descriptor_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     pager->handlers = handlers;
     if (handlers->stop < 0)
         return ST_NO_MEMORY;

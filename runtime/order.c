@@ -192,6 +192,7 @@ void order_referenced(struct quire_pager *pager, struct place place, bool tells)
     if (number == POLICY_NO_PAGE || !(pager->policy->state[number] & POLICY_RESIDENT))
         return;
     pager->policy->now++;
+    record_reference(place, false);
     if (tells)
         policy_touch(pager->policy, number);
     else

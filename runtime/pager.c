@@ -151,7 +151,7 @@ static enum status open_kernel(struct quire_pager *pager, const struct quire_opt
     status = choose_way(pager, options, error);
     if (status != ST_OK)
         return status;
-    if ((pager->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0) {
+    if ((pager->pagemap = descriptor_high(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC))) < 0) {
         error_say(error, "/proc/self/pagemap cannot be read: which pages are in use is not known");
         return ST_UNSUPPORTED;
     }
@@ -160,6 +160,7 @@ static enum status open_kernel(struct quire_pager *pager, const struct quire_opt
 
 static void pager_destroy(struct quire_pager *pager)
 {
+    live_stop(pager);
     handlers_stop(pager);
     ahead_stop(pager);
     order_destroy(pager);
@@ -170,11 +171,20 @@ static void pager_destroy(struct quire_pager *pager)
         munmap(pager->slots[0].memory, (size_t)SLOTS * SLOT_PAGES * PAGE_SIZE);
     if (pager->pagemap >= 0)
         close(pager->pagemap);
+    if (pager->record >= 0)
+        close(pager->record);
     if (pager->uffd >= 0)
         close(pager->uffd);
     pthread_mutex_destroy(&pager->order);
     pthread_mutex_destroy(&pager->round);
     free(pager);
+}
+
+static bool is_published(void)
+{
+    const char *wanted = getenv("QUIRE_PUBLISH");
+
+    return wanted && strcmp(wanted, "1") == 0;
 }
 
 static enum status pager_make(struct quire_pager *pager, const struct quire_options *options,
@@ -191,6 +201,9 @@ static enum status pager_make(struct quire_pager *pager, const struct quire_opti
         status = open_kernel(pager, options, error);
     if (status == ST_OK)
         status = order_create(pager, &config, error);
+    if (status == ST_OK)
+        status = record_open(pager, options->record, error);
+    pager->publish = options->publish || is_published();
     return status;
 }
 
@@ -203,7 +216,7 @@ enum status pager_open(const struct quire_options *options, struct quire_pager *
     if (!pager)
         return ST_NO_MEMORY;
     memset(pager, 0, sizeof(*pager));
-    pager->uffd = pager->pagemap = -1;
+    pager->uffd = pager->pagemap = pager->record = -1;
     pthread_mutex_init(&pager->order, NULL);
     pthread_mutex_init(&pager->round, NULL);
     error_say(error, "no memory");
@@ -242,6 +255,9 @@ enum status pager_start(struct quire_pager *pager, unsigned handlers)
         if (status != ST_OK)
             evict_stop(pager);
     }
+    /* That nobody can look at it is no reason not to work. */
+    if (status == ST_OK && pager->publish && live_start(pager) != ST_OK)
+        pager->publish = false;
     return status;
 }
 

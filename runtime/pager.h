@@ -56,6 +56,12 @@ enum count {
     COUNT_GIVEN_BACK,
     COUNT_SCANS,
     COUNT_REFERENCED,
+    COUNT_NOT_RECORDED,
+    COUNT_FAULT_NS,
+    COUNT_FRAME_WAIT_NS,
+    COUNT_READ_NS,
+    COUNT_POLICY_NS,
+    COUNT_WRITE_NS,
     COUNTS
 };
 
@@ -111,6 +117,7 @@ struct thread {
 };
 
 struct writer;
+struct live;
 struct handlers;
 struct ahead;
 
@@ -120,6 +127,7 @@ struct quire_pager {
     uint64_t deadline_ns;           /* - */
     uint32_t scan_interval;         /* - of clock, after which reference bits are stale */
     enum quire_way way;             /* - */
+    int record;                     /* - a trace is written there; -1: none */
     int uffd, pagemap;              /* - */
     const struct policy_type *type; /* - */
 
@@ -160,6 +168,8 @@ struct quire_pager {
     uint64_t mapped_pages; /* r */
     struct writer *writer; /* - the evicting thread's */
     struct thread evictor;
+    struct live *live;         /* - NULL: nobody is told */
+    bool publish;              /* - */
     bool is_child;             /* - of fork(): its threads are bare */
     struct handlers *handlers; /* - NULL: faults are served by the threads that make them */
     struct ahead *ahead;       /* - the threads that read */
@@ -402,6 +412,17 @@ bool page_take_to_write(struct place place, bool even_pinned);
 void places_sort(struct place *places, uint32_t count);
 /* How many places from the first on are neighbours in memory. */
 uint32_t places_run(const struct place *places, uint32_t count);
+
+/* ---- for others to see: traces (record.c), and what is going on (live.c) */
+
+MUST_USE enum status record_open(struct quire_pager *pager, const char *path, struct quire_error *error);
+/* Async-signal-safe. */
+void record_reference(struct place place, bool write);
+/* Errors: nobody is told then. */
+MUST_USE enum status live_start(struct quire_pager *pager);
+void live_stop(struct quire_pager *pager);
+/* In a child of fork(): the socket is the parent's. */
+void live_abandon(struct quire_pager *pager);
 
 /* ---- counting (stats.c) */
 

@@ -257,7 +257,7 @@ static enum status region_make(struct region *region)
     uint64_t bytes = region->pages * PAGE_SIZE;
     int protection;
 
-    region->memory = memfd_create("quire", MFD_CLOEXEC);
+    region->memory = descriptor_high(memfd_create("quire", MFD_CLOEXEC));
     if (region->memory < 0 || ftruncate(region->memory, (off_t)bytes) != 0 ||
         !(region->words = table_of(region->pages, sizeof(page_word))) ||
         !(region->windows = table_of(region_windows(region), sizeof(struct window))))

@@ -72,6 +72,12 @@ void quire_stats(struct quire_pager *pager, struct quire_stats *stats)
         .given_back = total(pager, COUNT_GIVEN_BACK),
         .scans = total(pager, COUNT_SCANS),
         .referenced = total(pager, COUNT_REFERENCED),
+        .fault_ns = total(pager, COUNT_FAULT_NS),
+        .frame_wait_ns = total(pager, COUNT_FRAME_WAIT_NS),
+        .read_ns = total(pager, COUNT_READ_NS),
+        .policy_ns = total(pager, COUNT_POLICY_NS),
+        .write_ns = total(pager, COUNT_WRITE_NS),
+        .not_recorded = total(pager, COUNT_NOT_RECORDED),
     };
     regions_for_each(pager, add_region, stats);
 }

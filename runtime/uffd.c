@@ -47,6 +47,16 @@ struct scan_argument {
 #define SCAN_REQUEST _IOWR('f', 16, struct scan_argument)
 #define SCAN_PRESENT ((uint64_t)1 << 3)
 
+int descriptor_high(int fd)
+{
+    int high = fd >= 0 && fd < HIGH_DESCRIPTOR ? fcntl(fd, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) : -1;
+
+    if (high < 0)
+        return fd;
+    close(fd);
+    return high;
+}
+
 static int device_open(void)
 {
     int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), uffd;
@@ -67,6 +77,7 @@ int uffd_open(enum uffd_way way, const char **why)
 
     if (uffd < 0 && messages)
         uffd = device_open();
+    uffd = descriptor_high(uffd);
     if (uffd < 0) {
         *why = errno == EPERM || errno == EACCES ? "userfaultfd is forbidden here"
                                                  : "this kernel has no userfaultfd";

@@ -11,6 +11,11 @@
 #include "quire/status.h"
 #include "quire/types.h"
 
+/* The same open file under a number that shells and programs do not use on their own (or as it was, where
+ * there is none). */
+enum { HIGH_DESCRIPTOR = 512 };
+int descriptor_high(int fd);
+
 enum uffd_way {
     UFFD_SIGNALS, /* a fault is SIGBUS in the thread that makes it; system calls see EFAULT */
     UFFD_MESSAGES /* a fault, of a system call too, is a message; the thread sleeps. Needs a privilege */

@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MOST_FILES = 128, HIGH_DESCRIPTOR = 100 };
+enum { MOST_FILES = 128, HIGH_DESCRIPTOR = 512 };
 
 struct file {
     struct store store; /* the file; first, so a store is its file */

@@ -78,7 +78,8 @@ static void be_child(struct robust_list_head *robust, size_t robust_bytes)
     struct quire_options options = pager_options();
     struct quire_error error = {"no memory"};
 
-    if (robust) { /* the child holds no mutex */
+    options.record = NULL; /* the trace is the parent's */
+    if (robust) {          /* the child holds no mutex */
         robust->list.next = &robust->list;
         syscall(SYS_set_robust_list, robust, robust_bytes);
     }

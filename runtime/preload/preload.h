@@ -57,7 +57,7 @@ extern struct library library;
 /* What `quire run` asks for, from the environment (start.c). */
 struct settings {
     uint64_t memory_bytes, arena_bytes, threshold_bytes, seed;
-    const char *policy, *store, *library, *report;
+    const char *policy, *store, *library, *report, *record;
     bool files, json;
     unsigned handlers;
 };

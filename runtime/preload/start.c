@@ -54,6 +54,8 @@ static void set(const char *name, const char *value)
         settings.library = value;
     else if (strcmp(name, "report") == 0)
         settings.report = value;
+    else if (strcmp(name, "record") == 0)
+        settings.record = value;
     else if (strcmp(name, "json") == 0)
         settings.json = number != 0;
 }
@@ -117,7 +119,9 @@ struct quire_options pager_options(void)
     return (struct quire_options){.memory_bytes = settings.memory_bytes,
                                   .policy = settings.policy,
                                   .seed = settings.seed,
-                                  .handlers = settings.handlers};
+                                  .handlers = settings.handlers,
+                                  .publish = true,
+                                  .record = settings.record};
 }
 
 static void open_pager(void)

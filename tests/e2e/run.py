@@ -246,6 +246,69 @@ def redis():
     expect(f"[info] {count} keys read".encode() in result.out, f"what was saved: {result}")
 
 
+BUSY = ("import array, random, sys, time\n"
+        "a = array.array('Q', bytes(32 << 20))\n"
+        "print('ready', flush=True)\n"
+        "while not __import__('select').select([sys.stdin], [], [], 0)[0]:\n"
+        "    for _ in range(1000): a[random.randrange(len(a))] += 1\n")
+
+PARSE = ("import json, sys\n"
+         "from prometheus_client.openmetrics.parser import text_string_to_metric_families\n"
+         "families = text_string_to_metric_families(sys.stdin.read())\n"
+         "print(json.dumps({s.name: s.value for f in families for s in f.samples if len(s.labels) == 1}))\n")
+
+
+@case(timeout=60)
+def top():
+    """quire top: a look, JSON, OpenMetrics read by another's parser, and the live view until the process ends."""
+    need_userfaultfd()
+    process = subprocess.Popen([harness.QUIRE, "run", "--memory", "4M", "--", PYTHON, "-c", BUSY],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    expect_equal(process.stdout.readline(), b"ready\n", "the program")
+    pid = str(process.pid)
+    first = json.loads(expect_run(quire("top", "--json", pid)).out)
+    expect_equal((first["pid"], first["policy"], first["memory_bytes"]), (process.pid, "car", 4 * MIB), "JSON")
+    expect(0 < first["resident_bytes"] <= 4 * MIB, f"resident: {first}")
+    expect(sum(region["resident_bytes"] for region in first["regions"]) <= 4 * MIB, f"regions: {first}")
+    expect(any(region["dirty_bytes"] > 0 for region in first["regions"]), f"dirty: {first}")
+    expect(first["fault_ns"] >= first["read_ns"] > 0, f"times: {first}")
+    metrics = quire("top", "--openmetrics", pid)
+    parsed = harness.run([PYTHON, "-c", PARSE], stdin=metrics.out)
+    expect_equal(parsed.status, 0, f"the parser: {parsed}")
+    values = json.loads(parsed.out)
+    expect_equal(values["quire_memory_bytes"], 4 * MIB, "OpenMetrics")
+    expect(values["quire_faults_total"] >= first["faults"] > 0, f"faults: {values}")
+    expect(b"since start" in expect_run(quire("top", "--once", pid)).out, "--once")
+    live = subprocess.Popen([harness.QUIRE, "top", "--interval", "0.2", pid], stdout=subprocess.PIPE)
+    time.sleep(1)
+    process.communicate(b"end\n")
+    out = live.communicate(timeout=20)[0]
+    expect_equal(live.returncode, 0, "quire top when the process has ended")
+    expect(out.count(b"a second") >= 2, f"the live view: {out}")
+    expect_equal(quire("top", pid).status, 1, "quire top of a process that has ended")
+    for words in (["x"], ["1", "2"], ["--json", "--openmetrics", "1"], ["--interval", "0", "1"], ["0"]):
+        expect_equal(quire("top", *words).status, 2, f"top {words}")
+
+
+@case(timeout=90)
+def record():
+    """A trace goes into the simulator, whose faults are like those that there were."""
+    need_userfaultfd()
+    folder = harness.scratch()
+    program = ("import array, random\n"
+               "random.seed(1)\n"
+               "a = array.array('Q', bytes(16 << 20))\n"
+               "for _ in range(60000): a[int(len(a) * random.random() ** 3)] += 1\n")
+    result = harness.run([harness.QUIRE, "run", "--memory", "4M", "--policy", "clock", "--record", "trace", "--report",
+                          "report", "--json", "--", PYTHON, "-c", program], cwd=folder)
+    expect_run(result, out=b"")
+    with open(f"{folder}/report", encoding="ascii") as file:
+        report = json.load(file)
+    result = expect_run(quire("sim", f"{folder}/trace", "--memory", "4M", "--policy", "clock", "--json", "--db", "none"))
+    simulated = json.loads(result.out)["runs"][0]["faults"]
+    expect(abs(simulated - report["faults"]) < report["faults"] // 4, f"simulated {simulated}, there were {report}")
+
+
 @case(timeout=60)
 def usage():
     """Errors name what is wrong; statuses are those of env(1)."""
