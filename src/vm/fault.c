@@ -203,9 +203,9 @@ static enum status reuse(struct pt_entry *entry, struct pt_entry page)
     return ST_OK;
 }
 
-/* The entry's frame is replaced by `copy`, which is filled already. */
-static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_entry page, struct frame *from,
-                          struct frame *copy)
+/* `copy`, which is filled already, takes the place of what the entry maps. */
+static inline __attribute__((always_inline)) void install(struct fault *f, struct pt_entry *entry,
+                                                          struct pt_entry page, struct frame *copy)
 {
     rmap_first(copy, entry_place(entry));
     pt_entry_store(entry, pt_entry((page.bits & ~(PT_FRAME_MASK | PAGE_OBJECT)) | frame_paddr(copy).v |
@@ -213,15 +213,6 @@ static void replace_frame(struct fault *f, struct pt_entry *entry, struct pt_ent
     batch_page(&f->cursor.batch, f->page);
     copy->paging.member = space_member(f->space);
     pages_insert(copy, 0);
-    if (from != zero_frame)
-        STAT(fault_copy);
-    if (from == zero_frame || page.bits & PAGE_OBJECT) {
-        table_count_privates(f->cursor.table, 1);
-        return;
-    }
-    rmap_remove(from, entry_place(entry));
-    frame_unmapped(from, page);
-    batch_drop_frame(&f->cursor.batch, from);
 }
 
 static enum status write_zero_page(struct fault *f, struct pt_entry *entry, struct pt_entry page)
@@ -232,7 +223,8 @@ static enum status write_zero_page(struct fault *f, struct pt_entry *entry, stru
         return ST_NO_MEMORY;
     fresh->page.object = NULL;
     fresh->page.index = 0;
-    replace_frame(f, entry, page, zero_frame, fresh);
+    install(f, entry, page, fresh);
+    table_count_privates(f->cursor.table, 1);
     STAT(fault_zero);
     return ST_OK;
 }
@@ -254,7 +246,15 @@ static enum status copy_page(struct fault *f, struct pt_entry *entry, struct pt_
     host_copy_page(frame_data(copy), frame_data(from));
     copy->page.object = NULL;
     copy->page.index = origin_of(from);
-    replace_frame(f, entry, page, from, copy);
+    install(f, entry, page, copy);
+    STAT(fault_copy);
+    if (page.bits & PAGE_OBJECT) {
+        table_count_privates(f->cursor.table, 1);
+        return ST_OK;
+    }
+    rmap_remove(from, entry_place(entry));
+    frame_unmapped(from, page);
+    batch_drop_frame(&f->cursor.batch, from);
     return ST_OK;
 }
 

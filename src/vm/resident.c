@@ -19,6 +19,7 @@ static __attribute__((noinline)) unsigned map_slots(void *const *slots, struct p
                                                     struct page_form form)
 {
     const unsigned usual = form.may_write ? UINT32_MAX : FRAME_MAPPED;
+    const unsigned not_yet = form.may_write ? UINT32_MAX : 0;
     unsigned left_out = 0;
 
     /* counted up to zero: one register less to step */
@@ -26,15 +27,23 @@ static __attribute__((noinline)) unsigned map_slots(void *const *slots, struct p
     entries += count;
     for (int64_t i = -(int64_t)count; i != 0; i++, mark.bits -= (uint64_t)1 << MARK_PAYLOAD_SHIFT) {
         struct frame *frame = slots[i];
+        unsigned flags;
 
-        if (__builtin_expect(entries[i].bits != mark.bits || !frame, 0))
+        if (__builtin_expect(entries[i].bits != mark.bits || !frame, 0)) {
             left_out++;
-        else if (__builtin_expect((frame_flags(frame) & (FRAME_BUSY | FRAME_MAPPED)) == usual, 1))
+            continue;
+        }
+        flags = frame_flags(frame) & (FRAME_BUSY | FRAME_MAPPED);
+        if (__builtin_expect(flags == usual, 1)) {
             pt_entry_store(&entries[i], pt_entry(form.bits | frame_paddr(frame).v));
-        else if (frame_is_resident(frame))
-            resident_map(&entries[i], form, frame);
-        else
+        } else if (flags == not_yet) {
+            __atomic_fetch_or(&frame->flags, FRAME_MAPPED, __ATOMIC_RELAXED);
+            pt_entry_store(&entries[i], pt_entry(form.bits | frame_paddr(frame).v));
+        } else if (flags & FRAME_BUSY) {
             left_out++;
+        } else {
+            resident_map(&entries[i], form, frame);
+        }
     }
     return count - left_out;
 }

@@ -292,20 +292,6 @@ static enum status add_empty(struct frame *parent, struct pt_entry *entry, unsig
     return ST_OK;
 }
 
-enum status table_map_copy(struct frame *table, struct pt_entry *entry, const struct frame *from,
-                           uint64_t origin, struct pt_entry mark, uint32_t member)
-{
-    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
-
-    if (!copy)
-        return ST_NO_MEMORY;
-    host_copy_page(frame_data(copy), frame_data(from));
-    copy->paging.member = member;
-    table_map_private(table, entry, copy, origin, mark);
-    STAT(fault_copy);
-    return ST_OK;
-}
-
 enum status table_refine(struct flush_batch *batch, struct frame *parent, struct pt_entry *entry,
                          unsigned level, uint64_t start, enum table_create create, struct frame **out)
 {

@@ -68,8 +68,20 @@ static inline void table_map_private(struct frame *table, struct pt_entry *entry
 
 /* An entry gets a private frame with a copy of `from`, charged to `member`. ST_NO_MEMORY: nothing has
  * changed. */
-MUST_USE enum status table_map_copy(struct frame *table, struct pt_entry *entry, const struct frame *from,
-                                    uint64_t origin, struct pt_entry mark, uint32_t member);
+MUST_USE static inline enum status table_map_copy(struct frame *table, struct pt_entry *entry,
+                                                  const struct frame *from, uint64_t origin,
+                                                  struct pt_entry mark, uint32_t member)
+{
+    struct frame *copy = frame_alloc(0, FRAME_ANON, FRAME_ANY);
+
+    if (!copy)
+        return ST_NO_MEMORY;
+    host_copy_page(frame_data(copy), frame_data(from));
+    copy->paging.member = member;
+    table_map_private(table, entry, copy, origin, mark);
+    STAT(fault_copy);
+    return ST_OK;
+}
 
 /* table_count_privates() for the table of an entry, at any level. */
 static inline void entry_count_privates(const struct pt_entry *entry, int change)
