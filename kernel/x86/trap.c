@@ -156,12 +156,12 @@ static inline void count_fault(struct process *process)
 {
     static uint64_t majors;
 
-    process->faults_minor++;
-    if (__builtin_expect(vm_stats.fault_major != majors, 0)) {
-        majors = vm_stats.fault_major;
-        process->faults_minor--;
-        process->faults_major++;
+    if (__builtin_expect(vm_stats.fault_major == majors, 1)) {
+        process->faults_minor++;
+        return;
     }
+    majors = vm_stats.fault_major;
+    process->faults_major++;
 }
 
 /*

@@ -34,8 +34,8 @@ static struct pt_entry origin_mark(uint64_t origin, unsigned access, unsigned tr
                      object_payload(origin_object_id(origin), origin_index(origin)));
 }
 
-static void forget_frame(struct cursor *cursor, struct pt_entry *entry, struct frame *frame,
-                         struct pt_entry was)
+static inline __attribute__((always_inline)) void forget_frame(struct cursor *cursor, struct pt_entry *entry,
+                                                               struct frame *frame, struct pt_entry was)
 {
     rmap_remove(frame, entry_place(entry));
     frame_unmapped(frame, was);

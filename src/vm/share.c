@@ -107,9 +107,12 @@ static __attribute__((noinline)) enum status copy_leaves(struct frame *from, str
         else if ((status = rmap_add(frame, (uintptr_t)at + places)) != ST_OK)
             break;
         left--;
-        if ((entry.bits & (PT_WRITE | PT_PRESENT)) != (PT_WRITE | PT_PRESENT))
+        if ((entry.bits & (PT_WRITE | PT_PRESENT | PT_DIRTY)) == (PT_WRITE | PT_PRESENT | PT_DIRTY))
+            (void)clear_write(at); /* nothing takes D away meanwhile: what it was need not be asked */
+        else if ((entry.bits & (PT_WRITE | PT_PRESENT)) == (PT_WRITE | PT_PRESENT))
+            entry = clear_write(at); /* with the D that both have from now on */
+        else
             continue;
-        entry = clear_write(at); /* with the D that both have from now on */
         pt_entry_store(&target[at - source], pt_entry(entry.bits & ~PT_WRITE));
     }
     to->privates = from->privates - left;
