@@ -64,9 +64,17 @@ enum object_get { OBJECT_READ, OBJECT_WRITE, OBJECT_OVERWRITE };
  * mapped and used by others at the same time. OBJECT_WRITE marks it dirty; OBJECT_OVERWRITE too, and skips
  * reading it (a page that was not resident comes zeroed: the caller overwrites all of it that is inside the
  * object). ST_BEYOND_END behind the end, ST_NO_MEMORY, ST_IO_ERROR. May sleep.
+ * Who has stored into the page ends the reference by object_put_written() instead.
  */
 MUST_USE enum status object_get_page(struct object *object, uint64_t index, enum object_get how,
                                      struct frame **out);
+
+/*
+ * Ends the reference of a page got by OBJECT_WRITE or OBJECT_OVERWRITE, after the last store: it is dirty
+ * now, though it may have been written back, and so been clean, between the two (what is stored may come from
+ * memory that has to be read first).
+ */
+void object_put_written(struct frame *frame);
 
 /* Hand an allocated frame (refs = 1) to the object as page `index`: for an initramfs that is used in place.
  */

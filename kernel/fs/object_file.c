@@ -159,7 +159,7 @@ static uint64_t write_pages(struct vnode *node, struct uio *uio, uint64_t offset
             return done;
         }
         copied = uio_get(uio, (char *)frame_data(frame) + within, chunk);
-        frame_unref(frame);
+        object_put_written(frame);
         done += copied;
         if (copied < chunk) {
             *error = -EFAULT;

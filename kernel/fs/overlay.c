@@ -365,7 +365,7 @@ static int copy_data(struct object *from, struct object *to)
         status = object_get_page(to, index, OBJECT_OVERWRITE, &target);
         if (status == ST_OK) {
             host_copy_page(frame_data(target), frame_data(source));
-            frame_unref(target);
+            object_put_written(target);
         }
         frame_unref(source);
     }

@@ -2,7 +2,8 @@
  * Bringing an object's pages in from its store, and writing them back.
  *
  * A page that is being read is in the object already, BUSY: whoever wants it sleeps on its frame. A page that
- * is being written is WRITING; it stays readable and writable, and a write meanwhile makes it dirty again.
+ * is being written is WRITING; it stays readable and writable, and a write meanwhile makes it dirty again:
+ * through a mapping by a fault, by whoever holds the page when he puts it back (object_put_written()).
  * Reading ahead: a reader that comes where the last one stopped gets twice as many pages as before, up to
  * WINDOW_MAX; any other gets WINDOW_FIRST, and pages in random order one at a time.
  *
@@ -215,6 +216,12 @@ enum status object_get_page(struct object *object, uint64_t index, enum object_g
     return status;
 }
 
+void object_put_written(struct frame *frame)
+{
+    frame_set_flags(frame, FRAME_DIRTY);
+    frame_unref(frame);
+}
+
 enum status object_adopt(struct object *object, uint64_t index, struct frame *frame)
 {
     enum status status;
@@ -291,7 +298,7 @@ enum status object_write(struct object *object, uint64_t offset, const void *fro
         if (status != ST_OK)
             return status;
         memcpy((char *)frame_data(frame) + ((offset + *done) & PAGE_MASK), (const char *)from + *done, part);
-        frame_unref(frame);
+        object_put_written(frame);
         *done += part;
     }
     return ST_OK;

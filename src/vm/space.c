@@ -378,7 +378,10 @@ enum status space_write(struct space *space, struct vaddr to, const void *from, 
         if (status != ST_OK)
             return status;
         memcpy((char *)frame_data(frame) + (at & PAGE_MASK), (const char *)from + *done, part);
-        frame_unref(frame);
+        if (frame->use == FRAME_FILE)
+            object_put_written(frame);
+        else
+            frame_unref(frame);
         *done += part;
     }
     return ST_OK;

@@ -47,6 +47,24 @@ static void whole_pages_are_not_read_to_be_overwritten(void **state)
     store_end(store);
 }
 
+/* A page is held, not yet stored to, when it is written back: what is stored then is not lost. */
+static void stores_behind_a_write_back_are_kept(void **state)
+{
+    struct store *store = store_create(4 * PAGE_SIZE);
+    struct object *object = store_object(store);
+    struct frame *frame;
+
+    assert_ok(object_get_page(object, 2, OBJECT_OVERWRITE, &frame));
+    assert_ok(object_sync(object, 0, UINT64_MAX));
+    memset(frame_data(frame), 0x66, PAGE_SIZE);
+    object_put_written(frame);
+    assert_int_equal(object_drop(object, 0, UINT64_MAX), 0);
+    assert_ok(object_sync(object, 0, UINT64_MAX));
+    assert_memory_equal(store->bytes + 2 * PAGE_SIZE, "ffff", 4);
+    object_unref(object);
+    store_end(store);
+}
+
 static void memory_objects_keep_their_pages(void **state)
 {
     struct object *object = object_create(NULL, NULL, 100 * PAGE_SIZE);
@@ -288,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(reads_and_writes),
         CASE(whole_pages_are_not_read_to_be_overwritten),
+        CASE(stores_behind_a_write_back_are_kept),
         CASE(memory_objects_keep_their_pages),
         CASE(shrinking_zeroes_the_tail),
         CASE(adopted_frames),
