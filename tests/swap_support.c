@@ -58,13 +58,24 @@ static void copy_out(unsigned char *to, const struct frame *frame)
                sizeof(*from));
 }
 
+static bool refuses(const struct swap_test *test, struct frame *const *frames, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t word = *(const uint64_t *)frame_data(frames[i]);
+
+        if (word >= test->refuse_from && word < test->refuse_below)
+            return true;
+    }
+    return false;
+}
+
 /* A failure leaves rubbish. */
 static enum status store_write(void *context, uint32_t slot, struct frame *const *frames, unsigned count)
 {
     struct swap_test *test = context;
     bool failed = fails(test->fail_write, slot, count);
 
-    if (test->full)
+    if (test->full || refuses(test, frames, count))
         return ST_NO_SPACE;
     if (test->slow_us != 0)
         usleep(test->slow_us);

@@ -16,6 +16,8 @@ struct swap_test {
     uint32_t fail_read, fail_write; /* the slot that cannot be transferred; 0: none */
     bool fail_all;
     bool full; /* the store takes nothing, though there are slots */
+    /* Nor a request with a page whose first word is in the range. */
+    uint64_t refuse_from, refuse_below;
     unsigned slow_us;
     /* Called once, in the middle of the next transfer of that kind, without locks. */
     void (*while_reading)(void), (*while_writing)(void);

@@ -24,7 +24,7 @@ struct batch {
     struct victim victims[EVICT_BATCH]; /* frame NULL: it has been dealt with */
     unsigned swapped;
     struct frame *frames[EVICT_BATCH]; /* of the victims: those that have slots, sorted by them */
-    bool flush;
+    bool flush, unwritten;
     unsigned freed;
 };
 
@@ -139,11 +139,12 @@ static void unmap(struct batch *batch)
     }
 }
 
-static void write(const struct batch *batch)
+/* What could not be written is not released. */
+static void write(struct batch *batch)
 {
     write_pages(batch);
     if (batch->swapped > 0)
-        (void)!swap_write(batch->frames, batch->swapped); /* what could not be written is not released */
+        batch->unwritten = swap_write(batch->frames, batch->swapped) != ST_OK;
 }
 
 static void release(struct batch *batch, void (*keep)(const struct victim *victim))
@@ -166,6 +167,8 @@ static void release(struct batch *batch, void (*keep)(const struct victim *victi
             keep(victim);
         }
     }
+    if (batch->unwritten)
+        pages_unwritten(); /* after the slots of these have come free */
 }
 
 struct evicted evict(unsigned wanted, const struct search *search)

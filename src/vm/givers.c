@@ -5,6 +5,7 @@
  * has more than his target gives, whoever it is that wants a frame; when nobody has, the one who wants it.
  * Pages that nobody is charged for go before anybody's.
  */
+#include "vm/floor.h"
 #include "vm/members_internal.h"
 
 enum { WORD_BITS = 64 };
@@ -27,6 +28,15 @@ bool members_spare(const struct frame *frame)
         return owner != search.only;
     return owner != MEMBER_NOBODY &&
            scope_spares(&members_scope, owner, search.for_whom.member, search.round);
+}
+
+bool members_keep_file(const struct frame *frame)
+{
+    uint32_t owner = frame->paging.member;
+
+    if (members_is_free(frame))
+        return floor_keeps(0, 0);
+    return floor_keeps(members_records[owner].file, members_list[owner].frames);
 }
 
 static void begin_again(void)

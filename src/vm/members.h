@@ -42,6 +42,8 @@ void members_begin(const struct search *search);
 struct frame *members_victim(bool *dirty);
 /* Must the page stay because of whose it is, in this search? */
 bool members_spare(const struct frame *frame);
+/* Is the page of a file one of the last, of its member or of all (floor.h)? */
+bool members_keep_file(const struct frame *frame);
 
 /* The pool that a page goes into. */
 uint32_t members_pool(const struct frame *frame);

@@ -1,6 +1,7 @@
 /*
  * Members for reports, and their invariants.
  */
+#include "vm/floor.h"
 #include "vm/members_internal.h"
 
 bool member_look(uint32_t member, struct member_report *out)
@@ -59,30 +60,42 @@ void members_look(struct reclaim_report *out)
     out->swap_ins = members_swap_ins;
 }
 
-/* The frames of all pools, by who is charged. */
-static void count_frames(uint32_t *frames)
+/* The frames of all pools, by who is charged; those of files, too. */
+static void count_frames(uint32_t *frames, uint32_t *files)
 {
     for (uint32_t i = 0; i < pools_made; i++)
         for (uint32_t number = 0; pools[i].policy && number < pools[i].names.used; number++) {
             const struct frame *frame = pool_frame(&pools[i], number);
 
-            if (frame)
-                frames[member_is_alive(frame->paging.member) ? frame->paging.member : MEMBER_NOBODY]++;
+            uint32_t member =
+                frame && member_is_alive(frame->paging.member) ? frame->paging.member : MEMBER_NOBODY;
+
+            if (!frame)
+                continue;
+            frames[member]++;
+            files[member] += frame->use == FRAME_FILE;
         }
 }
 
 const char *members_check(void)
 {
-    static uint32_t frames[MEMBERS_MAX]; /* pages_lock */
+    static uint32_t frames[MEMBERS_MAX], files[MEMBERS_MAX]; /* pages_lock */
+    uint64_t all_files = 0;
 
     for (uint32_t i = 0; i < MEMBERS_MAX; i++)
-        frames[i] = 0;
-    count_frames(frames);
+        frames[i] = files[i] = 0;
+    count_frames(frames, files);
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        all_files += files[i];
+    if (all_files != floor_files())
+        return "pages of files are miscounted";
     if (frames[MEMBER_NOBODY] != members_nobodys)
         return "pages that nobody is charged for are miscounted";
     for (uint32_t i = 1; i < MEMBERS_MAX; i++) {
         if (frames[i] != members_list[i].frames)
             return "a member's frames are not those that it is charged for";
+        if (member_is_alive(i) && files[i] != members_records[i].file)
+            return "a member's pages of files are miscounted";
         if (members_records[i].left > members_nobodys)
             return "the dead have left more than is nobody's";
     }

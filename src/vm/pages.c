@@ -16,6 +16,7 @@
  */
 #include "vm/pages.h"
 
+#include "vm/floor.h"
 #include "vm/members.h"
 #include "vm/shadow.h"
 #include "vm/swap.h"
@@ -48,6 +49,7 @@ void pages_init(void)
     on_their_way = 0;
     to_clean.count = 0;
     counts = (struct pages_counts){0};
+    floor_init();
     lock_init(&pages_lock, RANK_RECLAIM);
 }
 
@@ -153,8 +155,11 @@ static bool spares(void *context, const struct policy *policy, uint32_t number)
 {
     const struct frame *frame = pool_frame(context, number);
 
-    return is_held(frame) || members_spare(frame) ||
-           (slots_short && frame->use != FRAME_FILE && !(frame_flags(frame) & FRAME_SLOT));
+    if (is_held(frame) || members_spare(frame))
+        return true;
+    if (frame->use == FRAME_FILE)
+        return floor_holds() && members_keep_file(frame);
+    return slots_short && !(frame_flags(frame) & FRAME_SLOT);
 }
 
 /* Noted for the cleaner; what does not fit is written when it goes. */
@@ -204,6 +209,7 @@ static void enrol(struct frame *frame, uint64_t ghost, enum arrival how)
     frame->window = 0;
     frame_set_flags(frame, FRAME_LISTED);
     members_charge(frame, how);
+    floor_add(frame);
     if (how != ARRIVED)
         counts.returned += ghost != 0;
     else if (shadow_return(ghost ? ghost : name))
@@ -218,6 +224,7 @@ static void unlist(struct frame *frame)
             to_clean.frames[i--] = to_clean.frames[--to_clean.count];
     frame_clear_flags(frame, FRAME_LISTED);
     members_uncharge(frame);
+    floor_take(frame);
 }
 
 /* Locked. The frame's pool, if it has one, knows it no more either. */
@@ -278,6 +285,7 @@ void pages_forget_slot(uint32_t slot)
         return;
     lock_take(&pages_lock);
     slots_short = false;
+    floor_slot_free();
     for (unsigned i = 0; i < pools_made; i++)
         if (pools[i].policy)
             pool_forget(&pools[i], NAME_SWAP | slot);
@@ -330,6 +338,14 @@ void pages_slots_short(void)
 {
     lock_take(&pages_lock);
     slots_short = true;
+    floor_swap_full();
+    lock_drop(&pages_lock);
+}
+
+void pages_unwritten(void)
+{
+    lock_take(&pages_lock);
+    floor_swap_full();
     lock_drop(&pages_lock);
 }
 

@@ -77,6 +77,8 @@ unsigned pages_choose_unclean(struct victim *victims, unsigned most);
 bool pages_has_unclean(void);
 /* Swap has no slots for victims: pages without one are spared until one is free. */
 void pages_slots_short(void);
+/* Pages could not be written to swap. */
+void pages_unwritten(void);
 /* So many victims have gone or have come back. */
 void pages_settled(unsigned count);
 /* Waits until some of the victims that others have chosen have gone, or have come back. False: there are

@@ -16,6 +16,7 @@
 
 #include "quire/slab.h"
 #include "vm/evict.h"
+#include "vm/floor.h"
 #include "vm/members.h"
 #include "vm/pages.h"
 #include "vm/shadow.h"
@@ -23,8 +24,10 @@
 
 enum {
     /* So many batches in a row from which nothing could be freed (their pages were wanted again, or could not
-     * be written) are enough to say that nothing can. */
-    FRUITLESS_BATCHES = 8,
+     * be written) are enough to say that nothing can: all pages once, as compressed memory may refuse one
+     * page and take another. */
+    FRUITLESS_LEAST = 8,
+    FRUITLESS_MOST = 1024,
     LOW_PART = 256, /* of memory */
     LOW_LEAST = 16,
     TICK_PER_FRAME =
@@ -65,6 +68,7 @@ static void set_marks(void)
     frames_count(&counts);
     total = counts.total - counts.by_use[FRAME_RESERVED];
     least = total / LOW_PART > LOW_LEAST ? total / LOW_PART : LOW_LEAST;
+    floor_set(total);
     state.low = counts.reserve + least;
     state.high = state.low + 2 * least;
 }
@@ -103,12 +107,18 @@ static bool look_again(void)
     return pages_wait() || pages_sweep() > 0;
 }
 
+static uint64_t fruitless_batches(void)
+{
+    uint64_t all = pages_enrolled() / EVICT_BATCH;
+
+    return all < FRUITLESS_LEAST ? FRUITLESS_LEAST : all > FRUITLESS_MOST ? FRUITLESS_MOST : all;
+}
+
 static uint64_t evict_some(uint64_t wanted, const struct search *search)
 {
-    unsigned fruitless = 0;
-    uint64_t freed = 0;
+    uint64_t freed = 0, fruitless = 0, most = fruitless_batches();
 
-    while (freed < wanted && fruitless < FRUITLESS_BATCHES) {
+    while (freed < wanted && fruitless < most) {
         uint64_t left = wanted - freed;
         struct evicted evicted = evict(left < EVICT_BATCH ? (unsigned)left : EVICT_BATCH, search);
 

@@ -161,4 +161,44 @@ def a_single_write_error_is_survived():
     expect_run(result, 0, b"made\nright\n")
 
 
+def expect_out_of_memory(result, name=b"python3"):
+    """Ended within seconds, and said so; never wrong bytes."""
+    expect_equal(result.status, 128 + 9, f"status: {result!r}")
+    expect(b"out of memory: ended" in result.err and name in result.err, repr(result.err))
+    expect(b"wrong" not in result.out and b"right" not in result.out, repr(result))
+
+
+@case(timeout=180)
+def swap_that_is_full_is_out_of_memory():
+    """On a disk, in compressed memory (of what does not compress), in both."""
+    for words in (("--swap", "4M"), ("--swap-compress", "lz4:4M"), ("--swap", "2M", "--swap-compress", "lz4:1M")):
+        expect_out_of_memory(python(*words, program=NOISE % 9500, limit=55))
+
+
+@case(timeout=120)
+def no_swap_is_out_of_memory():
+    expect_out_of_memory(boot("--memory", "24M", "--root", "/", "--", PYTHON, "-c", NOISE % 9500, limit=55))
+    expect_out_of_memory(python("--scope", "local", program=NOISE % 9500, limit=55))
+
+
+# The large one is started behind the small one, which goes on when that has ended.
+SMALL_AND_LARGE = """
+%s -c "$NOISE" & large=$!
+turns=0
+while kill -0 $large 2>/dev/null; do turns=$((turns + 1)); sleep 0.1; done
+wait $large
+echo "large: $?"
+[ $turns -gt 0 ] && echo "small goes on"
+"""
+
+
+@case(timeout=120)
+def only_the_largest_ends():
+    for words in (("--swap", "4M"), ()):
+        result = boot("--memory", "32M", "--root", "/", *words, "--env", "NOISE=" + NOISE % 9500, "--", "/bin/sh", "-c", SMALL_AND_LARGE % PYTHON,
+                      limit=55)
+        expect_run(result, 0, b"made\n" * (b"made" in result.out) + b"large: 137\nsmall goes on\n")
+        expect_equal(result.err.count(b"out of memory: ended"), 1, "processes ended")
+
+
 harness.main()

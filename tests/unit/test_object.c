@@ -1,7 +1,7 @@
 /*
  * Memory objects: reading, writing, growing, shrinking, syncing, dropping; reclaim when memory is short.
  */
-#include "vm_support.h"
+#include "swap_support.h"
 
 #include <stdlib.h>
 
@@ -316,7 +316,8 @@ int main(void)
         CASE(a_written_file_larger_than_memory),
         CASE(files_make_room_for_anonymous_memory),
         CASE(a_full_store_does_not_lose_pages),
-        CASE(held_pages_are_not_reclaimed),
+        cmocka_unit_test_setup_teardown(held_pages_are_not_reclaimed, boot_swap,
+                                        end_swap), /* no last pages are kept */
         CASE(all_objects_are_synced),
     };
 

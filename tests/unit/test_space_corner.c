@@ -2,7 +2,7 @@
  * Address spaces, the corners: pages mapped by many, huge pages without access, tables shared high up,
  * address space that is nearly full, mappings that may never be written, the kernel's half.
  */
-#include "vm_support.h"
+#include "swap_support.h"
 
 #include "pt/fmt/x86_64.h"
 
@@ -376,7 +376,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_vm_64m, end_vm)
     const struct CMUnitTest tests[] = {
-        CASE(pages_mapped_by_many),
+        cmocka_unit_test_setup_teardown(pages_mapped_by_many, boot_swap,
+                                        end_swap), /* no last pages are kept */
         CASE(anonymous_pages_of_many_children),
         CASE(huge_pages_without_access),
         CASE(shared_huge_pages_without_access),
