@@ -24,6 +24,8 @@ static void sim_specs(struct sim_request *request, struct option_spec specs[SPEC
          "of csv: time-col=2,obj-id-col=5,..."},
         {"--tick", OPTION_NUMBER, &request->tick, "N",
          "references in an interval of nru, nfu, aging, ...; default: the frames, at least 1024"},
+        {"--ahead", OPTION_NUMBER, &request->ahead, "N",
+         "pages that leave together when no frame is free, as with the kernel's cleaner; default 1"},
         {"--seed", OPTION_NUMBER, &request->seed, "N", "of what is random; default 1"},
         {"--costs", OPTION_TEXT, &request->costs_text, "LIST",
          "of the modelled time; default reference=100ns,read=100us,write=100us"},

@@ -23,13 +23,14 @@ static const char *const kinds[EVENT_KINDS] = {
     [EVENT_START] = "start",
     [EVENT_FORK] = "fork",
     [EVENT_EXIT] = "exit",
+    [EVENT_SHORT] = "short",
 };
 
 /* What an event's value is called; NULL: it has none. */
 static const char *const values[EVENT_KINDS] = {
     [EVENT_LOST] = "events",      [EVENT_PAGE_IN] = "more",   [EVENT_PAGE_OUT] = "more",
     [EVENT_REFAULT] = "distance", [EVENT_SWAP_OUT] = "pages", [EVENT_OOM] = "pages",
-    [EVENT_FORK] = "parent",      [EVENT_EXIT] = "status",
+    [EVENT_FORK] = "parent",      [EVENT_EXIT] = "status",    [EVENT_SHORT] = "free",
 };
 
 static const char *const faults[EVENT_FAULTS] = {
@@ -163,12 +164,6 @@ static void put_line(FILE *out, const struct event *event)
 
 /* ------------------------------------------------------------------ taking */
 
-static bool belongs_to_recording(const struct event *event)
-{
-    return event->kind == EVENT_REFERENCE || event->kind == EVENT_START || event->kind == EVENT_FORK ||
-           event->kind == EVENT_LOST;
-}
-
 void events_take(struct events *events, const char *bytes, size_t count)
 {
     struct event event;
@@ -178,10 +173,10 @@ void events_take(struct events *events, const char *bytes, size_t count)
         if (event.kind == EVENT_LOST) {
             events->lost += event.value;
         }
-        if (events->recording && belongs_to_recording(&event)) {
+        if (events->recording && event_is_recorded(event.kind)) {
             fwrite(&event, sizeof(event), 1, events->recording);
         }
-        if (events->lines && event.kind != EVENT_REFERENCE) {
+        if (events->lines && event.kind != EVENT_REFERENCE && event.kind != EVENT_GONE) {
             put_line(events->lines, &event);
         }
     }

@@ -47,7 +47,7 @@ struct sim_request {
     /* From the command line. */
     struct strings words, policy_words, memory_words, frames_words, tau_words;
     const char *format, *costs_text, *svg, *database, *sample, *fault_rate;
-    uint64_t page_size, address_bits, tick, seed, seeds, threads, columns;
+    uint64_t page_size, address_bits, tick, ahead, seed, seeds, threads, columns;
     bool json, csv, curve, working_set;
     struct sim_mix_request mix;
     struct sim_full_request full;

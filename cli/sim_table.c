@@ -33,8 +33,11 @@ static struct sweep_run table_run(const struct sim_request *request, size_t trac
 {
     struct sweep_run run = {.trace = trace, .policy = policy->full};
 
-    run.run = (struct engine_run){
-        .type = policy->type, .frames = frames, .seed = request->seed, .tick = request->tick};
+    run.run = (struct engine_run){.type = policy->type,
+                                  .frames = frames,
+                                  .seed = request->seed,
+                                  .tick = request->tick,
+                                  .ahead = (uint32_t)request->ahead};
     memcpy(run.run.options, policy->options, sizeof(run.run.options));
     return run;
 }

@@ -25,6 +25,9 @@ struct lane {
     struct policy_host host;
     struct policy_tally tally;
     uint64_t tick, until_tick;
+    uint64_t tick_us, next_tick_us; /* where time is microseconds; 0: no tick yet */
+    uint32_t ahead;
+    bool removes;
     void *memory;
     size_t bytes;
 };
@@ -59,7 +62,7 @@ static struct policy_config lane_config(const struct engine_run *run, uint32_t p
 {
     uint32_t frames = run->frames < pages ? run->frames : pages; /* with as many, no page ever goes */
     struct policy_config config = {
-        .pages = pages, .frames = frames, .most_frames = frames, .seed = run->seed};
+        .pages = pages, .frames = frames, .most_frames = frames, .removes = run->removes, .seed = run->seed};
 
     for (unsigned i = 0; i < POLICY_OPTIONS; i++)
         config.options[i] = run->options[i];
@@ -85,6 +88,9 @@ static bool lane_create(struct lane *lane, const struct engine_run *run, uint32_
     lane->tally = (struct policy_tally){0};
     lane->tick = !run->type->tick ? 0 : run->tick ? run->tick : engine_standard_tick(run->frames);
     lane->until_tick = lane->tick;
+    lane->tick_us = !run->type->tick ? 0 : run->tick ? run->tick : policy_tick_us(run->frames);
+    lane->ahead = run->ahead;
+    lane->removes = run->removes;
     return true;
 }
 
@@ -145,18 +151,68 @@ bool engine_needs_future(const struct engine *engine)
     return engine->needs_future;
 }
 
+/* Pages leave before they must, several at once, as a cleaner does it. */
+static void lane_make_room(struct lane *lane)
+{
+    struct policy *policy = lane->policy;
+
+    for (uint32_t left = lane->ahead; left > 0 && policy->resident > 0; left--) {
+        uint32_t page = policy_victim(policy, POLICY_NO_PAGE);
+
+        if (page == POLICY_NO_PAGE)
+            return;
+        lane->tally.evictions++;
+        lane->tally.write_backs += (policy->state[page] & POLICY_DIRTY) != 0;
+        policy->state[page] &= (uint8_t)~POLICY_DIRTY;
+    }
+}
+
+static void lane_run_ahead(struct lane *lane, const struct policy_block *block)
+{
+    struct policy *policy = lane->policy;
+
+    for (size_t i = 0; i < block->count; i++) {
+        uint32_t page = block->references[i] >> 1;
+        uint64_t now = policy->now;
+
+        if (!(policy->state[page] & POLICY_RESIDENT) && policy->resident >= policy->frames)
+            lane_make_room(lane);
+        policy_reference(policy, page, block->references[i] & 1,
+                         block->distances ? block->distances[i] : UINT32_MAX, &lane->tally);
+        if (block->timed)
+            policy->now = now;
+    }
+}
+
+static void lane_run(struct lane *lane, const struct policy_block *block)
+{
+    if (lane->ahead > 1)
+        lane_run_ahead(lane, block);
+    else
+        lane->policy->type->run(lane->policy, block, &lane->tally);
+}
+
+/* The first `count` references of what is left. */
+static struct policy_block cut_piece(struct policy_block *left, size_t count)
+{
+    struct policy_block piece = *left;
+
+    piece.count = count;
+    piece.mark_count = 0;
+    left->references += count;
+    left->distances += left->distances ? count : 0;
+    left->count -= count;
+    return piece;
+}
+
 /* A block, in pieces that end where an interval does. */
-static void lane_block_with_ticks(struct lane *lane, struct policy_block block)
+static void lane_run_with_ticks(struct lane *lane, struct policy_block block)
 {
     while (block.count > 0) {
-        struct policy_block piece = block;
+        struct policy_block piece =
+            cut_piece(&block, block.count < lane->until_tick ? block.count : lane->until_tick);
 
-        if (piece.count > lane->until_tick)
-            piece.count = lane->until_tick;
-        lane->policy->type->run(lane->policy, &piece, &lane->tally);
-        block.references += piece.count;
-        block.distances += block.distances ? piece.count : 0;
-        block.count -= piece.count;
+        lane_run(lane, &piece);
         lane->until_tick -= piece.count;
         if (lane->until_tick == 0) {
             policy_tick(lane->policy);
@@ -165,14 +221,58 @@ static void lane_block_with_ticks(struct lane *lane, struct policy_block block)
     }
 }
 
+/* As in the kernel, policies have no intervals before memory is nearly full, nor does it matter. */
+static void lane_pass_time(struct lane *lane, uint64_t now_us)
+{
+    struct policy *policy = lane->policy;
+
+    policy->now = now_us;
+    if (lane->tick_us == 0 || now_us < lane->next_tick_us ||
+        policy->resident < policy->frames - policy->frames / 8)
+        return;
+    if (lane->next_tick_us != 0)
+        policy_tick(policy);
+    lane->next_tick_us = now_us + lane->tick_us;
+}
+
+static void lane_take_mark(struct lane *lane, const struct policy_mark *mark)
+{
+    if (mark->page == POLICY_NO_PAGE)
+        lane_pass_time(lane, mark->now_us);
+    else if (lane->removes)
+        policy_remove(lane->policy, mark->page);
+}
+
+/* A block, in pieces between its marks. */
+static void lane_run_with_marks(struct lane *lane, struct policy_block block)
+{
+    uint32_t at = 0;
+
+    for (size_t i = 0; i < block.mark_count; i++) {
+        const struct policy_mark *mark = &block.marks[i];
+
+        if (mark->at > at) {
+            struct policy_block piece = cut_piece(&block, mark->at - at);
+
+            lane_run(lane, &piece);
+            at = mark->at;
+        }
+        lane_take_mark(lane, mark);
+    }
+    if (block.count > 0)
+        lane_run(lane, &block);
+}
+
 void engine_run_block(struct engine *engine, size_t run, const struct policy_block *block)
 {
     struct lane *lane = &engine->lanes[run];
 
-    if (lane->tick)
-        lane_block_with_ticks(lane, *block);
+    if (block->timed)
+        lane_run_with_marks(lane, *block);
+    else if (lane->tick)
+        lane_run_with_ticks(lane, *block);
     else
-        lane->policy->type->run(lane->policy, block, &lane->tally);
+        lane_run(lane, block);
 }
 
 void engine_block(struct engine *engine, const struct policy_block *block)

@@ -20,7 +20,10 @@ struct engine_run {
     uint64_t options[POLICY_OPTIONS];
     uint32_t frames; /* at least 1; any number of them, also more than there are pages */
     uint64_t seed;   /* of what is random */
-    uint64_t tick;   /* references between two calls of policy_tick(); 0: engine_standard_tick() */
+    uint64_t tick;   /* references (of a timed trace: microseconds) between two calls of policy_tick(); 0:
+                        engine_standard_tick() (policy_tick_us()) */
+    uint32_t ahead;  /* pages that leave together when no frame is free; 0: one */
+    bool removes;    /* the trace has marks of pages that end */
 };
 
 struct engine;

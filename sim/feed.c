@@ -22,13 +22,15 @@
 
 /* 64 K references at a time: enough to make a lane's tables worth fetching, few enough for a second-level
  * cache. */
-enum { CHUNKS = 4, CHUNK = 8 * TRACE_BLOCK };
+enum { CHUNKS = 4, CHUNK = 8 * TRACE_BLOCK, CHUNK_MARKS = 8 * TRACE_MARKS };
 #define NO_LANE SIZE_MAX
 
 struct chunk {
-    size_t count;
+    size_t count, mark_count;
     uint32_t pages; /* numbers are below */
+    bool timed;
     uint32_t references[CHUNK], distances[CHUNK];
+    struct policy_mark marks[CHUNK_MARKS];
 };
 
 struct lane {
@@ -103,15 +105,21 @@ static bool fill_chunk(struct state *state, struct chunk *chunk, struct trace_er
 {
     struct policy_block block;
 
-    chunk->count = 0;
+    chunk->count = chunk->mark_count = 0;
     do {
         if (!stream_next(&state->stream, &block, error))
             return false;
         memcpy(chunk->references + chunk->count, block.references, block.count * sizeof(uint32_t));
         if (block.distances)
             memcpy(chunk->distances + chunk->count, block.distances, block.count * sizeof(uint32_t));
+        for (size_t i = 0; i < block.mark_count; i++) {
+            chunk->marks[chunk->mark_count] = block.marks[i];
+            chunk->marks[chunk->mark_count++].at += (uint32_t)chunk->count;
+        }
         chunk->count += block.count;
-    } while (block.count > 0 && chunk->count + TRACE_BLOCK <= CHUNK);
+        chunk->timed = block.timed;
+    } while (block.count > 0 && chunk->count + TRACE_BLOCK <= CHUNK &&
+             chunk->mark_count + TRACE_MARKS <= CHUNK_MARKS);
     chunk->pages = trace_pages(state->stream.trace);
     return true;
 }
@@ -155,7 +163,10 @@ static void do_lane(struct state *state, size_t index, size_t thread)
     const struct chunk *chunk = &state->chunks[lane->next % CHUNKS];
     struct policy_block block = {.references = chunk->references,
                                  .distances = state->feed->future ? chunk->distances : NULL,
-                                 .count = chunk->count};
+                                 .count = chunk->count,
+                                 .marks = chunk->marks,
+                                 .mark_count = chunk->mark_count,
+                                 .timed = chunk->timed};
     struct trace_error error;
     bool done;
 

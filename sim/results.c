@@ -16,26 +16,27 @@
 
 #include "sim/policy_version.h"
 
-enum { LAYOUT = 1, BUSY_MS = 10000 };
+enum { LAYOUT_BEFORE = 1, LAYOUT, BUSY_MS = 10000 };
 
-#define KEY_COLUMNS "trace, policy, frames, seed, tick, version"
+#define KEY_COLUMNS "trace, policy, frames, seed, tick, ahead, version"
 #define VALUE_COLUMNS "pages, reference_count, write_count, faults, evictions, write_backs, counters"
 
 static const char make_table[] = "CREATE TABLE IF NOT EXISTS result ("
                                  "trace BLOB NOT NULL, policy TEXT NOT NULL, frames INTEGER NOT NULL,"
-                                 "seed INTEGER NOT NULL, tick INTEGER NOT NULL, version TEXT NOT NULL,"
+                                 "seed INTEGER NOT NULL, tick INTEGER NOT NULL, ahead INTEGER NOT NULL,"
+                                 "version TEXT NOT NULL,"
                                  "pages INTEGER NOT NULL, reference_count INTEGER NOT NULL,"
                                  "write_count INTEGER NOT NULL, faults INTEGER NOT NULL,"
                                  "evictions INTEGER NOT NULL, write_backs INTEGER NOT NULL,"
                                  "counters TEXT NOT NULL, trace_name TEXT NOT NULL,"
                                  "made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
                                  "PRIMARY KEY (" KEY_COLUMNS ")) WITHOUT ROWID;"
-                                 "PRAGMA user_version = 1;";
+                                 "PRAGMA user_version = 2;";
 static const char find_row[] = "SELECT " VALUE_COLUMNS " FROM result WHERE trace = ? AND policy = ? AND"
-                               " frames = ? AND seed = ? AND tick = ? AND version = ?";
+                               " frames = ? AND seed = ? AND tick = ? AND ahead = ? AND version = ?";
 static const char store_row[] = "INSERT OR REPLACE INTO result (" KEY_COLUMNS ", " VALUE_COLUMNS
-                                ", trace_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-enum { KEY_COUNT = 6, VALUE_COUNT = 7, COUNTERS_COLUMN = 6, COUNTERS_TEXT = 1024 };
+                                ", trace_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+enum { KEY_COUNT = 7, VALUE_COUNT = 7, COUNTERS_COLUMN = 6, COUNTERS_TEXT = 1024 };
 
 /* Names of counters that came from the file. */
 struct name {
@@ -105,6 +106,12 @@ static bool results_prepare(struct results *results, struct trace_error *error)
     sqlite3_busy_timeout(results->file, BUSY_MS);
     if (!layout_of(results, &layout, error))
         return false;
+    if (layout == LAYOUT_BEFORE) {
+        /* It knew less of what a result depends on. */
+        if (!execute(results, "DROP TABLE result", error))
+            return false;
+        layout = 0;
+    }
     if (layout != 0 && layout != LAYOUT) {
         snprintf(error->text, sizeof(error->text),
                  "%s: its layout of results has number %d, expected %d; choose another file with --db",
@@ -168,7 +175,8 @@ static void bind_key(sqlite3_stmt *statement, const struct results_key *key)
     sqlite3_bind_int64(statement, 3, key->frames);
     sqlite3_bind_int64(statement, 4, (sqlite3_int64)key->seed);
     sqlite3_bind_int64(statement, 5, (sqlite3_int64)key->tick);
-    sqlite3_bind_text(statement, 6, POLICY_VERSION, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 6, (sqlite3_int64)key->ahead);
+    sqlite3_bind_text(statement, 7, POLICY_VERSION, -1, SQLITE_STATIC);
 }
 
 /* The name, from now on the results'. NULL: no memory. */

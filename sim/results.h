@@ -2,7 +2,8 @@
  * Results that are kept: a SQLite file of what has been simulated, so that no run is repeated.
  *
  * A result is found by the hash of the trace's references (trace_hash(), which knows the page size), the
- * policy with its options, the frames, the seed, the tick, and the version of the policies' source.
+ * policy with its options, the frames, the seed, the tick, how many leave together, and the version of the
+ * policies' source.
  *
  * Several processes may use a file at the same time; a process uses it from one thread at a time.
  */
@@ -18,7 +19,7 @@ struct results_key {
     unsigned char trace[32];
     const char *policy; /* name and options, in full */
     uint32_t frames;
-    uint64_t seed, tick;
+    uint64_t seed, tick, ahead;
 };
 
 struct results_value {

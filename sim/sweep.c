@@ -65,8 +65,11 @@ static bool trace_look(const struct plan *plan, size_t index, struct trace_error
 
 static struct results_key run_key(const struct plan *plan, const struct sweep_run *run)
 {
-    struct results_key key = {
-        .policy = run->policy, .frames = run->run.frames, .seed = run->run.seed, .tick = run->run.tick};
+    struct results_key key = {.policy = run->policy,
+                              .frames = run->run.frames,
+                              .seed = run->run.seed,
+                              .tick = run->run.tick,
+                              .ahead = run->run.ahead};
 
     memcpy(key.trace, plan->known[run->trace].hash, sizeof(key.trace));
     return key;
@@ -158,8 +161,10 @@ static struct engine *round_engine(const struct round *round)
 
     if (!runs)
         return NULL;
-    for (size_t i = 0; i < round->count; i++)
+    for (size_t i = 0; i < round->count; i++) {
         runs[i] = round_run(round, i)->run;
+        runs[i].removes = round->plan->known[round->trace].info.marked;
+    }
     engine = engine_create(runs, round->count, known_pages(round->plan, round->trace));
     free(runs);
     return engine;

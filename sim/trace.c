@@ -210,7 +210,8 @@ bool trace_next(struct trace *trace, struct policy_block *block, struct trace_er
 {
     size_t count = 0;
 
-    *block = (struct policy_block){.references = trace->block};
+    *block = (struct policy_block){.references = trace->block, .timed = trace->marked};
+    trace->mark_count = 0;
     if (!read_block(trace, &count, error))
         return false;
     if (count == 0 && trace->references == 0)
@@ -220,6 +221,10 @@ bool trace_next(struct trace *trace, struct policy_block *block, struct trace_er
         trace->writes += trace->block[i] & 1;
     trace->references += count;
     block->count = count;
+    if (trace->mark_count > 0) {
+        block->marks = trace->marks;
+        block->mark_count = trace->mark_count;
+    }
     return true;
 }
 
@@ -264,7 +269,8 @@ void trace_get_info(const struct trace *trace, struct trace_info *info)
                                 .page_bytes = trace->options.page_bytes,
                                 .references = trace->references,
                                 .writes = trace->writes,
-                                .pages = trace->names.count};
+                                .pages = trace->names.count,
+                                .marked = trace->marked};
     if (trace->recorded)
         info->filter = recording_window(trace);
     if (trace->packed)

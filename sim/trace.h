@@ -17,7 +17,7 @@
 
 #include "quire/policy.h"
 
-enum { TRACE_BLOCK = 8192 }; /* references, at most */
+enum { TRACE_BLOCK = 8192, TRACE_MARKS = 2 * TRACE_BLOCK }; /* references and marks of a block, at most */
 
 enum trace_format {
     TRACE_GUESS, /* by the first bytes and the name */
@@ -50,6 +50,7 @@ struct trace_info {
     uint64_t references, writes, pages; /* known before the end only for our own format: else what was seen */
     uint32_t filter;                    /* entries of the filter that a recorder put before; 0: none */
     uint64_t unfiltered;                /* references before that filter; 0: not known */
+    bool marked; /* says when references were made, and which pages end (struct policy_mark) */
 };
 
 struct trace;
@@ -66,7 +67,7 @@ void trace_close(struct trace *trace);
 
 /*
  * The next references, at most TRACE_BLOCK: block->references stays good until the next call;
- * block->distances is NULL. block->count 0: the end, everything was right. False: an error.
+ * block->distances is NULL; so are the marks. block->count 0: the end, everything was right. False: an error.
  */
 bool trace_next(struct trace *trace, struct policy_block *block, struct trace_error *error);
 /* From the beginning again. False when the source cannot be read twice (a pipe). */

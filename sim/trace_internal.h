@@ -44,7 +44,10 @@ struct trace {
     struct csv_columns columns;   /* of CSV */
     struct packed_reader *packed; /* our own format */
     struct recorded *recorded;    /* of a kernel */
+    bool marked;                  /* it has marks, and time passes by them */
+    size_t mark_count;            /* of the block */
     uint32_t block[TRACE_BLOCK];
+    struct policy_mark marks[TRACE_MARKS];
 };
 
 /* *error becomes "PATH: " (in the second: "PATH: at byte OFFSET: ") and the text. Always false. */

@@ -1,13 +1,18 @@
 /*
- * What `quire boot --record` has written: events (quire/event.h), of which references, beginnings of programs
- * and forks matter here.
+ * What `quire boot --record` has written: events (quire/event.h), of which references, the ends of pages,
+ * beginnings and ends of programs and forks matter here.
  *
- * A page of an object is one page, whoever refers to it. A private page belongs to a *life*: one run of one
- * program in one process; it is called by the life and the address. Pages that a child has from its parent by
- * fork are the parent's, until a reference to one says that it is shared no longer. A child of vfork lives
- * its parent's life until it begins a program.
+ * A page is what the kernel says it is: a page of an object, or the private frame of that number. Who refers
+ * to it, and where it lies, is no part of that; for people it is called by the object and its place in that,
+ * or by the *life* (one run of one program in one process) and the address that first referred to it. A child
+ * of vfork lives its parent's life until it begins a program.
+ *
+ * The private pages of a life end with it, unless a child that fork gave them to lives on. The trace gets a
+ * mark when a page ends, and what is called so later is another page; and a mark when time has passed. Of
+ * pages larger than the recording's no end is known.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim/bytes.h"
 #include "sim/trace_internal.h"
@@ -21,14 +26,25 @@ enum { LIVES_MOST = 1 << (NAME_BITS - 1 - PAGE_NUMBER_BITS) };
 
 struct life {
     uint32_t process;
-    uint32_t parent; /* whose pages it began with; NO_LIFE: none */
+    uint32_t parent; /* by fork; NO_LIFE: none */
     uint32_t lives;  /* whose life it is: its own number, or a parent's */
+    bool over;
 };
 
-/* A private page that has been referred to: whose it was the last time. */
-struct private_page {
-    uint64_t key; /* life and address, plus 1; 0: free */
-    uint32_t owner;
+/* A page that has been referred to. */
+struct known_page {
+    uint64_t key;    /* what the kernel calls it, plus 1; 0: free */
+    uint32_t number; /* in the trace; POLICY_NO_PAGE: it has ended */
+    uint32_t owner;  /* the life that a private page ends with; NO_LIFE: none */
+};
+
+/* Pages that end, and for which there was no room in the block yet: places of the table from `next` on, or
+ * names. */
+struct going {
+    uint64_t next, left;
+    bool by_name;
+    uint32_t life;         /* all of this one's; NO_LIFE: */
+    uint64_t first, count; /* those called so */
 };
 
 struct recorded {
@@ -36,8 +52,10 @@ struct recorded {
     unsigned shift; /* pages of the recording to pages of the trace */
     struct life *lives;
     uint32_t life_count, life_room;
-    struct private_page *pages; /* open addressing, a power of two, at most half full */
+    struct known_page *pages; /* open addressing, a power of two, at most half full */
     size_t page_count, page_room;
+    uint64_t now_us;
+    struct going going;
 };
 
 static bool no_memory(const struct trace *trace, struct trace_error *error)
@@ -59,28 +77,47 @@ static uint32_t life_add(struct recorded *recorded, uint32_t process, uint32_t p
         recorded->lives = lives;
         recorded->life_room = room;
     }
-    recorded->lives[recorded->life_count] = (struct life){process, parent, recorded->life_count};
+    recorded->lives[recorded->life_count] = (struct life){process, parent, recorded->life_count, false};
     return recorded->life_count++;
 }
 
-/* The last one of this process; one that nobody has told of begins with nothing. */
-static uint32_t life_of(struct recorded *recorded, uint32_t process)
+/* The last one of this process; NO_LIFE: nobody has told of one. */
+static uint32_t life_find(const struct recorded *recorded, uint32_t process)
 {
     for (uint32_t i = recorded->life_count; i-- > 0;)
         if (recorded->lives[i].process == process)
-            return recorded->lives[i].lives;
-    return life_add(recorded, process, NO_LIFE);
+            return i;
+    return NO_LIFE;
 }
 
-/* ------------------------------------------------------------------ private pages */
-
-static uint64_t key_of(uint32_t life, uint64_t page)
+/* Whose life the process lives; one that nobody has told of begins here. */
+static uint32_t life_of(struct recorded *recorded, uint32_t process)
 {
-    return ((uint64_t)life << PAGE_NUMBER_BITS | page) + 1;
+    uint32_t life = life_find(recorded, process);
+
+    return life != NO_LIFE ? recorded->lives[life].lives : life_add(recorded, process, NO_LIFE);
 }
+
+/* The process's life is over. Its own number if its pages end, else NO_LIFE. */
+static uint32_t life_end(struct recorded *recorded, uint32_t process)
+{
+    uint32_t life = life_find(recorded, process);
+
+    if (life == NO_LIFE || recorded->lives[life].over)
+        return NO_LIFE;
+    recorded->lives[life].over = true;
+    if (recorded->lives[life].lives != life)
+        return NO_LIFE;
+    for (uint32_t i = life + 1; i < recorded->life_count; i++)
+        if (recorded->lives[i].parent == life && !recorded->lives[i].over)
+            return NO_LIFE;
+    return life;
+}
+
+/* ------------------------------------------------------------------ pages */
 
 /* Where the key is, or would be. */
-static struct private_page *page_slot(struct private_page *pages, size_t room, uint64_t key)
+static struct known_page *page_slot(struct known_page *pages, size_t room, uint64_t key)
 {
     size_t at = (key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (room - 1);
 
@@ -92,7 +129,7 @@ static struct private_page *page_slot(struct private_page *pages, size_t room, u
 static bool pages_grow(struct recorded *recorded)
 {
     size_t room = recorded->page_room ? recorded->page_room * 2 : 4096;
-    struct private_page *pages = calloc(room, sizeof(*pages));
+    struct known_page *pages = calloc(room, sizeof(*pages));
 
     if (!pages)
         return false;
@@ -105,34 +142,85 @@ static bool pages_grow(struct recorded *recorded)
     return true;
 }
 
-/* Whose page it is that this life has not referred to before. */
-static uint32_t first_owner(const struct recorded *recorded, uint32_t life, uint64_t page, bool shared)
+/* The page's entry; a new one has no number yet. NULL: no memory. */
+static struct known_page *page_find(struct recorded *recorded, uint64_t page)
 {
-    for (uint32_t up = recorded->lives[life].parent; shared && up != NO_LIFE;
-         up = recorded->lives[up].parent) {
-        struct private_page *found = page_slot(recorded->pages, recorded->page_room, key_of(up, page));
-
-        if (found->key != 0)
-            return found->owner;
-    }
-    return life;
-}
-
-/* NO_LIFE: no memory. */
-static uint32_t owner_of(struct recorded *recorded, uint32_t life, uint64_t page, bool shared)
-{
-    struct private_page *found;
+    struct known_page *found;
 
     if (2 * (recorded->page_count + 1) > recorded->page_room && !pages_grow(recorded))
-        return NO_LIFE;
-    found = page_slot(recorded->pages, recorded->page_room, key_of(life, page));
+        return NULL;
+    found = page_slot(recorded->pages, recorded->page_room, page + 1);
     if (found->key == 0) {
-        *found = (struct private_page){key_of(life, page), first_owner(recorded, life, page, shared)};
+        *found = (struct known_page){page + 1, POLICY_NO_PAGE, NO_LIFE};
         recorded->page_count++;
-    } else if (!shared) {
-        found->owner = life; /* one of the two has a copy by now */
     }
-    return found->owner;
+    return found;
+}
+
+/* Gives the page a number under this name. False: there is none left. */
+static bool page_number(struct trace *trace, struct known_page *page, uint64_t name)
+{
+    if (trace->recorded->shift != 0) {
+        page->number = trace_names_number(&trace->names, name);
+    } else if (trace_names_append(&trace->names, name)) {
+        page->number = trace->names.count - 1;
+    }
+    return page->number != POLICY_NO_PAGE;
+}
+
+/* The page is no more. Without room for its mark it stays in memory until it is chosen. */
+static void page_end(struct trace *trace, struct known_page *page, size_t at)
+{
+    if (page->number == POLICY_NO_PAGE)
+        return;
+    if (trace->recorded->shift == 0 && trace->mark_count < TRACE_MARKS)
+        trace->marks[trace->mark_count++] = (struct policy_mark){.at = (uint32_t)at, .page = page->number};
+    page->number = POLICY_NO_PAGE;
+}
+
+/* Is this one of those that are to end? */
+static bool is_going(const struct recorded *recorded, const struct known_page *page)
+{
+    const struct going *going = &recorded->going;
+
+    if (page->key == 0)
+        return false;
+    return going->life != NO_LIFE ? page->owner == going->life : page->key - 1 - going->first < going->count;
+}
+
+/* Those that are to end, as far as the block has room for them; a block that has no reference yet cannot end
+ * here. True: all have. */
+static bool pages_end(struct trace *trace, size_t at)
+{
+    struct recorded *recorded = trace->recorded;
+    struct going *going = &recorded->going;
+
+    for (; going->left > 0 && (trace->mark_count < TRACE_MARKS || at == 0); going->left--, going->next++) {
+        struct known_page *page = &recorded->pages[going->next];
+
+        if (going->by_name)
+            page = page_slot(recorded->pages, recorded->page_room, going->first + going->next + 1);
+        if (is_going(recorded, page))
+            page_end(trace, page, at);
+    }
+    return going->left == 0;
+}
+
+static void life_dies(struct recorded *recorded, uint32_t life)
+{
+    recorded->going = (struct going){.life = life, .left = life != NO_LIFE ? recorded->page_room : 0};
+}
+
+/* `count` pages, by the names from `first` on. */
+static void named_die(struct recorded *recorded, uint64_t first, uint64_t count)
+{
+    bool few = count < recorded->page_room;
+
+    recorded->going = (struct going){.life = NO_LIFE,
+                                     .first = first,
+                                     .count = count,
+                                     .by_name = few,
+                                     .left = few ? count : recorded->page_room};
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -145,6 +233,8 @@ static void forget(struct recorded *recorded)
     recorded->pages = NULL;
     recorded->life_count = recorded->life_room = 0;
     recorded->page_count = recorded->page_room = 0;
+    recorded->going = (struct going){0};
+    recorded->now_us = 0;
 }
 
 static bool read_head(struct trace *trace, struct trace_error *error)
@@ -176,6 +266,7 @@ bool recording_open(struct trace *trace, struct trace_error *error)
     trace->recorded = calloc(1, sizeof(*trace->recorded));
     if (!trace->recorded)
         return trace_fail(error, trace->source->path, "not enough memory");
+    trace->marked = true;
     trace->recorded->shift = (unsigned)__builtin_ctzll(trace->options.page_bytes) - (unsigned)RECORDED_SHIFT;
     return read_head(trace, error);
 }
@@ -191,6 +282,8 @@ void recording_close(struct trace *trace)
 bool recording_rewind(struct trace *trace, struct trace_error *error)
 {
     forget(trace->recorded);
+    if (trace->recorded->shift == 0)
+        trace->names.count = 0; /* they are given out anew, to the same pages */
     return read_head(trace, error);
 }
 
@@ -199,33 +292,62 @@ uint32_t recording_window(const struct trace *trace)
     return trace->recorded->head.window;
 }
 
+/* What people call the page. */
+static uint64_t name_of(const struct recorded *recorded, const struct event *event, uint32_t life)
+{
+    unsigned shift = recorded->shift;
+    uint64_t page = (event->value & (((uint64_t)1 << (PAGE_NUMBER_BITS + RECORDED_SHIFT)) - 1)) >>
+                    RECORDED_SHIFT >> shift;
+
+    if (life != NO_LIFE)
+        return (uint64_t)1 << (NAME_BITS - 1 - shift) | (uint64_t)life << (PAGE_NUMBER_BITS - shift) | page;
+    return event->page >> INDEX_BITS << (INDEX_BITS - shift) | (event->page & UINT32_MAX) >> shift;
+}
+
+static bool is_private(const struct event *event)
+{
+    return event->page >= EVENT_PAGE_PRIVATE;
+}
+
 static bool take_reference(struct trace *trace, const struct event *event, uint32_t *reference,
                            struct trace_error *error)
 {
     struct recorded *recorded = trace->recorded;
-    unsigned shift = recorded->shift;
-    uint64_t name;
+    struct known_page *page;
 
-    if (event->page == EVENT_PAGE_PRIVATE) {
-        uint64_t page = (event->value & (((uint64_t)1 << (PAGE_NUMBER_BITS + RECORDED_SHIFT)) - 1)) >>
-                        RECORDED_SHIFT >> shift;
-        uint32_t life = life_of(recorded, event->process);
-        uint32_t owner =
-            life == NO_LIFE ? NO_LIFE : owner_of(recorded, life, page, (event->detail & EVENT_SHARED) != 0);
+    if (!is_private(event) && event->page >> INDEX_BITS >= OBJECTS_MOST)
+        return trace_fail_at(error, trace->source->path, source_offset(trace->source),
+                             "a page of object %llu, expected one below %llu",
+                             (unsigned long long)(event->page >> INDEX_BITS),
+                             (unsigned long long)OBJECTS_MOST);
+    page = page_find(recorded, event->page);
+    if (!page)
+        return no_memory(trace, error);
+    if (page->number == POLICY_NO_PAGE) {
+        uint32_t life = is_private(event) ? life_of(recorded, event->process) : NO_LIFE;
+        uint64_t name = name_of(recorded, event, life);
 
-        if (owner == NO_LIFE)
+        if (is_private(event) && life == NO_LIFE)
             return no_memory(trace, error);
-        name = (uint64_t)1 << (NAME_BITS - 1 - shift) | (uint64_t)owner << (PAGE_NUMBER_BITS - shift) | page;
-    } else {
-        if (event->page >> INDEX_BITS >= OBJECTS_MOST)
-            return trace_fail_at(error, trace->source->path, source_offset(trace->source),
-                                 "a page of object %llu, expected one below %llu",
-                                 (unsigned long long)(event->page >> INDEX_BITS),
-                                 (unsigned long long)OBJECTS_MOST);
-        name = event->page >> INDEX_BITS << (INDEX_BITS - shift) | (event->page & UINT32_MAX) >> shift;
+        if (!page_number(trace, page, name))
+            return trace_refuse_page(trace, name, source_offset(trace->source), error);
+        page->owner = life;
     }
-    return trace_refer(trace, name, (event->detail & EVENT_WRITES) != 0, reference) ||
-           trace_refuse_page(trace, name, source_offset(trace->source), error);
+    *reference = page->number << 1 | ((event->detail & EVENT_WRITES) != 0);
+    return true;
+}
+
+/* Times are whole microseconds; where they stand still, or go back a little because two processes are at
+ * work, nothing is said. */
+static void take_time(struct trace *trace, const struct event *event, size_t at)
+{
+    uint64_t now_us = event->time_ns / 1000;
+
+    if (now_us <= trace->recorded->now_us || trace->mark_count == TRACE_MARKS)
+        return;
+    trace->recorded->now_us = now_us;
+    trace->marks[trace->mark_count++] =
+        (struct policy_mark){.at = (uint32_t)at, .page = POLICY_NO_PAGE, .now_us = now_us};
 }
 
 static bool take_fork(struct trace *trace, const struct event *event, struct trace_error *error)
@@ -244,15 +366,27 @@ static bool take_fork(struct trace *trace, const struct event *event, struct tra
 /* Everything but references. */
 static bool take_event(struct trace *trace, const struct event *event, struct trace_error *error)
 {
+    struct recorded *recorded = trace->recorded;
+
     switch (event->kind) {
     case EVENT_START:
-        return life_add(trace->recorded, event->process, NO_LIFE) != NO_LIFE || no_memory(trace, error);
+        life_dies(recorded, life_end(recorded, event->process));
+        return life_add(recorded, event->process, NO_LIFE) != NO_LIFE || no_memory(trace, error);
+    case EVENT_EXIT:
+        life_dies(recorded, life_end(recorded, event->process));
+        return true;
+    case EVENT_GONE:
+        named_die(recorded, event->page, event->value);
+        return true;
     case EVENT_FORK:
         return take_fork(trace, event, error);
     case EVENT_LOST:
         return trace_fail_at(error, trace->source->path, source_offset(trace->source),
                              "%llu events are missing here, expected a recording that lost none",
                              (unsigned long long)event->value);
+    case EVENT_SHORT:
+        return trace_fail_at(error, trace->source->path, source_offset(trace->source),
+                             "memory was short from here on, expected a recording with more (--memory)");
     default:
         return event->kind < EVENT_KINDS ||
                trace_fail_at(error, trace->source->path, source_offset(trace->source),
@@ -260,29 +394,43 @@ static bool take_event(struct trace *trace, const struct event *event, struct tr
     }
 }
 
-bool recording_read(struct trace *trace, size_t *count, struct trace_error *error)
+/* There is a whole event at source->at; false: the end, or an error. */
+static bool next_event(struct trace *trace, struct event *event, bool *good, struct trace_error *error)
 {
     struct trace_source *source = trace->source;
-    struct event event;
 
-    for (*count = 0; *count < TRACE_BLOCK; source->at += sizeof(event)) {
-        if (!source_need(source, sizeof(event), error))
-            return false;
-        if (source_left(source) == 0)
-            return true;
-        if (source_left(source) < sizeof(event))
-            return trace_fail_at(error, source->path, source_offset(source),
-                                 "the file ends after %zu bytes of an event, expected %zu",
-                                 source_left(source), sizeof(event));
-        memcpy(&event, source->at, sizeof(event));
+    *good = source_need(source, sizeof(*event), error);
+    if (!*good || source_left(source) == 0)
+        return false;
+    if (source_left(source) < sizeof(*event)) {
+        *good = trace_fail_at(error, source->path, source_offset(source),
+                              "the file ends after %zu bytes of an event, expected %zu", source_left(source),
+                              sizeof(*event));
+        return false;
+    }
+    memcpy(event, source->at, sizeof(*event));
+    return true;
+}
+
+bool recording_read(struct trace *trace, size_t *count, struct trace_error *error)
+{
+    uint32_t process = trace->options.process;
+    struct event event;
+    bool good = true;
+
+    *count = 0;
+    while (pages_end(trace, *count) && (trace->mark_count < TRACE_MARKS || *count == 0) &&
+           *count < TRACE_BLOCK && next_event(trace, &event, &good, error)) {
         if (event.kind != EVENT_REFERENCE) {
-            if (!take_event(trace, &event, error))
-                return false;
-        } else if (trace->options.process == 0 || trace->options.process == event.process) {
-            if (!take_reference(trace, &event, &trace->block[*count], error))
-                return false;
+            good = take_event(trace, &event, error);
+        } else if (process == 0 || process == event.process) {
+            take_time(trace, &event, *count);
+            good = take_reference(trace, &event, &trace->block[*count], error);
             ++*count;
         }
+        if (!good)
+            return false;
+        trace->source->at += sizeof(event);
     }
-    return true;
+    return good;
 }

@@ -23,6 +23,8 @@ enum event_kind {
     EVENT_FORK,        /* value is the parent's number: their private pages are the same ones */
     EVENT_EXIT,        /* the process is over */
     EVENT_REFERENCE,   /* a reference to a page: value is the address, detail enum event_reference */
+    EVENT_GONE,        /* recorded pages exist no more: value of them, whose names follow each other */
+    EVENT_SHORT,       /* memory is short from now on: value is the free frames */
     EVENT_KINDS
 };
 
@@ -45,17 +47,24 @@ enum event_fault {
 /* Bits of a reference. */
 enum event_reference {
     EVENT_WRITES = 1,
-    EVENT_SHARED = 2 /* a private frame that fork gave to others as well: it is their page, too */
+    EVENT_BY_KERNEL = 2 /* a file's page, read or written by a system call: value says nothing */
 };
 
 /* What event.page says: a page of an object (its number << 32, and the page's), or one of these. 0: none. */
 #define EVENT_PAGE_SLOT ((uint64_t)1 << 62)  /* a slot of swap */
 #define EVENT_PAGE_FRAME ((uint64_t)1 << 63) /* a private frame that has no slot */
 #define EVENT_PAGE_PRIVATE                                                                                   \
-    ((uint64_t)3 << 62) /* of a reference: a private page, which pid and address name */
+    ((uint64_t)3 << 62) /* of a reference: a private page, by the number that the recording gave it */
+
+/* Those that a recording has. */
+static inline int event_is_recorded(unsigned kind)
+{
+    return kind == EVENT_REFERENCE || kind == EVENT_START || kind == EVENT_FORK || kind == EVENT_EXIT ||
+           kind == EVENT_GONE || kind == EVENT_SHORT || kind == EVENT_LOST;
+}
 
 struct event {
-    uint64_t time_ns; /* of the machine */
+    uint64_t time_ns; /* of the machine; of a reference: quire/work.h */
     uint64_t page;
     uint64_t value;
     uint32_t process; /* whose fault it is, or who was running; 0: the kernel */
@@ -66,7 +75,7 @@ _Static_assert(sizeof(struct event) == 32, "the link and recordings have it so")
 
 /* A recording is this head and then events. */
 #define EVENT_FILE_MAGIC "\211QEV\r\n\032\n"
-enum { EVENT_FILE_MAGIC_BYTES = 8, EVENT_FILE_VERSION = 1 };
+enum { EVENT_FILE_MAGIC_BYTES = 8, EVENT_FILE_VERSION = 2 };
 /* Its window: at least the pages that one instruction may need, and what the kernel has room for. */
 enum { RECORD_WINDOW_LEAST = 8, RECORD_WINDOW_MOST = 256 };
 

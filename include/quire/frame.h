@@ -54,7 +54,8 @@ enum frame_flag {
     FRAME_MAPPED = 512,    /* an object's page: mapped since it was last taken from all tables (o) */
     FRAME_POISONED = 1024, /* free and filled with the pattern that debug builds look for (b) */
     FRAME_LEAVING = 2048,  /* a victim: it was enrolled, and has neither gone nor come back (l) */
-    FRAME_AHEAD = 4096     /* read from swap before anybody asked for it, and not seen used since (a) */
+    FRAME_AHEAD = 4096,    /* read from swap before anybody asked for it, and not seen used since (a) */
+    FRAME_NAMED = 8192     /* a recording knows the page: who hears of its end (quire/watch.h) (u) */
 };
 
 struct frame {
@@ -72,7 +73,8 @@ struct frame {
         uint32_t mapcount; /* a: ANON: entries of page tables that map it (an object's pages have views) */
         uint32_t privates; /* t: a leaf table's entries that are about private frames */
     };
-    uint32_t window; /* l: enrolled: the last window in which it was used (src/vm/members.c) */
+    uint32_t window; /* l: enrolled: the last window in which it was used (src/vm/members.c); else ANON with
+                        FRAME_NAMED: what a recording calls it */
     union {
         struct list node; /* b: free list; l: reclaim's list; u: owner's list */
         struct {

@@ -89,12 +89,22 @@ struct policy_counter {
     uint64_t value;
 };
 
+/* What happens before references[at] of a block: time, or the end of a page, which is policy_remove()d. */
+struct policy_mark {
+    uint32_t at;
+    uint32_t page;   /* POLICY_NO_PAGE: it is `now_us` */
+    uint64_t now_us; /* of the programs' time (quire/work.h), never less than before */
+};
+
 /* References in the simulator: a page's number times two, plus one when it is a write. */
 struct policy_block {
     const uint32_t *references;
     const uint32_t
         *distances; /* POLICY_FUTURE: after how many references the page comes again, UINT32_MAX: never */
     size_t count;
+    const struct policy_mark *marks; /* in the order of `at` */
+    size_t mark_count;
+    bool timed; /* time passes by marks, not by references: policy.now stands still within the block */
 };
 
 struct policy_tally {
@@ -150,7 +160,7 @@ struct policy {
     uint8_t *state;
     uint32_t pages, frames, most_frames;
     uint32_t resident;
-    uint64_t now;      /* virtual time in references (or what the host counts); the host moves it on */
+    uint64_t now;      /* virtual time in references, or in microseconds; the host moves it on */
     uint32_t distance; /* POLICY_FUTURE: of the reference that is being made */
 };
 
@@ -192,6 +202,14 @@ void policy_remove(struct policy *policy, uint32_t page);
 /* Up to config.most_frames. The caller then takes victims while resident > frames. */
 void policy_resize(struct policy *policy, uint32_t frames);
 void policy_tick(struct policy *policy);
+/* How long an interval is, where time is microseconds and the user has not said: what it costs to look at
+ * every page stays in proportion. */
+static inline uint64_t policy_tick_us(uint32_t pages)
+{
+    enum { FOR_A_PAGE = 4, LEAST = 10000 };
+
+    return (uint64_t)FOR_A_PAGE * pages > LEAST ? (uint64_t)FOR_A_PAGE * pages : LEAST;
+}
 size_t policy_counters(const struct policy *policy, struct policy_counter *out, size_t most);
 /* NULL, or what is wrong. */
 MUST_USE const char *policy_check(const struct policy *policy);

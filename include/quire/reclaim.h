@@ -89,6 +89,7 @@ struct reclaim_report {
     bool watched;      /* memory has been short */
     uint64_t frames;   /* that pages can have */
     uint64_t enrolled; /* pages that policies know */
+    uint64_t leaving;  /* victims that have neither gone nor come back */
     uint64_t nobodys;  /* of these, charged to nobody */
     uint64_t pools;
     uint64_t low, high; /* the marks of the cleaner */

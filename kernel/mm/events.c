@@ -132,16 +132,19 @@ void events_end(void)
 
 static void note(uint16_t kind, uint32_t process, uint64_t page, uint64_t value, unsigned detail)
 {
+    if (kind == EVENT_GONE && record_gone(count != 0 ? &filling->events[count - 1] : NULL, page))
+        return;
     if (count == BATCH_EVENTS) {
         lost++;
         return;
     }
-    filling->events[count++] = (struct event){.time_ns = host_now_ns(),
-                                              .page = page,
-                                              .value = value,
-                                              .process = process,
-                                              .kind = kind,
-                                              .detail = (uint16_t)detail};
+    filling->events[count++] =
+        (struct event){.time_ns = kind == EVENT_REFERENCE ? record_time_ns() : host_now_ns(),
+                       .page = page,
+                       .value = value,
+                       .process = process,
+                       .kind = kind,
+                       .detail = (uint16_t)detail};
     if (count == 1 || count == BATCH_HALF)
         waitq_wake(&arrived);
 }
@@ -149,9 +152,7 @@ static void note(uint16_t kind, uint32_t process, uint64_t page, uint64_t value,
 void events_note(enum event_kind kind, const struct process *process, uint64_t page, uint64_t value,
                  unsigned detail)
 {
-    bool of_recording = kind == EVENT_REFERENCE || kind == EVENT_START || kind == EVENT_FORK;
-
-    if (host_watched && (told || (of_recording && record_window() != 0)))
+    if (host_watched && (told || (record_window() != 0 && event_is_recorded(kind))))
         note((uint16_t)kind, process != NULL ? (uint32_t)process->pid : 0, page, value, detail);
 }
 
@@ -159,7 +160,10 @@ void host_event(enum event_kind kind, uint64_t page, uint64_t value)
 {
     const struct task *task = task_current();
 
-    events_note(kind, task != NULL ? task->process : NULL, page, value, 0);
+    if (kind == EVENT_REFERENCE)
+        record_object(page, value != 0);
+    else
+        events_note(kind, task != NULL ? task->process : NULL, page, value, 0);
 }
 
 void events_start(const struct process *process, const char *name)
@@ -208,8 +212,10 @@ enum status events_fault(struct process *process, uint64_t address, enum access 
     struct space *space = process->space;
     enum status status;
 
+    record_fault_begins(process);
     if (record_window() != 0 && record_reference(process, address, access)) {
         events_throttle();
+        record_fault_ends(process);
         return ST_OK;
     }
     status = address < SPACE_END ? space_fault(space, vaddr(address), access) : ST_NOT_MAPPED;
@@ -219,5 +225,6 @@ enum status events_fault(struct process *process, uint64_t address, enum access 
         record_faulted(space, address);
     }
     events_throttle();
+    record_fault_ends(process);
     return status;
 }

@@ -42,5 +42,14 @@ void record_copy(uint64_t address, uint64_t bytes, enum access access);
 void record_faulted(struct space *space, uint64_t address);
 /* This process leaves the space, which may go with it: none of its pages are in the window any more. */
 void record_forget(const struct space *space);
+/* A system call uses the page of an object. */
+void record_object(uint64_t page, bool writes);
+/* Recorded pages exist no more. True: the event before says so, too, or will. */
+bool record_gone(struct event *before, uint64_t page);
+/* A fault of the process begins, and ends: the time between is not the program's. */
+void record_fault_begins(const struct process *process);
+void record_fault_ends(const struct process *process);
+/* The time of programs. */
+uint64_t record_time_ns(void);
 
 #endif

@@ -15,6 +15,7 @@
 #include "kernel/mm/events.h"
 #include "kernel/task/task.h"
 #include "quire/watch.h"
+#include "quire/work.h"
 
 #define LEAF_BYTES ((uint64_t)2 << 20) /* of one leaf table */
 
@@ -24,6 +25,12 @@ static struct shown {
     bool written; /* that was noted */
 } window[RECORD_WINDOW_MOST];
 static unsigned size, next;
+static struct work_clock work;
+static bool ending; /* a space goes: of its pages the reader knows by the end of the process */
+static struct {
+    uint64_t page;
+    bool written;
+} object_page; /* that a system call used last */
 
 void record_init(unsigned wanted)
 {
@@ -74,8 +81,9 @@ bool record_reference(struct process *process, uint64_t address, enum access acc
     shown = find(process->space, page);
     if (shown != NULL && (shown->written || !writes))
         return true;
-    events_note(EVENT_REFERENCE, process, seen.name, address,
-                (writes ? EVENT_WRITES : 0u) | (seen.shared ? EVENT_SHARED : 0u));
+    ending = false;
+    if (seen.name != 0)
+        events_note(EVENT_REFERENCE, process, seen.name, address, writes ? EVENT_WRITES : 0u);
     if (shown != NULL)
         shown->written = true;
     else
@@ -89,10 +97,12 @@ void record_copy(uint64_t address, uint64_t bytes, enum access access)
 
     if (size == 0 || process == NULL || process->space == NULL || bytes == 0 || address >= SPACE_END)
         return;
+    record_fault_begins(process);
     for (uint64_t page = align_down(address, PAGE_SIZE); page < address + bytes && page < SPACE_END;
          page += PAGE_SIZE)
         (void)record_reference(process, page < address ? address : page, access);
     events_throttle();
+    record_fault_ends(process);
 }
 
 void record_faulted(struct space *space, uint64_t address)
@@ -106,10 +116,51 @@ void record_faulted(struct space *space, uint64_t address)
 
 void record_forget(const struct space *space)
 {
+    ending = true;
     for (unsigned i = 0; i < size; i++) {
         if (window[i].space != space)
             continue;
         space_hide(window[i].space, vaddr(window[i].page));
         window[i] = (struct shown){NULL, 0, false};
     }
+}
+
+/* ---------------------------------------------------------------- what user mode does not do */
+
+/* A call that reads a page in many small parts has used it once. */
+void record_object(uint64_t page, bool writes)
+{
+    if (page == object_page.page && (object_page.written || !writes))
+        return;
+    object_page.page = page;
+    object_page.written = writes;
+    events_note(EVENT_REFERENCE, process_current(), page, 0,
+                EVENT_BY_KERNEL | (writes ? (unsigned)EVENT_WRITES : 0u));
+}
+
+bool record_gone(struct event *before, uint64_t page)
+{
+    if (ending)
+        return true;
+    if (before == NULL || before->kind != EVENT_GONE || before->page + before->value != page)
+        return false;
+    before->value++;
+    return true;
+}
+
+/* ---------------------------------------------------------------- time */
+
+void record_fault_begins(const struct process *process)
+{
+    work_fault_begins(&work, host_worked_ns(), process);
+}
+
+void record_fault_ends(const struct process *process)
+{
+    work_fault_ends(&work, host_worked_ns(), process);
+}
+
+uint64_t record_time_ns(void)
+{
+    return work_now(&work, host_worked_ns());
 }

@@ -33,7 +33,7 @@ struct series {
 static struct {
     bool running;
     unsigned count;
-    uint64_t interval_ns, most_enrolled, enrolled_sum, enrolled_count;
+    uint64_t interval_ns, most_enrolled, enrolled_sum, room_sum, enrolled_count;
     uint32_t free[SAMPLES], swapped[SAMPLES];
     struct series series[PROCESSES];
     uint64_t others, others_minor, others_major; /* processes for which there was no room */
@@ -173,7 +173,8 @@ static void thin_out(void)
     samples.interval_ns *= 2;
 }
 
-/* How many pages policies had while memory was short: what a simulation needs to have the same memory. */
+/* How many pages policies had while memory was short, and how many they have when the cleaner begins: what a
+ * simulation needs to have the same memory. */
 static void note_enrolled(void)
 {
     struct reclaim_report look;
@@ -182,6 +183,7 @@ static void note_enrolled(void)
     if (!look.watched || look.evicted == 0)
         return;
     samples.enrolled_sum += look.enrolled;
+    samples.room_sum += look.enrolled + look.leaving + frames_free() - look.low;
     samples.enrolled_count++;
     if (look.enrolled > samples.most_enrolled)
         samples.most_enrolled = look.enrolled;
@@ -234,6 +236,8 @@ void report_samples(struct report *w)
     report_number(w, "samples", samples.count);
     report_number(w, "enrolled_mean",
                   samples.enrolled_count != 0 ? samples.enrolled_sum / samples.enrolled_count : 0);
+    report_number(w, "room_mean",
+                  samples.enrolled_count != 0 ? samples.room_sum / samples.enrolled_count : 0);
     report_number(w, "enrolled_most", samples.most_enrolled);
     report_number(w, "other_processes", samples.others);
     report_number(w, "other_faults_minor", samples.others_minor);

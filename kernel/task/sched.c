@@ -35,6 +35,8 @@
 static struct list run_queue = LIST_INIT(run_queue);
 static unsigned runnable;
 static struct task idle_task;
+/* What they had of the CPU until the last switch, and when that was. */
+static uint64_t programs_ns, switched_ns;
 static struct task *dead; /* its stack is still to be freed */
 
 enum { ZERO_AHEAD_FRAMES = 8 }; /* between two looks at the run queue: about a thousand instructions */
@@ -174,7 +176,12 @@ static void load_user_state(struct cpu *cpu, struct task *task)
 
 static void charge(struct task *previous, struct task *next)
 {
-    account_switch(previous, next, host_now_ns());
+    uint64_t now_ns = host_now_ns();
+
+    if (previous->process)
+        programs_ns += now_ns - switched_ns;
+    switched_ns = now_ns;
+    account_switch(previous, next, now_ns);
     previous->switches++;
 }
 
@@ -200,10 +207,7 @@ static void switch_to(struct task *next)
 
 uint64_t host_worked_ns(void)
 {
-    uint64_t now_ns = host_now_ns();
-    uint64_t idle_ns = idle_task.user_ns + (task_current() == &idle_task ? now_ns - idle_task.since_ns : 0);
-
-    return now_ns > idle_ns ? now_ns - idle_ns : 0;
+    return programs_ns + (process_current() ? host_now_ns() - switched_ns : 0);
 }
 
 static void enqueue(struct task *task)

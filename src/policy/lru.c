@@ -202,7 +202,7 @@ static void lru_run(struct policy *policy, const struct policy_block *block, str
         lru_run_some(policy, block->references + done, count, tally);
         done += count;
     }
-    policy->now += done;
+    policy->now += block->timed ? 0 : done;
     tally->references += done;
 }
 

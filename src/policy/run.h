@@ -45,14 +45,14 @@ policy_run(struct policy *policy, const struct policy_block *block, struct polic
     uint8_t *state = policy->state;
     const uint32_t *references = block->references, *distances = block->distances;
     size_t count = block->count;
-    uint64_t start = policy->now;
+    uint64_t start = policy->now, step = block->timed ? 0 : 1;
 
     for (size_t i = 0; i < count; i++) {
         uint32_t page = references[i] >> 1;
         uint8_t dirty = (uint8_t)((references[i] & 1) * POLICY_DIRTY);
 
         if (touch || !(state[page] & POLICY_RESIDENT))
-            policy->now = start + i;
+            policy->now = start + i * step;
         if (distances)
             policy->distance = distances[i];
         if (__builtin_expect((state[page] & POLICY_RESIDENT) != 0, 1)) {
@@ -64,7 +64,7 @@ policy_run(struct policy *policy, const struct policy_block *block, struct polic
             state[page] |= dirty;
         }
     }
-    policy->now = start + count;
+    policy->now = start + count * step;
     tally->references += count;
 }
 

@@ -459,6 +459,8 @@ enum status space_fault(struct space *space, struct vaddr address, enum access a
     enum status status;
 
     STAT(faults);
+    if (__builtin_expect(__atomic_load_n(&frames_short, __ATOMIC_RELAXED), 0))
+        reclaim_fault_begins(space);
     if (address.v < SPACE_START || address.v >= SPACE_END) {
         STAT(fault_unmapped);
         return ST_NOT_MAPPED;

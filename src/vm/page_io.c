@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "quire/watch.h"
 #include "vm/object_internal.h"
 #include "vm/pages.h"
 #include "vm/space_internal.h"
@@ -196,6 +197,8 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
     }
     frame_ref(frame);
     frame_set_flags(frame, how != OBJECT_READ ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
+    if (__builtin_expect(vm_watching, 0))
+        host_tell(EVENT_REFERENCE, watch_object_page(frame), how != OBJECT_READ);
     *out = frame;
     return ST_OK;
 }

@@ -271,8 +271,20 @@ void pages_touch_now(struct frame *frame, uint32_t member)
     lock_drop(&pages_lock);
 }
 
+/* A recording is told that the page exists no more. */
+static void tell_end(struct frame *frame)
+{
+    frame_clear_flags(frame, FRAME_NAMED);
+    host_tell(EVENT_GONE,
+              frame->use == FRAME_ANON ? EVENT_PAGE_PRIVATE | frame->window
+                                       : object_payload(frame->page.object->id, frame->page.index),
+              1);
+}
+
 void pages_remove_now(struct frame *frame)
 {
+    if (frame_flags(frame) & FRAME_NAMED)
+        tell_end(frame);
     lock_take(&pages_lock);
     if (frame_flags(frame) & FRAME_LISTED)
         take_out(frame);
@@ -469,6 +481,7 @@ void pages_count(struct pages_counts *out)
 {
     lock_take(&pages_lock);
     *out = counts;
+    out->leaving = on_their_way;
     lock_drop(&pages_lock);
 }
 

@@ -56,7 +56,7 @@ static inline void pages_touch(struct frame *frame, uint32_t member)
 /* The frame's page exists no more, or cannot leave memory. Before a frame is freed. */
 static inline void pages_remove(struct frame *frame)
 {
-    if (frame_flags(frame) & FRAME_LISTED)
+    if (frame_flags(frame) & (FRAME_LISTED | FRAME_NAMED))
         pages_remove_now(frame);
 }
 
@@ -100,6 +100,7 @@ void pages_end_window(void);
 
 struct pages_counts {
     uint64_t cleaned, returned, waits, ticks, harvests, flushes;
+    uint64_t leaving; /* victims that have neither gone nor come back */
 };
 void pages_count(struct pages_counts *out);
 

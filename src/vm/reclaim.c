@@ -15,6 +15,7 @@
 #include "quire/reclaim.h"
 
 #include "quire/slab.h"
+#include "quire/work.h"
 #include "vm/evict.h"
 #include "vm/floor.h"
 #include "vm/members.h"
@@ -30,9 +31,6 @@ enum {
     FRUITLESS_MOST = 1024,
     LOW_PART = 256, /* of memory */
     LOW_LEAST = 16,
-    TICK_PER_FRAME =
-        4, /* a tick for every so many microseconds for each page: what it costs stays in proportion */
-    TICK_LEAST = 10000,
     WINDOW_TICKS = 4,
     LEAST_PAGES = 16,
     SPARE_PART = 4,  /* the cleaner leaves alone what is less than so many times its high mark */
@@ -42,7 +40,9 @@ enum {
 
 static struct {
     uint64_t low, high; /* marks */
-    uint64_t now;       /* microseconds worked, when somebody last came by */
+    struct work_clock clock;
+    uint64_t worked; /* microseconds of it, and of faults */
+    uint64_t now;    /* microseconds of it, when somebody last came by */
     uint64_t next_tick;
     unsigned window_ticks;   /* so far */
     uint64_t window_returns; /* shadow_returns() when it began */
@@ -73,11 +73,6 @@ static void set_marks(void)
     state.high = state.low + 2 * least;
 }
 
-static uint64_t worked_us(void)
-{
-    return host_worked_ns() / 1000;
-}
-
 bool reclaim_watch(void)
 {
     enum status status;
@@ -88,12 +83,15 @@ bool reclaim_watch(void)
     status = members_start();
     if (status == ST_OK && !__atomic_load_n(&pages_watched, __ATOMIC_RELAXED)) {
         set_marks();
-        pool_now = state.now = worked_us();
+        work_fault_begins(&state.clock, host_worked_ns(), NULL);
+        state.worked = host_worked_ns() / 1000;
+        pool_now = state.now = state.clock.counted_ns / 1000;
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
     }
     lock_drop(&pages_lock);
     if (status != ST_OK)
         return false;
+    host_tell(EVENT_SHORT, 0, frames_free());
     frames_set_mark(UINT64_MAX); /* faults come by from now on, also when memory is plentiful again */
     pages_sweep();
     return true;
@@ -183,14 +181,34 @@ static uint64_t slack_of(uint64_t frames)
     return frames / SLACK_PART < SLACK_MOST ? frames / SLACK_PART : SLACK_MOST;
 }
 
+void reclaim_fault_begins(const struct space *space)
+{
+    uint64_t worked_ns = host_worked_ns();
+
+    lock_take(&pages_lock);
+    work_fault_begins(&state.clock, worked_ns, space);
+    lock_drop(&pages_lock);
+}
+
+/* Locked. The microseconds worked since somebody last came by, faults included: turns and rates of faults go
+ * by them, because programs that wait for pages have little time of their own. */
+static uint64_t move_clock(const struct space *space)
+{
+    uint64_t worked_ns = host_worked_ns(), passed = worked_ns / 1000 - state.worked;
+
+    work_fault_ends(&state.clock, worked_ns, space);
+    state.now = work_now(&state.clock, worked_ns) / 1000;
+    state.worked += passed;
+    return passed;
+}
+
 static bool tick_is_due(void)
 {
-    uint64_t interval = TICK_PER_FRAME * (uint64_t)pool_resident(&pools[0]);
     bool first = state.next_tick == 0;
 
     if (state.now < state.next_tick)
         return false;
-    state.next_tick = state.now + (interval > TICK_LEAST ? interval : TICK_LEAST);
+    state.next_tick = state.now + policy_tick_us(pool_resident(&pools[0]));
     return !first;
 }
 
@@ -209,9 +227,8 @@ static bool window_is_over(bool tick)
 /* Locked. */
 static void pass_time(struct upkeep *upkeep, const struct space *space)
 {
-    uint64_t now = worked_us(), passed = now > state.now ? now - state.now : 0;
+    uint64_t passed = move_clock(space);
 
-    state.now += passed;
     pool_now = state.now;
     upkeep->excess = members_run(space ? space_member(space) : MEMBER_NOBODY, passed,
                                  space ? __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) : 0);
@@ -349,6 +366,7 @@ void reclaim_look(struct reclaim_report *out)
         .low = state.low,
         .high = state.high,
         .enrolled = pages_enrolled_locked(),
+        .leaving = counts.leaving,
         .direct = state.direct,
         .background = state.background,
         .cleaned = counts.cleaned,

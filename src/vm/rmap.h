@@ -81,11 +81,11 @@ static inline bool frame_is_sole(const struct frame *frame)
 {
     return __atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) == 1;
 }
-/* frame_is_sole(), and the policy does not know it either: who holds the table of its only mapping may do
- * with it what he likes. */
+/* frame_is_sole(), and neither a policy nor a recording knows it: who holds the table of its only mapping may
+ * do with it what he likes. */
 static inline bool frame_is_plain(const struct frame *frame)
 {
-    return frame_is_sole(frame) && !(frame_flags(frame) & FRAME_LISTED);
+    return frame_is_sole(frame) && !(frame_flags(frame) & (FRAME_LISTED | FRAME_NAMED));
 }
 /* Counts one mapping fewer. The reference stays: the caller drops it when no TLB holds the page any more. */
 static inline void rmap_remove(struct frame *frame, uint64_t place)

@@ -103,6 +103,8 @@ void reclaim_init(void);
  * so. ST_NO_MEMORY: the space's member is at its maximum, and nothing of its can go. No locks held; may
  * sleep. */
 enum status reclaim_upkeep(struct space *space);
+/* A fault begins, when frames_short says so: the time until reclaim_upkeep() is not the program's. */
+void reclaim_fault_begins(const struct space *space);
 /* Frees some frames for an operation that ran out of them; false when there is nothing left to free. May
  * sleep. */
 bool vm_make_room(void);

@@ -135,7 +135,7 @@ static inline void frame_seen(struct frame *frame, struct pt_entry entry)
 SWAP_APART void frame_unmapped_slowly(struct frame *frame, struct pt_entry was);
 static inline void frame_unmapped(struct frame *frame, struct pt_entry was)
 {
-    if (frame_flags(frame) & (FRAME_LISTED | FRAME_SLOT))
+    if (frame_flags(frame) & (FRAME_LISTED | FRAME_SLOT | FRAME_NAMED))
         frame_unmapped_slowly(frame, was);
 }
 

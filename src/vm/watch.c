@@ -23,11 +23,28 @@ static bool is_small_page(const struct cursor *cursor, struct pt_entry entry)
     return cursor->level == 1 && pt_entry_present(entry);
 }
 
-static uint64_t name_of(const struct frame *frame, struct pt_entry entry)
+/* A private page is the frame that it lies in, from the first reference to the day that it is freed: moved,
+ * and shared by fork, it stays the same page. Nothing leaves memory while references are recorded. */
+static uint64_t name_of(struct frame *frame, struct pt_entry entry)
 {
-    if (!(entry.bits & PAGE_OBJECT))
-        return EVENT_PAGE_PRIVATE;
-    return (uint64_t)frame->page.object->id << MARK_INDEX_BITS | frame->page.index;
+    static uint32_t last;
+
+    if (entry.bits & PAGE_OBJECT)
+        return watch_object_page(frame);
+    if (frame == zero_frame)
+        return 0;
+    if (!(frame_flags(frame) & FRAME_NAMED)) {
+        frame->window = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+        frame_set_flags(frame, FRAME_NAMED);
+    }
+    return EVENT_PAGE_PRIVATE | frame->window;
+}
+
+uint64_t watch_object_page(struct frame *frame)
+{
+    if (!(frame_flags(frame) & FRAME_NAMED))
+        frame_set_flags(frame, FRAME_NAMED);
+    return object_payload(frame->page.object->id, frame->page.index);
 }
 
 /* Does fork share a table on the way to the page with another space? The leaf is locked and not empty, so
@@ -46,18 +63,6 @@ static bool way_is_shared(const struct space *space, uint64_t page)
         table = entry_table(entry);
     }
     return false;
-}
-
-/* What the entry is about. An object's frame stays the object's as long as an entry maps it, and the entry's
- * table is locked. */
-static void describe(const struct cursor *cursor, struct pt_entry entry, struct page_seen *seen)
-{
-    const struct frame *frame = frame_at(pt_entry_paddr(entry));
-    bool is_private = !(entry.bits & PAGE_OBJECT) && frame != zero_frame;
-
-    seen->name = name_of(frame, entry);
-    seen->shared = is_private && (__atomic_load_n(&frame->mapcount, __ATOMIC_RELAXED) > 1 ||
-                                  way_is_shared(cursor->space, cursor->start));
 }
 
 /* May W be given back to a private page? Nobody else maps it; a pin does not matter: whoever has it wants the
@@ -97,7 +102,8 @@ bool space_see(struct space *space, struct vaddr page, enum access access, struc
     if (is_small_page(&cursor, now))
         bits = bits_to_allow(&cursor, now, access);
     if (bits != 0) {
-        describe(&cursor, now, seen);
+        /* An object's frame stays the object's as long as an entry maps it, and the table is locked. */
+        seen->name = name_of(frame_at(pt_entry_paddr(now)), now);
         __atomic_fetch_or(&entry->bits, bits, __ATOMIC_RELAXED);
     }
     cursor_end(&cursor);

@@ -278,7 +278,7 @@ def where_results_are_kept():
     with sqlite3.connect(other) as file:
         file.execute("PRAGMA user_version = 77")
     result = sim(path, "--frames", 30, "--db", other, keep=True)
-    expect(result.status == 2 and b"has number 77, expected 1" in result.err, f"another layout: {result!r}")
+    expect(result.status == 2 and b"has number 77, expected 2" in result.err, f"another layout: {result!r}")
 
 
 @case()

@@ -137,11 +137,13 @@ static void recording(const unsigned char *data, size_t size)
     for (; at + 4 <= size; at += 4) {
         struct event event = {.kind = data[at] % (EVENT_KINDS + 1),
                               .process = data[at + 1] % 8,
-                              .page = data[at] & 128 ? EVENT_PAGE_PRIVATE : (uint64_t)data[at + 2] << 26,
+                              .page = data[at] & 128 ? EVENT_PAGE_PRIVATE | data[at + 2]
+                                                     : (uint64_t)data[at + 2] << 26,
+                              .time_ns = (uint64_t)data[at + 1] * at * 100,
                               .value = (uint64_t)data[at + 2] << (data[at + 1] / 4),
                               .detail = data[at + 3]};
 
-        if (event.kind == EVENT_LOST || event.kind == EVENT_KINDS)
+        if (event.kind == EVENT_LOST || event.kind == EVENT_SHORT || event.kind == EVENT_KINDS)
             event.kind = data[at + 3] == 0 ? event.kind : EVENT_REFERENCE;
         if (event.kind == EVENT_FORK)
             event.value = data[at + 2] % 8;

@@ -289,7 +289,7 @@ static void run_in_blocks(struct policy *policy, const struct op *ops, const uin
 
     for (size_t at = 0; at < OPERATIONS;) {
         size_t count = 1 + random_below(random, 256);
-        struct policy_block block = {references, distances + at, 0};
+        struct policy_block block = {.references = references, .distances = distances + at};
 
         for (; block.count < count && at + block.count < OPERATIONS; block.count++) {
             const struct op *op = &ops[at + block.count];

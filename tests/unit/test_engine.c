@@ -48,8 +48,9 @@ static struct engine_run run_of(const struct policy_type *type, uint32_t frames)
 static void feed(struct engine *engine, size_t length)
 {
     for (size_t at = 0; at < COUNT;) {
-        struct policy_block block = {references + at, distances + at,
-                                     COUNT - at < length ? COUNT - at : length};
+        struct policy_block block = {.references = references + at,
+                                     .distances = distances + at,
+                                     .count = COUNT - at < length ? COUNT - at : length};
 
         engine_block(engine, &block);
         at += block.count;
@@ -146,7 +147,8 @@ static void ticker_init(struct policy *policy, const struct policy_config *confi
 
 static void ticker_run(struct policy *policy, const struct policy_block *block, struct policy_tally *tally)
 {
-    policy->now += block->count;
+    policy->resident = policy->frames;
+    policy->now += block->timed ? 0 : block->count;
     tally->references += block->count;
 }
 
@@ -174,6 +176,76 @@ static void ticks_in_time(void **state)
     assert_int_equal(engine_standard_tick(4096), 4096);
 }
 
+static struct policy_mark time_mark(uint32_t at, uint64_t now_us)
+{
+    return (struct policy_mark){.at = at, .page = POLICY_NO_PAGE, .now_us = now_us};
+}
+
+/* Where a trace has times, references take none, and intervals are microseconds; the first one begins when
+ * memory is nearly full. */
+static void time_passes_by_marks(void **state)
+{
+    struct engine_run run = {.type = &ticker, .frames = 1, .tick = 100};
+    struct engine *engine = engine_create(&run, 1, PAGES);
+    const struct policy_mark marks[] = {time_mark(1, 50),   time_mark(10, 149), time_mark(10, 150),
+                                        time_mark(20, 160), time_mark(30, 260), time_mark(COUNT, 1000)};
+    struct policy_block block = {
+        .references = references, .count = COUNT, .marks = marks, .mark_count = 6, .timed = true};
+
+    tick_count = 0;
+    engine_block(engine, &block);
+    assert_int_equal(tick_count, 3);
+    assert_int_equal(ticks[0], 150);
+    assert_int_equal(ticks[1], 260);
+    assert_int_equal(ticks[2], 1000);
+    assert_int_equal(engine_tally(engine, 0)->references, COUNT);
+    engine_destroy(engine);
+    assert_int_equal(policy_tick_us(1), 10000);
+    assert_int_equal(policy_tick_us(10000), 40000);
+}
+
+/* Two frames: 0 and 1 come; 0 ends, so 2 needs no victim; 0 is another page by now, and has to come again. */
+static void pages_that_end(void **state)
+{
+    const uint32_t stream[] = {0 << 1, 1 << 1, 2 << 1, 1 << 1, 0 << 1};
+    const struct policy_mark marks[] = {{.at = 2, .page = 0}};
+    struct policy_block block = {
+        .references = stream, .count = 5, .marks = marks, .mark_count = 1, .timed = true};
+
+    for (int removes = 0; removes < 2; removes++) {
+        struct engine_run run = run_of(policy_find("fifo", 4), 2);
+        struct engine *engine;
+
+        run.removes = removes;
+        engine = engine_create(&run, 1, 3);
+        engine_block(engine, &block);
+        assert_int_equal(engine_tally(engine, 0)->faults, 4);
+        assert_int_equal(engine_tally(engine, 0)->evictions, removes ? 1 : 2);
+        assert_null(engine_check(engine, 0));
+        engine_destroy(engine);
+    }
+}
+
+/* Four frames, three leave at once: 0 1 2 3 | 4 sends 0 1 2 away | 3 is there | 0 1 come | 2 sends 3 4 0. */
+static void pages_leave_together(void **state)
+{
+    const uint32_t stream[] = {0 << 1 | 1, 1 << 1, 2 << 1, 3 << 1, 4 << 1,
+                               3 << 1,     0 << 1, 1 << 1, 2 << 1, 1 << 1};
+    struct policy_block block = {.references = stream, .count = 10};
+    struct engine_run run = run_of(policy_find("fifo", 4), 4);
+    struct engine *engine;
+
+    run.ahead = 3;
+    engine = engine_create(&run, 1, 5);
+    engine_block(engine, &block);
+    assert_int_equal(engine_tally(engine, 0)->faults, 8);
+    assert_int_equal(engine_tally(engine, 0)->evictions, 6);
+    assert_int_equal(engine_tally(engine, 0)->write_backs, 1);
+    assert_int_equal(engine_tally(engine, 0)->references, 10);
+    assert_null(engine_check(engine, 0));
+    engine_destroy(engine);
+}
+
 /* A part of 1 is the thing itself. */
 static void sample_of_all(void **state)
 {
@@ -181,7 +253,7 @@ static void sample_of_all(void **state)
     const unsigned shift = 0;
     struct sampler *sampler = sampler_create(&run, &shift, 1, 1, PAGES);
     struct engine *engine = engine_create(&run, 1, PAGES);
-    struct policy_block block = {references, NULL, COUNT};
+    struct policy_block block = {.references = references, .count = COUNT};
     struct policy_tally tally;
 
     assert_true(sampler_block(sampler, &block));
@@ -198,7 +270,7 @@ static void sample_is_near(void **state)
     enum { MANY = 20000, LONG = 400000, SEEDS = 5 };
     uint32_t *stream = malloc(LONG * sizeof(*stream));
     struct engine_run run = run_of(policy_find("clock", 5), MANY / 4);
-    struct policy_block block = {stream, NULL, LONG};
+    struct policy_block block = {.references = stream, .count = LONG};
     struct engine *engine = engine_create(&run, 1, MANY);
     struct random random = {17};
     struct sample_estimate estimate;
@@ -254,10 +326,17 @@ static void statistics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(together_as_alone), cmocka_unit_test(more_frames_than_pages),
-        cmocka_unit_test(ticks_in_time),     cmocka_unit_test(sample_of_all),
-        cmocka_unit_test(sample_is_near),    cmocka_unit_test(shifts),
-        cmocka_unit_test(statistics),        cmocka_unit_test(unknown_pages_take_no_memory),
+        cmocka_unit_test(together_as_alone),
+        cmocka_unit_test(more_frames_than_pages),
+        cmocka_unit_test(ticks_in_time),
+        cmocka_unit_test(sample_of_all),
+        cmocka_unit_test(time_passes_by_marks),
+        cmocka_unit_test(pages_that_end),
+        cmocka_unit_test(pages_leave_together),
+        cmocka_unit_test(sample_is_near),
+        cmocka_unit_test(shifts),
+        cmocka_unit_test(statistics),
+        cmocka_unit_test(unknown_pages_take_no_memory),
     };
 
     return cmocka_run_group_tests_name("engine", tests, make_trace, NULL);

@@ -104,7 +104,8 @@ static struct curve stream_curve_opt(void)
 
     for (size_t at = 0; at < stream.count;) {
         size_t count = at % 700 + 1 < stream.count - at ? at % 700 + 1 : stream.count - at;
-        struct policy_block block = {stream.references + at, stream.distances + at, count};
+        struct policy_block block = {
+            .references = stream.references + at, .distances = stream.distances + at, .count = count};
 
         assert_true(stack_opt_block(stack, &block, stream.pages, stream.depths + at));
         assert_true(curve_block(&curve, &block, stream.pages, stream.depths + at));
@@ -273,7 +274,7 @@ static void deep(void **state)
     const uint32_t pages = 300000;
     uint32_t *references = calloc(pages, sizeof(*references)), *depths = calloc(pages, sizeof(*depths));
     uint32_t *distances = calloc(pages, sizeof(*distances));
-    struct policy_block block = {references, distances, pages};
+    struct policy_block block = {.references = references, .distances = distances, .count = pages};
     struct stack_lru *lru = stack_lru_create();
     struct stack_opt *opt = stack_opt_create();
 

@@ -98,23 +98,27 @@ static void nothing_huge(void **state)
     end(space);
 }
 
-/* A shared table forbids writing, whatever its entries say: both sides must get their own. */
+/* A shared table forbids writing, whatever its entries say: both sides must get their own. What they still
+ * share is one page, a copy is another. */
 static void fork_shares_and_parts(void **state)
 {
     struct space *space = begin(), *child;
-    uint64_t at = map_anon(space, 8, RW);
+    uint64_t at = map_anon(space, 8, RW), first, second;
 
     put(space, at, 1);
     put(space, at + PAGE_SIZE, 2);
-    assert_false(see(space, at, ACCESS_READ).shared);
+    first = see(space, at, ACCESS_READ).name;
+    second = see(space, at + PAGE_SIZE, ACCESS_READ).name;
+    assert_true(first > EVENT_PAGE_PRIVATE && second > EVENT_PAGE_PRIVATE && first != second);
     assert_ok(space_fork(space, &child));
     space_hide(child, vaddr(at));
-    assert_true(see(child, at, ACCESS_READ).shared);
+    assert_true(see(child, at, ACCESS_READ).name == first);
     assert_false(sees(child, at, ACCESS_WRITE));
     put(child, at, 11);
     assert_int_equal(get(space, at), 1);
-    assert_false(see(child, at, ACCESS_WRITE).shared);
-    assert_true(see(child, at + PAGE_SIZE, ACCESS_READ).shared);
+    assert_true(see(child, at, ACCESS_WRITE).name > second);
+    assert_true(see(space, at, ACCESS_READ).name == first);
+    assert_true(see(child, at + PAGE_SIZE, ACCESS_READ).name == second);
     assert_false(sees(child, at + PAGE_SIZE, ACCESS_WRITE));
     put(child, at + PAGE_SIZE, 12);
     assert_int_equal(get(space, at + PAGE_SIZE), 2);
@@ -137,7 +141,8 @@ static void pages_of_objects_have_names(void **state)
     assert_int_equal(see(space, shared + 3 * PAGE_SIZE, ACCESS_READ).name, name + 3);
     assert_int_equal(see(space, private + 3 * PAGE_SIZE, ACCESS_READ).name, name + 3);
     put(space, private + 3 * PAGE_SIZE, 9); /* a copy */
-    assert_int_equal(see(space, private + 3 * PAGE_SIZE, ACCESS_READ).name, EVENT_PAGE_PRIVATE);
+    assert_int_equal(see(space, private + 3 * PAGE_SIZE, ACCESS_READ).name & EVENT_PAGE_PRIVATE,
+                     EVENT_PAGE_PRIVATE);
     /* A write that nobody was told of would never reach the store. */
     put(space, shared + 3 * PAGE_SIZE, 77);
     space_hide(space, vaddr(shared + 3 * PAGE_SIZE));
@@ -148,6 +153,28 @@ static void pages_of_objects_have_names(void **state)
     end(space);
     object_unref(object);
     store_end(store);
+}
+
+/* A page is the same one wherever it lies, until it is freed, which is told once. */
+static void a_page_and_its_end(void **state)
+{
+    struct space *space = begin();
+    uint64_t at = map_anon(space, 1, RW), name;
+    struct vaddr moved;
+
+    put(space, at, 1);
+    name = see(space, at, ACCESS_READ).name;
+    assert_ok(space_move(space, vaddr(at), PAGE_SIZE, 8 * PAGE_SIZE, SPACE_MAY_MOVE, vaddr(0), &moved));
+    assert_true(see(space, moved.v, ACCESS_READ).name == name);
+    sim_events = (struct sim_events){0};
+    host_watched = true;
+    assert_ok(space_unmap(space, moved, PAGE_SIZE));
+    put(space, moved.v + PAGE_SIZE, 1); /* nobody saw it */
+    assert_ok(space_unmap(space, vaddr(moved.v + PAGE_SIZE), PAGE_SIZE));
+    host_watched = false;
+    assert_int_equal(sim_events.count[EVENT_GONE], 1);
+    assert_true(sim_events.page == name && sim_events.value == 1);
+    end(space);
 }
 
 static bool keep_one(struct space *space, struct vaddr page, void *context)
@@ -174,11 +201,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_vm_64m, end_vm)
     const struct CMUnitTest tests[] = {
-        CASE(each_reference_is_seen_once),
-        CASE(what_is_not_there_is_the_handlers),
-        CASE(nothing_huge),
-        CASE(fork_shares_and_parts),
-        CASE(pages_of_objects_have_names),
+        CASE(each_reference_is_seen_once), CASE(what_is_not_there_is_the_handlers), CASE(nothing_huge),
+        CASE(fork_shares_and_parts),       CASE(pages_of_objects_have_names),       CASE(a_page_and_its_end),
         CASE(all_others_are_hidden),
     };
 
