@@ -32,6 +32,7 @@ struct fault {
     struct cursor cursor;
     struct object *object; /* ST_NEEDS_IO: the page to wait for; a reference */
     uint64_t index;
+    bool waits;            /* ... in which somebody has to read, and not only to zero a frame */
     struct frame *brought; /* that page, held since it came */
     struct swap_read read; /* ST_NEEDS_IO without an object */
     bool stalled;          /* it waits for memory */
@@ -124,11 +125,13 @@ static enum status map_object_page(struct fault *f, struct pt_entry *entry, stru
     return ST_OK;
 }
 
-static enum status needs_io(struct fault *f, struct object *object, uint64_t index)
+/* With the object locked; `frame`: the page as it is there, which is not resident. */
+static enum status needs_io(struct fault *f, struct object *object, uint64_t index, const struct frame *frame)
 {
     object_ref(object);
     f->object = object;
     f->index = index;
+    f->waits = frame || object->pager || object->swapped > 0;
     return ST_NEEDS_IO;
 }
 
@@ -148,7 +151,7 @@ static enum status fault_object(struct fault *f, struct pt_entry *entry, struct 
     else if (frame_is_resident(frame))
         status = map_object_page(f, entry, mark, object, frame);
     else
-        status = needs_io(f, object, index);
+        status = needs_io(f, object, index, frame);
     lock_drop(&object->lock);
     return status;
 }
@@ -440,7 +443,7 @@ static void stall(struct fault *f)
 /* What the attempt ended with, when it is not the end of the fault: do it and say ST_RETRY. */
 static enum status recover(struct fault *f, enum status status)
 {
-    if (status == ST_NEEDS_IO || status == ST_NO_MEMORY)
+    if (status == ST_NO_MEMORY || (status == ST_NEEDS_IO && (!f->object || f->waits)))
         stall(f);
     if (status == ST_NEEDS_IO)
         return bring_in(f);
