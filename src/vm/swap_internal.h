@@ -31,6 +31,8 @@ struct swap_slot {
     uint32_t frame;      /* its number; 0: not in memory */
     uint32_t count : 24; /* entries, and 1 for an object whose page is not in memory */
     uint32_t flags : 8;
+    uint64_t : 0; /* what follows is read without the lock: it may not be written with what stands before it
+                   */
     uint64_t payload : SLOT_PAYLOAD_BITS; /* of what the page is a copy of */
     uint64_t member : SLOT_MEMBER_BITS;   /* who was charged for it when it got the slot */
     uint64_t of_object : 1;               /* it is a copy of an object's page */
