@@ -309,6 +309,110 @@ def record():
     expect(abs(simulated - report["faults"]) < report["faults"] // 4, f"simulated {simulated}, there were {report}")
 
 
+PROGRAM = r"""
+#include <stdio.h>
+#include <quire/quire.h>
+int main(void)
+{
+    struct quire_pager *pager;
+    struct store *store;
+    unsigned char *memory;
+    unsigned sum = 0;
+
+    if (quire_open(&(struct quire_options){.memory_bytes = 1 << 20}, &pager, NULL) != ST_OK ||
+        quire_store_open("swap:.", 8 << 20, &store, NULL) != ST_OK ||
+        quire_map(pager, &(struct quire_mapping){.store = store, .length = 8 << 20, .flags = QUIRE_FRESH},
+                  (void **)&memory, NULL) != ST_OK)
+        return 77;
+    for (unsigned i = 0; i < 8 << 20; i += 4096)
+        memory[i] = 1;
+    for (unsigned i = 0; i < 8 << 20; i += 4096)
+        sum += memory[i];
+    printf("%u\n", sum);
+    return quire_close(pager) == ST_OK ? 0 : 1;
+}
+"""
+
+# The library is loaded when it is wanted, by a program that has threads and a handler of SIGBUS of its own.
+LOADER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <quire/quire.h>
+static sigjmp_buf back;
+static unsigned char *memory;
+static void on_bus(int signal) { siglongjmp(back, 1); }
+static void *write_some(void *from)
+{
+    for (unsigned i = 0; i < 4 << 20; i += 4096)
+        ((unsigned char *)from)[i]++;
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    __typeof__(quire_open) *open = library ? dlsym(library, "quire_open") : NULL;
+    __typeof__(quire_store_open) *store_open = library ? dlsym(library, "quire_store_open") : NULL;
+    __typeof__(quire_map) *map = library ? dlsym(library, "quire_map") : NULL;
+    struct quire_pager *pager;
+    struct store *store;
+    pthread_t thread;
+    FILE *empty = tmpfile();
+
+    signal(SIGBUS, on_bus);
+    if (!open || !store_open || !map)
+        return 1;
+    if (open(&(struct quire_options){.memory_bytes = 1 << 20}, &pager, NULL) != ST_OK)
+        return 77;
+    if (store_open("swap:.", 8 << 20, &store, NULL) != ST_OK ||
+        map(pager, &(struct quire_mapping){.store = store, .length = 8 << 20, .flags = QUIRE_FRESH},
+            (void **)&memory, NULL) != ST_OK)
+        return 1;
+    for (int i = 0; i < 8; i++) /* threads end, and others begin, with faults as all that they do */
+        if (pthread_create(&thread, NULL, write_some, memory + (i & 1) * (4 << 20)) != 0 || pthread_join(thread, NULL) != 0)
+            return 1;
+    if (sigsetjmp(back, 1) == 0) { /* behind the end of a file of its own: SIGBUS is not ours */
+        volatile char *file = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(empty), 0);
+        printf("%d\n", *file);
+        return 1;
+    }
+    printf("%d %d\n", memory[0], memory[8188 << 10]);
+    return 0;
+}
+"""
+
+
+@case(timeout=120)
+def installed():
+    """What `make install` puts in place suffices to compile against, to be loaded, and for `quire run`."""
+    folder = harness.scratch()
+    result = harness.run(["meson", "install", "-C", harness.BUILD, "--no-rebuild", "--tags", "devel,runtime",
+                          "--destdir", folder])
+    expect_equal(result.status, 0, f"meson install: {result.err}")
+    places = {name: at for at, _, names in os.walk(folder) for name in names}
+    libraries = places["libquire.so.0"]
+    env = {"PKG_CONFIG_PATH": places["quire.pc"], "PKG_CONFIG_SYSROOT_DIR": folder, "LD_LIBRARY_PATH": libraries}
+    flags = harness.run(["pkg-config", "--cflags", "--libs", "quire"], env=env).out.decode().split()
+    for name, text, arguments, printed in (("program", PROGRAM, [], b"2048\n"),
+                                           ("loader", LOADER, [f"{libraries}/libquire.so.0"], b"4 4\n")):
+        with open(f"{folder}/{name}.c", "w", encoding="ascii") as file:
+            file.write(text)
+        more = flags if name == "program" else [flag for flag in flags if flag.startswith("-I")]
+        built = harness.run(["cc", "-o", f"{folder}/{name}", f"{folder}/{name}.c", "-pthread"] + more, env=env)
+        expect_equal(built.status, 0, f"{name}: {built.err}")
+        result = harness.run([f"{folder}/{name}"] + arguments, env=env, cwd=folder)
+        if result.status == 77:
+            raise harness.Skip("no userfaultfd")
+        expect_run(result, out=printed)
+    need_userfaultfd()
+    expect_run(harness.run([f"{places['quire']}/quire", "run", "--", "echo", "installed"]), out=b"installed\n", err=b"")
+
+
 @case(timeout=60)
 def usage():
     """Errors name what is wrong; statuses are those of env(1)."""
