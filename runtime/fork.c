@@ -2,11 +2,14 @@
  * Regions in a child of fork(). A region is not inherited (MADV_DONTFORK): it is shared memory, and the
  * child's faults would be nobody's. Who wants them there stands still while the child takes a copy:
  *
- *      quire_fork_begin()    nothing is written to any region (the door of snapshot.h is closed, what is open
- * is |                 write-protected) and nothing is evicted fork() ----------. | quire_fork_child()   a
- * pager and regions of its own, at the same addresses, empty |              quire_inherit()      what the
- * parent has in memory is read from its memfd, the rest from its |              |                    store,
- * and written to the child's own |   <--tells---' quire_fork_end()
+ *      quire_fork_begin()     nothing is evicted, nor written to any region: the door of snapshot.h is
+ *          |                  closed, and what is open is write-protected
+ *      fork() ------------.
+ *          |              quire_fork_child()    a pager and regions of its own, at the same addresses, empty
+ *          |              quire_inherit()       what the parent has in memory is read from its memfd, the
+ *          |              |                     rest from its store, and written to the child's own
+ *          |   <--tells---'
+ *      quire_fork_end()
  *
  * The parent's threads may go on reading meanwhile; who writes waits. The child has one thread, and all of
  * the parent's structures as they were: a page on its way in is not there.
@@ -23,6 +26,8 @@
 #include "pager.h"
 #include "snapshot.h"
 
+#define RETRY_NS 1000000u
+
 static struct region *parents[MOST_REGIONS]; /* in the child: the regions of the parent */
 static _Alignas(PAGE_SIZE) uint8_t buffer[SLOT_PAGES * PAGE_SIZE];
 
@@ -30,7 +35,7 @@ static void freeze(struct region *region, void *context)
 {
     enum status *status = context;
 
-    if (*status != ST_OK)
+    if (*status != ST_OK || region->live) /* who is in a write section may have to go through a view's door */
         return;
     *status = region_freeze(region);
     region->frozen = *status == ST_OK;
@@ -50,12 +55,18 @@ bool quire_fork_prepare(unsigned handlers)
 
 enum status quire_fork_begin(struct quire_pager *pager)
 {
-    enum status status = ST_OK;
+    uint64_t until = now_ns() + pager->deadline_ns;
+    enum status status;
 
-    regions_for_each(pager, freeze, &status);
-    if (status != ST_OK) {
+    for (;;) {
+        status = ST_OK;
+        regions_for_each(pager, freeze, &status);
+        if (status == ST_OK)
+            break;
         regions_for_each(pager, thaw, NULL);
-        return status;
+        if (status != ST_RETRY || now_ns() > until)
+            return status == ST_RETRY ? ST_IO_ERROR : status;
+        futex_wait(&pager->nobody, 0, RETRY_NS); /* somebody else is at a door */
     }
     pthread_mutex_lock(&pager->round);
     regions_hold(true);

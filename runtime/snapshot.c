@@ -40,13 +40,12 @@ static void door_open(struct region *region)
     pthread_mutex_unlock(&region->door_lock);
 }
 
-/* Nobody is in a write section when it returns ST_OK. */
-static enum status door_close(struct region *region)
+/* With door_lock, which an error gives back. Nobody is in a write section when it returns ST_OK. */
+static enum status wait_for_writers(struct region *region)
 {
     uint64_t until = now_ns() + region->pager->deadline_ns;
     uint32_t writing;
 
-    pthread_mutex_lock(&region->door_lock);
     atomic_store(&region->door, 1);
     while ((writing = atomic_load(&region->writing)) != 0) {
         if (now_ns() > until) {
@@ -56,6 +55,12 @@ static enum status door_close(struct region *region)
         futex_wait(&region->writing, writing, NAP_NS);
     }
     return ST_OK;
+}
+
+static enum status door_close(struct region *region)
+{
+    pthread_mutex_lock(&region->door_lock);
+    return wait_for_writers(region);
 }
 
 /* ------------------------------------------------------------------ what views keep */
@@ -260,9 +265,12 @@ static enum status view_enter(struct region *region, struct region *view)
 
 enum status region_freeze(struct region *region)
 {
-    enum status status = door_close(region);
+    enum status status;
     uint64_t pinned = 0;
 
+    if (pthread_mutex_trylock(&region->door_lock) != 0)
+        return ST_RETRY;
+    status = wait_for_writers(region);
     if (status != ST_OK)
         return status;
     for (uint64_t window = 0; window < region_windows(region) && status == ST_OK; window++)

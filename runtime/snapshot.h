@@ -38,7 +38,8 @@ MUST_USE enum status views_keep(struct place place);
 MUST_USE enum status view_read(struct place first, uint8_t *memory, uint32_t count);
 
 /* Nobody writes to the region, but to pages that are pinned, until region_thaw(). ST_IO_ERROR: a write takes
- * longer than the deadline; nothing is held then. */
+ * longer than the deadline; ST_RETRY: somebody else is at the door; nothing is held then. Never waits for a
+ * lock, so regions_lock may be held. */
 MUST_USE enum status region_freeze(struct region *region);
 void region_thaw(struct region *region);
 

@@ -242,6 +242,24 @@ static void *count_up(void *context)
     return NULL;
 }
 
+static void start_counting(struct counting counting[WRITERS], pthread_t threads[WRITERS], uint64_t *memory)
+{
+    for (unsigned i = 0; i < WRITERS; i++) {
+        counting[i].memory = memory;
+        counting[i].number = i;
+        atomic_init(&counting[i].stop, false);
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up, &counting[i]), 0);
+    }
+}
+
+static void stop_counting(struct counting counting[WRITERS], pthread_t threads[WRITERS])
+{
+    for (unsigned i = 0; i < WRITERS; i++) {
+        atomic_store(&counting[i].stop, true);
+        pthread_join(threads[i], NULL);
+    }
+}
+
 static void expect_one_moment(uint64_t *view)
 {
     for (unsigned writer = 0; writer < WRITERS; writer++) {
@@ -265,12 +283,7 @@ static void beside_writers(struct store *store, uint64_t budget)
     struct counting counting[WRITERS];
     pthread_t threads[WRITERS];
 
-    for (unsigned i = 0; i < WRITERS; i++) {
-        counting[i].memory = memory;
-        counting[i].number = i;
-        atomic_init(&counting[i].stop, false);
-        assert_int_equal(pthread_create(&threads[i], NULL, count_up, &counting[i]), 0);
-    }
+    start_counting(counting, threads, memory);
     for (unsigned i = 0; i < 20; i++) {
         struct store *kept = store_memory(PAGES);
         struct quire_mapping mapping = {.store = kept};
@@ -282,10 +295,7 @@ static void beside_writers(struct store *store, uint64_t budget)
         assert_ok(quire_discard(view));
         store_close(kept);
     }
-    for (unsigned i = 0; i < WRITERS; i++) {
-        atomic_store(&counting[i].stop, true);
-        pthread_join(threads[i], NULL);
-    }
+    stop_counting(counting, threads);
     close_all(pager, store);
 }
 
@@ -296,11 +306,41 @@ static void test_one_moment(void **state)
     beside_writers(&faulty_store(PAGES, true)->base, 512 * KIB);
 }
 
+/* While a fork is prepared, whoever is in a write section of the region must be able to end it: he may have
+ * to give the view, which comes before the region in the table, its page. */
+static void test_fork_beside_view(void **state)
+{
+    struct quire_pager *pager =
+        open_pager_with(&(struct quire_options){.memory_bytes = MIB, .policy = "clock", .deadline_ms = 3000});
+    struct store *first = store_memory(1), *store = store_memory(PAGES), *kept = store_memory(PAGES);
+    struct quire_mapping mapping = {.store = kept};
+    void *place = map(pager, first, PAGE_SIZE, 0);
+    uint64_t *memory = map(pager, store, LENGTH, 0);
+    struct counting counting[WRITERS];
+    pthread_t threads[WRITERS];
+    uint64_t *view;
+
+    assert_ok(quire_discard(place));
+    start_counting(counting, threads, memory);
+    for (unsigned i = 0; i < 60; i++) {
+        assert_ok(quire_snapshot(memory, &mapping, (void **)&view, NULL));
+        assert_ok(quire_fork_begin(pager));
+        quire_fork_end(pager);
+        assert_ok(quire_discard(view));
+    }
+    stop_counting(counting, threads);
+    store_close(kept);
+    store_close(first);
+    close_all(pager, store);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contents), cmocka_unit_test(test_several),  cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_errors),   cmocka_unit_test(test_refusals), cmocka_unit_test(test_one_moment),
+        cmocka_unit_test(test_contents),         cmocka_unit_test(test_several),
+        cmocka_unit_test(test_pinned),           cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_one_moment),
+        cmocka_unit_test(test_fork_beside_view),
     };
 
     if (argc > 1)
