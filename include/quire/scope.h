@@ -51,6 +51,7 @@ struct scope_member {
     uint64_t since;    /* when it last came in or went out, by scope.now */
     uint64_t window;   /* when its window began, by its time */
     uint64_t measured; /* its faults then */
+    uint64_t began;    /* scope.now then */
 };
 
 struct scope_config {

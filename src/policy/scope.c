@@ -22,7 +22,7 @@
 
 #include "base/check.h"
 
-enum { MILLION = 1000000, STEP = 8 };
+enum { MILLION = 1000000, STEP = 8, IDLE_WINDOWS = 8 };
 
 static void divide(struct scope *scope);
 
@@ -255,6 +255,15 @@ static uint32_t unused(const struct scope_member *member, bool also_vips_minimum
     return above < idle ? above : idle;
 }
 
+/* It faults seldom; or it hardly runs at all, and so is not measured. */
+static bool can_spare(const struct scope *scope, const struct scope_member *member)
+{
+    uint64_t passed = scope->now - member->began;
+
+    return member->rate < scope->config.pff_low ||
+           passed / IDLE_WINDOWS / count_in(scope) >= scope->config.pff_window;
+}
+
 /* What `member` gives to `taker`: to a higher class all above its floor, to others what it does not use, if
  * it faults seldom. */
 static uint32_t gives(const struct scope *scope, const struct scope_member *member,
@@ -264,7 +273,7 @@ static uint32_t gives(const struct scope *scope, const struct scope_member *memb
         return 0;
     if (member->class < taker->class)
         return above_floor(member, also_vips_minimum);
-    return member->rate < scope->config.pff_low ? unused(member, also_vips_minimum) : 0;
+    return can_spare(scope, member) ? unused(member, also_vips_minimum) : 0;
 }
 
 /* Who gives: the one that faults least; NULL: nobody. */
@@ -336,8 +345,9 @@ static bool shrink(struct scope_member *member)
     return part > 0;
 }
 
-static void begin_window(struct scope_member *member)
+static void begin_window(const struct scope *scope, struct scope_member *member)
 {
+    member->began = scope->now;
     member->window = member->time;
     member->measured = member->faults;
 }
@@ -352,7 +362,7 @@ bool scope_measure(struct scope *scope, uint32_t number)
         return false;
     rate = (member->faults - member->measured) * MILLION / passed;
     member->rate = rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX;
-    begin_window(member);
+    begin_window(scope, member);
     if (member->rate > scope->config.pff_high)
         return grow(scope, member);
     return member->rate < scope->config.pff_low && shrink(member);
@@ -372,6 +382,37 @@ static struct scope_member *richest(const struct scope *scope)
     return best;
 }
 
+/* Frames above an equal share that a member may have, and has never taken. */
+static uint32_t untaken(const struct scope_member *member, uint64_t share)
+{
+    uint32_t above = above_floor(member, false);
+    uint64_t keeps = member->frames > share ? member->frames : share;
+    uint32_t rest = member->target > keeps ? member->target - (uint32_t)keeps : 0;
+
+    return above < rest ? above : rest;
+}
+
+/* Up to `wanted` of those, from whoever has most. */
+static uint32_t take_untaken(struct scope *scope, uint64_t share, uint32_t wanted)
+{
+    uint32_t got = 0;
+
+    while (got < wanted) {
+        struct scope_member *from = &scope->members[0];
+        uint32_t part;
+
+        for (uint32_t i = 1; i < scope->count; i++)
+            if (untaken(&scope->members[i], share) > untaken(from, share))
+                from = &scope->members[i];
+        part = untaken(from, share) < wanted - got ? untaken(from, share) : wanted - got;
+        if (part == 0)
+            break;
+        from->target -= part;
+        got += part;
+    }
+    return got;
+}
+
 /* One that comes gets an equal share as far as it is free, and in any case its floor. */
 static void settle(struct scope *scope, struct scope_member *member)
 {
@@ -380,6 +421,7 @@ static void settle(struct scope *scope, struct scope_member *member)
     uint64_t wanted = share > least ? share : least;
     uint32_t target = (uint32_t)(free < wanted ? free : wanted);
 
+    target += take_untaken(scope, share, (uint32_t)wanted - target);
     while (target < least) {
         struct scope_member *from = richest(scope);
 
@@ -389,7 +431,7 @@ static void settle(struct scope *scope, struct scope_member *member)
     }
     member->target = target;
     member->rate = scope->config.pff_low;
-    begin_window(member);
+    begin_window(scope, member);
 }
 
 /* Targets that no longer fit, or are below a floor that has risen: all give in proportion to what they have

@@ -20,10 +20,10 @@ def tools(*names):
     return folder
 
 
-def run_reported(folder, *words, script, limit=170):
+def run_reported(folder, *words, script, limit=110):
     """Runs a shell script in a small machine; its output's lines and the report."""
     path = os.path.join(folder, "report")
-    result = boot("--icount", "--no-aslr", "--share", folder, "--json", "--report", path, *words, "--", "sh", "-c", script, limit=limit)
+    result = boot("--share", folder, "--json", "--report", path, *words, "--", "sh", "-c", script, limit=limit)
     expect_run(result, 0)
     with open(path, encoding="utf-8") as file:
         return result.out.decode().split("\n"), json.load(file)
@@ -31,7 +31,7 @@ def run_reported(folder, *words, script, limit=170):
 
 # Four programs that need 5 MiB each, a quarter of 12 MiB for each: all of them wait for pages nearly all the time.
 FOUR = "for i in 1 2 3 4; do /share/worker 5 %d $i 200 & done; wait"
-THRASHING = ("--memory", "16M", "--swap", "64M", "--scope", "local")
+THRASHING = ("--icount", "--no-aslr", "--memory", "16M", "--swap", "64M", "--scope", "local")
 
 
 @case(timeout=200)
@@ -50,6 +50,181 @@ def load_control_ends_thrashing():
     with open(events, encoding="utf-8") as file:
         kinds = [event["event"] for event in map(json.loads, file)]
     expect_equal((kinds.count("swap-out"), kinds.count("swap-in")), (outs, ins), "events")
+
+
+# ---------------------------------------------------------------- classes
+
+# A hog takes all memory and most of swap; when it has ended everybody looks at his pages again.
+CLASSES = """
+/share/kept 6 1000 1 0 /tmp/over & /share/held 3 1000 2 0 /tmp/over & /share/worker 7 1000 3 0 /tmp/over &
+sleep 0.3; /share/memhog 45; echo hog $?; >/tmp/over; wait
+"""
+
+
+def kept_pages(scope):
+    folder = tools("worker", "memhog")
+    for name in ("kept", "held"):
+        shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
+    words = ("--memory", "24M", "--swap", "64M", "--scope", scope, "--class", "kept=vvip:8M", "--class", "held=vip:5M")
+    lines, report = run_reported(folder, *words, script=CLASSES)
+    expect("hog 0" in lines, f"the hog ends: {lines}")
+    majors = {line.split(":")[0]: int(line.split()[1]) for line in lines if "major faults" in line}
+    expect_equal(majors.get("/share/kept"), 0, "pages that the vvip lost")
+    expect_equal(majors.get("/share/held"), 0, "pages that the vip lost")
+    expect(majors.get("/share/worker", 0) > 20, f"an ordinary program loses pages: {lines}")
+    expect(report["reclaim"]["evicted_dirty"] > 5000, f"{report['reclaim']}")
+
+
+@case(timeout=200)
+def classes_keep_their_pages_in_global_scope():
+    kept_pages("global")
+
+
+@case(timeout=200)
+def classes_keep_their_pages_in_local_scope():
+    kept_pages("local")
+
+
+# ---------------------------------------------------------------- scope
+
+# Which has more, by need: 7 MiB are referenced all the time, 1 MiB beside it.
+NEEDS = "/share/large 7 40000 1 200 & /share/small 1 40000 2 200 & /share/small 1 40000 3 200 & wait"
+
+
+def peaks(*allocation):
+    folder = tools("worker")
+    for name in ("large", "small"):
+        shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
+    words = ("--memory", "14M", "--swap", "32M", "--scope", "local", *allocation)
+    lines, report = run_reported(folder, *words, script=NEEDS)
+    expect_equal(len(lines), 4, f"sums: {lines}")
+    return report, {process["name"]: process for process in report["over_time"]["processes"]}
+
+
+@case(timeout=250)
+def shares_follow_needs():
+    """Page-fault frequency gives the program that faults what others do not use; equal shares do not, proportional ones go by size."""
+    equal, of_equal = peaks("--allocation", "equal")
+    pff, of_pff = peaks("--allocation", "pff")
+    proportional, of_proportional = peaks("--allocation", "proportional")
+    for report, rule in ((equal, "equal"), (pff, "pff"), (proportional, "proportional")):
+        expect_equal(report["policy"]["allocation"], rule, "the rule of the report")
+    expect(pff["reclaim"]["moved"] > 0 and equal["reclaim"]["moved"] == 0, f"frames moved: {pff['reclaim']}")
+    ins = [report["swap"]["page_ins"] for report in (equal, pff, proportional)]
+    expect(2 * ins[1] < ins[0] and 2 * ins[2] < ins[0], f"page-ins with equal, pff, proportional: {ins}")
+
+
+# ---------------------------------------------------------------- groups
+
+CONTROLS = """
+cd /sys/fs/cgroup
+mkdir small
+cat small/memory.max small/memory.min small/memory.low small/memory.high small/memory.current small/memory.class small/cgroup.events
+for v in 8M 12345678 1g 4k max; do echo $v > small/memory.max; cat small/memory.max; done
+for v in -1 8X "" M 0x10 "8M 9M"; do (echo "$v" > small/memory.high) 2>/dev/null || echo refused; done
+echo 2M > small/memory.low; cat small/memory.class; echo 1M > small/memory.min; cat small/memory.class small/memory.low
+echo ordinary > small/memory.class; cat small/memory.min small/memory.low; (echo royal > small/memory.class) 2>/dev/null || echo refused
+(echo 100G > small/memory.min) 2>/dev/null || echo refused; cat small/memory.min
+mkdir small; mkdir small/inner; mkdir nowhere/inner; cat nothing/memory.max; rmdir nothing; rmdir cgroup.procs; > small/new; rm small/memory.max
+(echo 99999 > small/cgroup.procs) 2>/dev/null || echo refused
+sleep 100 & pid=$!
+echo $pid > small/cgroup.procs; [ $(cat small/cgroup.procs) = $pid ] && echo inside; cat /proc/$pid/cgroup small/cgroup.events; rmdir small
+echo 1 > small/cgroup.kill; wait $pid 2>/dev/null; echo $?; cat small/cgroup.procs; rmdir small && ls -d small
+cat /proc/self/cgroup cgroup.controllers
+"""
+CONTROLS_SAY = """max
+0
+0
+max
+0
+ordinary
+populated 0
+8388608
+12345344
+1073741824
+4096
+max
+refused
+refused
+refused
+refused
+refused
+refused
+vip
+vvip
+2097152
+0
+0
+refused
+refused
+0
+mkdir: can't create directory 'small': File exists
+mkdir: can't create directory 'small/inner': Resource temporarily unavailable
+mkdir: can't create directory 'nowhere/inner': No such file or directory
+cat: can't open 'nothing/memory.max': No such file or directory
+rmdir: 'nothing': No such file or directory
+rmdir: 'cgroup.procs': Not a directory
+/bin/sh: can't create small/new: Operation not permitted
+rm: can't remove 'small/memory.max': Operation not permitted
+refused
+inside
+0::/small
+populated 1
+rmdir: 'small': Device or resource busy
+137
+ls: small: No such file or directory
+0::/
+memory
+"""
+
+
+@case(timeout=60)
+def files_of_groups():
+    result = boot("--memory", "32M", "--", "sh", "-c", "exec 2>&1" + CONTROLS, limit=50)
+    for got, wanted in zip(result.out.decode().splitlines(), CONTROLS_SAY.splitlines()):
+        expect_equal(got, wanted, "a line of the shell")
+    expect_equal(len(result.out.splitlines()), len(CONTROLS_SAY.splitlines()), "lines")
+
+
+BOUND = """
+cd /sys/fs/cgroup; mkdir small; echo 6M > small/memory.max
+(echo 0 > small/cgroup.procs; exec /share/worker 12 20000 1 200) & 
+sleep 0.1; while [ -n "$(cat small/cgroup.procs)" ]; do cat small/memory.current; usleep 100000; done > /tmp/current
+wait; sort -n /tmp/current | tail -n 1; for f in swap.current stat events pressure; do cat small/memory.$f; done
+"""
+
+
+@case(timeout=120)
+def a_group_keeps_its_maximum():
+    """A program of 12 MiB in a group that may have 6, in a machine with plenty: it swaps, and is right."""
+    folder = tools("worker")
+    expected = boot("--share", folder, "--", "/share/worker", "12", "20000", "1", limit=50)
+    result = boot("--memory", "64M", "--swap", "64M", "--share", folder, "--", "sh", "-c", BOUND, limit=100)
+    expect_run(result, 0)
+    lines = result.out.decode().splitlines()
+    expect(expected.out.decode().strip() in lines, f"the sum: {lines}")
+    most = max(int(line) for line in lines[:3] if line.isdigit())
+    expect((4 << 20) < most <= (6 << 20), f"the most that the group had: {lines}")
+    values = {line.split()[0]: line.split()[1] for line in lines if len(line.split()) == 2}
+    for name, least in (("max", 100), ("pgsteal", 3000), ("pgscan", 3000), ("pgfault", 3000), ("workingset_refault_anon", 1000), ("pgmajfault", 500)):
+        expect(int(values[name]) >= least, f"{name}: {lines}")
+    expect_equal(values["oom_kill"], "0", "ended for want of memory")
+    stalls = [int(line.rsplit("=", 1)[1]) for line in lines if line.startswith("some ")]
+    expect(len(stalls) == 1 and stalls[0] > 1000, f"microseconds of waiting: {lines}")
+
+
+OUT = """
+cd /sys/fs/cgroup; mkdir small; echo 6M > small/memory.max; /share/worker 10 1000 1 0 /tmp/over &
+(echo 0 > small/cgroup.procs; exec /share/memhog 12); echo hog $?; >/tmp/over; wait; grep oom_kill small/memory.events
+"""
+
+
+@case(timeout=60)
+def out_of_memory_in_a_group():
+    """There is no swap: who wants more than his group may have ends, and not the larger program beside it."""
+    result = boot("--memory", "64M", "--share", tools("worker", "memhog"), "--", "sh", "-c", OUT, limit=50)
+    expect_run(result, 0, b"hog 137\n/share/worker: 0 major faults\noom_kill 1\n")
+    expect(b"memhog" in result.err, repr(result))
 
 
 harness.main()

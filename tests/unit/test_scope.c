@@ -508,6 +508,37 @@ static void memory_that_shrinks_and_grows(void **state)
     holds();
 }
 
+/* One that was alone may have everything: who comes gets what it has not taken, and later what it does not
+ * use. */
+static void one_that_comes_and_one_that_idles(void **state)
+{
+    const struct scope_config config = {.kind = SCOPE_LOCAL,
+                                        .rule = SCOPE_PFF,
+                                        .frames = 100,
+                                        .pff_low = 10,
+                                        .pff_high = 20,
+                                        .pff_window = 10};
+
+    start(config, 1);
+    TARGETS(100);
+    members[0].frames = 70;
+    members[1] = members[2] = (struct scope_member){0};
+    assert_ok(scope_join(&scope, 1));
+    TARGETS(70, 30);
+    members[0].frames = 10;
+    assert_ok(scope_join(&scope, 2));
+    TARGETS(37, 30, 33);
+    holds();
+    members[1].time = members[1].faults = 10;
+    scope.now = 10;
+    assert_false(scope_measure(&scope, 1)); /* it faults, and nobody is known not to */
+    members[1].time = members[1].faults = 20;
+    scope.now = 240;
+    assert_true(scope_measure(&scope, 1)); /* the others have hardly run */
+    TARGETS(34, 33, 33);
+    holds();
+}
+
 static bool is_class(const char *text, size_t name_length, enum scope_class class, uint64_t bytes)
 {
     struct scope_class_word word = {.name_length = 99};
@@ -609,6 +640,7 @@ int main(void)
         CASE(one_that_joins_gets_its_share),
         CASE(what_cannot_be_guaranteed_is_not_promised),
         CASE(memory_that_shrinks_and_grows),
+        CASE(one_that_comes_and_one_that_idles),
         CASE(classes_in_words),
         CASE(rules_in_words),
     };
