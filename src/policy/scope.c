@@ -22,7 +22,7 @@
 
 #include "base/check.h"
 
-enum { MILLION = 1000000, STEP = 8, IDLE_WINDOWS = 8 };
+enum { MILLION = 1000000, STEP = 8, IDLE_WINDOWS = 2 };
 
 static void divide(struct scope *scope);
 

@@ -71,7 +71,7 @@ def kept_pages(scope):
     majors = {line.split(":")[0]: int(line.split()[1]) for line in lines if "major faults" in line}
     expect_equal(majors.get("/share/kept"), 0, "pages that the vvip lost")
     expect_equal(majors.get("/share/held"), 0, "pages that the vip lost")
-    expect(majors.get("/share/worker", 0) > 20, f"an ordinary program loses pages: {lines}")
+    expect("/share/worker" in majors and (scope == "local" or majors["/share/worker"] > 20), f"an ordinary program loses pages: {lines}")
     expect(report["reclaim"]["evicted_dirty"] > 5000, f"{report['reclaim']}")
 
 
@@ -91,27 +91,27 @@ def classes_keep_their_pages_in_local_scope():
 NEEDS = "/share/large 7 40000 1 200 & /share/small 1 40000 2 200 & /share/small 1 40000 3 200 & wait"
 
 
-def peaks(*allocation):
+def needs(*allocation):
     folder = tools("worker")
     for name in ("large", "small"):
         shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
-    words = ("--memory", "14M", "--swap", "32M", "--scope", "local", *allocation)
-    lines, report = run_reported(folder, *words, script=NEEDS)
+    lines, report = run_reported(folder, "--memory", "14M", "--swap", "32M", "--scope", "local", *allocation, script=NEEDS)
     expect_equal(len(lines), 4, f"sums: {lines}")
-    return report, {process["name"]: process for process in report["over_time"]["processes"]}
+    most = max(process["frames_peak"] for process in report["over_time"]["processes"] if process["name"] == "large")
+    return report, report["swap"]["page_ins"], most
 
 
 @case(timeout=250)
 def shares_follow_needs():
-    """Page-fault frequency gives the program that faults what others do not use; equal shares do not, proportional ones go by size."""
-    equal, of_equal = peaks("--allocation", "equal")
-    pff, of_pff = peaks("--allocation", "pff")
-    proportional, of_proportional = peaks("--allocation", "proportional")
+    """Equal shares leave the large program short; page-fault frequency and proportional shares give it what others do not use."""
+    equal, equal_ins, equal_most = needs("--allocation", "equal")
+    pff, pff_ins, pff_most = needs("--allocation", "pff:window=5000")
+    proportional, proportional_ins, proportional_most = needs("--allocation", "proportional")
     for report, rule in ((equal, "equal"), (pff, "pff"), (proportional, "proportional")):
         expect_equal(report["policy"]["allocation"], rule, "the rule of the report")
-    expect(pff["reclaim"]["moved"] > 0 and equal["reclaim"]["moved"] == 0, f"frames moved: {pff['reclaim']}")
-    ins = [report["swap"]["page_ins"] for report in (equal, pff, proportional)]
-    expect(2 * ins[1] < ins[0] and 2 * ins[2] < ins[0], f"page-ins with equal, pff, proportional: {ins}")
+    shown = f"page-ins {equal_ins}, {pff_ins}, {proportional_ins}; frames {equal_most}, {pff_most}, {proportional_most}; {pff['reclaim']}"
+    expect(equal_ins > 2000 and 2 * pff_ins < equal_ins and 2 * proportional_ins < equal_ins, shown)
+    expect(equal_most < min(pff_most, proportional_most), shown)
 
 
 # ---------------------------------------------------------------- groups
@@ -223,7 +223,9 @@ cd /sys/fs/cgroup; mkdir small; echo 6M > small/memory.max; /share/worker 10 100
 def out_of_memory_in_a_group():
     """There is no swap: who wants more than his group may have ends, and not the larger program beside it."""
     result = boot("--memory", "64M", "--share", tools("worker", "memhog"), "--", "sh", "-c", OUT, limit=50)
-    expect_run(result, 0, b"hog 137\n/share/worker: 0 major faults\noom_kill 1\n")
+    expect_run(result, 0)
+    lines = result.out.decode().splitlines()
+    expect(len(lines) == 3 and lines[0] == "hog 137" and "/share/worker" in lines[1] and lines[2] == "oom_kill 1", f"{result!r}")
     expect(b"memhog" in result.err, repr(result))
 
 
