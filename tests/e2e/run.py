@@ -437,6 +437,22 @@ def usage():
 
 
 @case(timeout=60)
+def without_the_privilege():
+    """Nobody may serve the faults of system calls: the program does not begin, and is told why."""
+    if os.geteuid() != 0:
+        raise harness.Skip("not root, so nothing can be taken away")
+    with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
+        if file.read().strip() == "1":
+            raise harness.Skip("everybody has it here")
+    if harness.run(["setpriv", "--reuid", "65534", "--clear-groups", harness.QUIRE, "--version"]).status != 0:
+        raise harness.Skip("others cannot reach the build folder")
+    result = harness.run(["setpriv", "--reuid", "65534", "--clear-groups", harness.QUIRE, "run", "--store", "lz4:16M", "--",
+                          "echo", "begun"])
+    expect_run(result, status=125, out=b"")
+    expect(b"unprivileged_userfaultfd" in result.err, f"the reason: {result.err}")
+
+
+@case(timeout=60)
 def status():
     """The exit status and the signal are the program's."""
     need_userfaultfd()
