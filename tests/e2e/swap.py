@@ -80,6 +80,17 @@ def rows_of_the_bench_on_a_ram_disk():
     expect_equal(result.out.count(b"swap:"), 5, "rows in " + repr(result.out))
 
 
+@case(timeout=120)
+def fewer_major_faults_than_linux():
+    """Two of the four orders of bench/patterns, by the default policy; the bounds are 1.05 of Linux's."""
+    for order, most in (("cyclic", 6145 * 1.05), ("hot-scan", 4128 * 1.05)):
+        program = os.path.join(harness.BUILD, "bench", "patterns")
+        result = boot("--memory", "78240K", "--icount", "--swap", "256M", "--", program, order, limit=60)
+        expect_run(result, 0)
+        name, faults, _ = result.out.split()
+        expect(name.decode() == order and int(faults) <= most, f"{result.out!r}, expected at most {most:.0f}")
+
+
 @case(timeout=30)
 def memory_for_swap_that_cannot_be():
     for words, wanted in ((["none"], b"none:SIZE"), (["zip:8M"], b"lz4:SIZE or none:SIZE"), (["none:8M", "--swap", "8M"], b"no --swap"),
