@@ -9,8 +9,8 @@
 #include "kernel/task/task.h"
 #include "quire/reclaim.h"
 
-/* The space of a program that begins in no group gets a member of its own, of the program's class. A minimum that cannot
- * be guaranteed is logged, and the program is an ordinary one. */
+/* The space of a program that begins in no group gets a member of its own, of the program's class. A minimum
+ * that cannot be guaranteed is logged, and the program is an ordinary one. */
 void member_begin_program(struct space *space, const char *path);
 
 /* Starts load control if it is asked for. False: no memory for its thread. */

@@ -237,6 +237,8 @@ static void take_out(struct frame *frame)
 
 void pages_insert_now(struct frame *frame, uint64_t ghost)
 {
+    if (!can_leave(frame) && !members_counts_all(frame_member(frame)))
+        return;
     lock_take(&pages_lock);
     if (can_leave(frame))
         enrol(frame, ghost, ARRIVED);
