@@ -6,6 +6,7 @@ Everything is counted in instructions (--icount) at the same addresses, so figur
 
 import json
 import os
+import shutil
 
 import harness
 from harness import QUIRE, boot, case, expect, run
@@ -46,10 +47,10 @@ def simulator(policy, recording, frames, ahead):
     return json.loads(run([QUIRE, "sim", recording, *words]).out)["runs"][0]["faults"]
 
 
-def compare(words, memory, window, options=(), least=500):
+def compare(words, memory, window, options=(), least=500, policies=tuple(POLICIES)):
     recording, pages, out, files = record(words, options, window)
     wrong = []
-    for policy in POLICIES:
+    for policy in policies:
         real, frames, ahead = kernel(policy, words, options, memory, out)
         # First touches read nothing, but for files.
         predicted = simulator(policy, recording, frames, ahead) - pages + files
@@ -63,6 +64,32 @@ def compare(words, memory, window, options=(), least=500):
 @case(timeout=120)
 def a_program_of_no_order():
     compare([REFERENCES, "sum", "9000"], "32M", 16)
+
+
+def host_program(name):
+    if not shutil.which(name):
+        raise harness.Skip(f"{name} is not installed")
+    return name
+
+
+# The host's programs: those policies that agree there (docs/AGREEMENT.md has the others, too).
+@case(timeout=400)
+def a_table_of_awk():
+    script = """BEGIN {
+        for (i = 0; i < 12000; i++) a[i * 7919 % 12007] = sprintf("%600d", i)
+        for (r = 0; r < 2; r++) for (i = 0; i < 12000; i++) s += length(a[i * 10007 % 12007])
+        print s
+    }"""
+    compare([host_program("mawk"), script], "9M", 64, ["--root", "/"], policies=("clock", "second-chance"))
+
+
+@case(timeout=400)
+def a_table_of_sqlite():
+    numbers = "with recursive n(i) as (select 0 union all select i + 1 from n where i < %d)"
+    script = f"""create table t(a integer primary key, b text);
+        {numbers % 9000} insert into t select i, hex(zeroblob(300 + i % 200)) from n;
+        select sum(length(b)) from t where a in ({numbers % 6000} select i * 7919 % 9001 from n);"""
+    compare([host_program("sqlite3"), ":memory:", script], "10M", 64, ["--root", "/"], policies=("clock", "second-chance"))
 
 
 harness.main()
