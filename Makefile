@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test check-all check-runtime bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof
+.PHONY: all demo test check-all check-runtime bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof check-programs
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -29,7 +29,7 @@ bench-runtime: all
 	@bench/runtime/run $(BUILD)
 
 # All checks there are, the long ones too.
-check-all: test check-model check-proof check-runtime
+check-all: test check-model check-proof check-runtime check-programs
 
 # The runtime for longer: 500 kills, and 40 seconds of each kind of store with everything else at random.
 check-runtime: deps-test $(BUILD)/build.ninja
@@ -44,6 +44,12 @@ check-model:
 check-proof:
 	@tools/install-deps proof
 	@tools/check-proof
+
+# Hours: large programs in full size, with every policy and scope, and 200 kills of the machine. What has passed is noted in
+# $(BUILD)/large-programs.notes and not done again.
+check-programs: deps-test all
+	@tests/long/kills.py --kills 200
+	@tests/long/large_programs.py --resume $(BUILD)/large-programs.notes
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
@@ -71,5 +77,6 @@ help:
 	@echo "make check-all  every check there is, hours; make check-runtime: the runtime for longer"
 	@echo "make check-model  every order of steps of the flush protocol's models"
 	@echo "make check-proof  proofs of the arithmetic of addresses"
+	@echo "make check-programs  programs far larger than memory with each policy and scope, 200 kills of the machine: hours"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make clean     remove $(BUILD)"
