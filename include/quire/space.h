@@ -57,6 +57,7 @@ struct space_map {
     unsigned flags;        /* enum space_flag, or-ed */
     struct object *object; /* NULL: anonymous (SPACE_SHARED makes an object for it) */
     uint64_t first_page;   /* of the object */
+    uint64_t pages_read; /* so many at the start are likely only to be read: SPACE_AHEAD does not copy them */
 };
 
 /* ST_INVALID (length 0, bad flags), ST_NOT_ALIGNED, ST_NO_SPACE (no free range), ST_MAPPED, ST_NO_MEMORY.

@@ -141,6 +141,8 @@ enum elf_verdict elf_check_segments(const struct elf64_hdr *header, const struct
             verdict = check_interpreter(segment, file_bytes, image);
         if (segment->p_type == PT_GNU_STACK)
             image->stack_executes = segment->p_flags & PF_X;
+        if (segment->p_type == PT_GNU_RELRO)
+            image->read_only_end = segment->p_vaddr + segment->p_memsz;
         if (segment->p_type != PT_LOAD || segment->p_memsz == 0)
             continue;
         verdict = check_load(segment, file_bytes, limits, image, previous_end);

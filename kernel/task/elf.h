@@ -40,6 +40,7 @@ struct elf_image {
     uint64_t headers;    /* where the program headers lie in memory; 0: in no segment */
     uint64_t alignment;  /* the largest that a segment asks for: a power of two, at least a page */
     uint64_t interpreter_offset, interpreter_bytes; /* of the name in the file, with its NUL; bytes 0: none */
+    uint64_t read_only_end; /* up to here data is only read once it is relocated; not checked; 0: not said */
     bool stack_executes;
 };
 

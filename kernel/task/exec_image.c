@@ -125,27 +125,41 @@ static unsigned segment_access(const struct elf64_phdr *segment)
  * mapping some sixty pages. Of a writable segment nearly every page is written when a program starts
  * (relocations, the C library's own data), so a small one is copied at once.
  */
-enum { AHEAD_PAGES = 256, AHEAD_COPIES = 16 };
+enum { AHEAD_PAGES = 256, AHEAD_COPIES = 16, RELOCATED_PAGES = 2 };
 
-static unsigned ahead_flag(const struct elf64_phdr *segment, uint64_t bytes)
+/* But a program that does not move has next to nothing to relocate: of what is read-only afterwards only the
+ * end is written, where the table of offsets lies and the C library keeps what it found out about the
+ * machine. How many pages from `start` on are before that. */
+static uint64_t pages_only_read(const struct elf_image *elf, uint64_t start, uint64_t end)
 {
-    unsigned most = (segment->p_flags & PF_W) ? AHEAD_COPIES : AHEAD_PAGES;
+    uint64_t pages = (elf->read_only_end - start) >> PAGE_SHIFT;
 
-    return bytes >> PAGE_SHIFT <= most ? SPACE_AHEAD : 0;
+    if (elf->moves || elf->read_only_end <= start || elf->read_only_end > end || pages < RELOCATED_PAGES)
+        return 0;
+    return pages - RELOCATED_PAGES;
+}
+
+static unsigned ahead_flag(const struct elf64_phdr *segment, uint64_t pages, uint64_t pages_read)
+{
+    bool copied = segment->p_flags & PF_W;
+
+    return pages - (copied ? pages_read : 0) <= (copied ? AHEAD_COPIES : AHEAD_PAGES) ? SPACE_AHEAD : 0;
 }
 
 static enum status map_file_part(const struct exec_image *image, const struct elf64_phdr *segment,
                                  struct space *space, uint64_t start, uint64_t file_end)
 {
     uint64_t bytes = align_up(file_end, PAGE_SIZE) - start;
+    uint64_t pages_read = pages_only_read(&image->elf, start, start + bytes);
     struct vaddr at;
     const struct space_map map = {
         .hint = vaddr(start),
         .length_bytes = bytes,
         .access = segment_access(segment),
-        .flags = SPACE_FIXED | ahead_flag(segment, bytes),
+        .flags = SPACE_FIXED | ahead_flag(segment, bytes >> PAGE_SHIFT, pages_read),
         .object = image->node->object,
         .first_page = align_down(segment->p_offset, PAGE_SIZE) >> PAGE_SHIFT,
+        .pages_read = pages_read,
     };
 
     return space_map(space, &map, &at);

@@ -128,9 +128,9 @@ enum status space_populate(struct space *space, struct vaddr start, uint64_t len
 /* ------------------------------------------------------------------ mapping */
 
 static enum status map_once(struct space *space, uint64_t start, uint64_t end, struct pt_entry mark,
-                            unsigned flags)
+                            const struct space_map *request)
 {
-    bool replace = !(flags & SPACE_NO_REPLACE);
+    bool replace = (request->flags & (SPACE_FIXED | SPACE_NO_REPLACE)) == SPACE_FIXED;
     struct cursor cursor;
     enum status status = cursor_begin(&cursor, space, start, end, CURSOR_CHANGE);
 
@@ -147,8 +147,8 @@ static enum status map_once(struct space *space, uint64_t start, uint64_t end, s
         if (replace)
             cursor_clear_keep(&cursor);
         cursor_fill(&cursor, mark);
-        if (flags & (SPACE_AHEAD | SPACE_AHEAD_LAST))
-            resident_map_ahead(&cursor, flags & SPACE_AHEAD_LAST ? AHEAD_LAST : AHEAD_FIRST);
+        if (request->flags & (SPACE_AHEAD | SPACE_AHEAD_LAST))
+            resident_map_ahead(&cursor, request);
     }
     cursor_end(&cursor);
     if (status != ST_OK) {
@@ -181,7 +181,7 @@ static enum status map_fixed(struct space *space, const struct space_map *reques
 {
     enum status status;
 
-    WITH_RECLAIM(status, map_once(space, request->hint.v, end, mark, request->flags));
+    WITH_RECLAIM(status, map_once(space, request->hint.v, end, mark, request));
     return status;
 }
 
@@ -197,8 +197,7 @@ static enum status map_anywhere(struct space *space, const struct space_map *req
                                  request->flags & SPACE_LOW_2G);
         if (*start == 0)
             return ST_NO_SPACE;
-        WITH_RECLAIM(status,
-                     map_once(space, *start, *start + bytes, mark, request->flags | SPACE_NO_REPLACE));
+        WITH_RECLAIM(status, map_once(space, *start, *start + bytes, mark, request));
     } while (status == ST_MAPPED);
     return status;
 }

@@ -111,45 +111,66 @@ static void map_anonymous(const struct cursor *cursor, struct pt_entry *entry)
 enum { LAST_PAGES = 2 };
 
 static void map_ahead_anonymous(const struct cursor *cursor, struct pt_entry *entries, unsigned count,
-                                uint64_t start, enum ahead_part part)
+                                uint64_t start, const struct space_map *request)
 {
     unsigned first = count < LAST_PAGES ? 0 : count - LAST_PAGES;
+    bool last = request->flags & SPACE_AHEAD_LAST;
 
     if (!(mark_access(entries[0]) & ACCESS_WRITE))
         return;
-    if (part == AHEAD_FIRST && start == cursor->start)
+    if (!last && start == cursor->start)
         map_anonymous(cursor, &entries[0]);
-    if (part == AHEAD_FIRST || start + count * PAGE_SIZE != cursor->end)
+    if (!last || start + count * PAGE_SIZE != cursor->end)
         return;
     map_anonymous(cursor, &entries[count - 1]);
     for (unsigned i = first; i < count - 1 && memory_is_plenty(LAST_PAGES); i++)
         map_anonymous(cursor, &entries[i]);
 }
 
+struct ahead {
+    const struct space_map *request;
+};
+
+/* How many of `count` pages from `start` on are before request->pages_read. */
+static unsigned only_read(const struct cursor *cursor, uint64_t start, unsigned count,
+                          const struct space_map *request)
+{
+    uint64_t before = (start - cursor->start) >> PAGE_SHIFT;
+    uint64_t read = request->pages_read > before ? request->pages_read - before : 0;
+
+    return read < count ? (unsigned)read : count;
+}
+
 static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
                         uint64_t start, void *context)
 {
+    const struct space_map *request = ((const struct ahead *)context)->request;
     struct pt_entry mark = entries[0];
+    unsigned shown = count;
     struct object *object;
 
     if (level > 1)
         return true;
     if (!mark_has_object(mark)) {
-        map_ahead_anonymous(cursor, entries, count, start, *(const enum ahead_part *)context);
+        map_ahead_anonymous(cursor, entries, count, start, request);
         return true;
     }
     object = object_by_id(mark_object_id(mark));
     if (!lock_try(&object->lock))
         return true;
     if (mark_kind(mark) == MARK_PRIVATE && mark_access(mark) & ACCESS_WRITE)
-        copy_run(cursor, object, entries, count);
-    else
-        STAT_ADD(fault_around, resident_map_run(object, entries, count, mark));
+        shown = only_read(cursor, start, count, request);
+    if (shown > 0)
+        STAT_ADD(fault_around, resident_map_run(object, entries, shown, mark));
+    if (shown < count)
+        copy_run(cursor, object, entries + shown, count - shown);
     lock_drop(&object->lock);
     return true;
 }
 
-void resident_map_ahead(struct cursor *cursor, enum ahead_part part)
+void resident_map_ahead(struct cursor *cursor, const struct space_map *request)
 {
-    cursor_walk(cursor, ahead_visit, &part);
+    struct ahead ahead = {request};
+
+    cursor_walk(cursor, ahead_visit, &ahead);
 }

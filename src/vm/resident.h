@@ -60,9 +60,8 @@ MUST_USE enum status resident_copy(struct frame *table, struct pt_entry *entry, 
 unsigned resident_map_run(struct object *object, struct pt_entry *entries, unsigned count,
                           struct pt_entry mark);
 
-/* SPACE_AHEAD and SPACE_AHEAD_LAST: the cursor's range was filled with one mark. What cannot be done at once
- * is left to faults. `part`: of anonymous memory. */
-enum ahead_part { AHEAD_FIRST, AHEAD_LAST };
-void resident_map_ahead(struct cursor *cursor, enum ahead_part part);
+/* SPACE_AHEAD and SPACE_AHEAD_LAST: the cursor's range was filled with one mark, as the request says. What
+ * cannot be done at once is left to faults. */
+void resident_map_ahead(struct cursor *cursor, const struct space_map *request);
 
 #endif

@@ -454,6 +454,7 @@ static void op_map(struct input *input, unsigned at, enum kind kind)
                  (flags % 8 == 7 && count < 100 ? SPACE_AHEAD_LAST : 0u),
         .object = kind == ANON ? NULL : objects[object].object,
         .first_page = kind == ANON ? 0 : index,
+        .pages_read = index % 8,
     };
     status = space_map(spaces[at], &request, &out);
     TRACE("%u: space %u: map %u pages at %u, kind %d object %u index %u access %u flags %u: %s", operations,

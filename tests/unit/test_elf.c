@@ -13,7 +13,7 @@ static const struct elf_limits limits = {0x10000, 0x7ffffffff000};
 
 struct sample {
     struct elf64_hdr header;
-    struct elf64_phdr segments[4];
+    struct elf64_phdr segments[5];
 };
 
 /* A program with a text, a data segment with bss, a stack flag and an interpreter. */
@@ -24,7 +24,7 @@ static struct sample good_sample(void)
                                        .e_entry = 0x401000,
                                        .e_phoff = sizeof(struct elf64_hdr),
                                        .e_phentsize = sizeof(struct elf64_phdr),
-                                       .e_phnum = 4},
+                                       .e_phnum = 5},
                             .segments = {
                                 {.p_type = PT_INTERP, .p_offset = 0x300, .p_filesz = 20},
                                 {.p_type = PT_LOAD,
@@ -41,6 +41,7 @@ static struct sample good_sample(void)
                                  .p_memsz = 0x3000,
                                  .p_align = 0x1000},
                                 {.p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W},
+                                {.p_type = PT_GNU_RELRO, .p_vaddr = 0x402800, .p_memsz = 0x800},
                             }};
 
     memcpy(sample.header.e_ident, ELFMAG, SELFMAG);
@@ -73,6 +74,7 @@ static void good_program(void **state)
     assert_int_equal(check(&sample, &image), ELF_GOOD);
     assert_false(image.moves);
     assert_false(image.stack_executes);
+    assert_int_equal(image.read_only_end, 0x403000);
     assert_int_equal(image.start, 0x400000);
     assert_int_equal(image.end, 0x406000);
     assert_int_equal(image.entry, 0x401000);

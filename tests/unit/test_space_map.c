@@ -400,6 +400,45 @@ static void ahead_copies_what_may_be_written(void **state)
     store_end(store);
 }
 
+/* Pages that are only read, they say, are mapped; who writes to one after all gets his copy then. */
+static void ahead_copies_nothing_that_is_only_read(void **state)
+{
+    struct space *space = new_space();
+    struct store *store;
+    struct object *object = partly_resident(&store);
+    struct space_map request = {
+        .length_bytes = 20 * PAGE_SIZE,
+        .access = RW,
+        .flags = SPACE_AHEAD,
+        .object = object,
+        .pages_read = 5,
+    };
+    uint64_t in_memory = object_resident(object), copies = vm_stats.fault_copy, faults;
+    struct vaddr at;
+
+    assert_ok(space_map(space, &request, &at));
+    assert_int_equal(resident(space), in_memory);
+    assert_int_equal(vm_stats.fault_copy, copies + in_memory - 5);
+    check_all(space);
+    faults = vm_stats.faults;
+    for (uint64_t i = 0; i < 12; i++)
+        assert_int_equal(get(space, at.v + i * PAGE_SIZE), store_word(store, i));
+    put(space, at.v + 5 * PAGE_SIZE, 1);
+    assert_int_equal(vm_stats.faults, faults);
+    put(space, at.v + 4 * PAGE_SIZE, 2);
+    assert_int_equal(vm_stats.faults, faults + 1);
+    assert_int_equal(get(space, at.v + 4 * PAGE_SIZE), 2);
+    request.pages_read = UINT64_MAX; /* all of them */
+    copies = vm_stats.fault_copy;
+    assert_ok(space_map(space, &request, &at));
+    assert_int_equal(vm_stats.fault_copy, copies);
+    assert_int_equal(get(space, at.v + 4 * PAGE_SIZE), store_word(store, 4));
+    check_all(space);
+    space_unref(space);
+    object_unref(object);
+    store_end(store);
+}
+
 static void ahead_copies_nothing_when_memory_is_short(void **state)
 {
     struct space *space = new_space();
@@ -642,6 +681,7 @@ int main(void)
         CASE(populate_makes_resident),
         CASE(ahead_maps_what_is_in_memory),
         CASE(ahead_copies_what_may_be_written),
+        CASE(ahead_copies_nothing_that_is_only_read),
         CASE(ahead_copies_nothing_when_memory_is_short),
         CASE(ahead_gives_anonymous_memory_its_first_or_last_pages),
         CASE(a_heap_that_breathes),
