@@ -330,6 +330,7 @@ void p9fs_node_unlinked(struct p9_node *node)
     }
     node->attr.nlink = 0;
     node->unlinked = true;
+    node->vnode.removed = true;
 }
 
 void p9fs_node_stays(struct p9_node *node, struct vnode *dir, const char *name)

@@ -61,8 +61,6 @@ int walk_run(struct walk *walk);
 void walk_end(struct walk *walk);
 
 int vnode_lookup(struct vnode *dir, const char *name, struct vnode **out);
-/* Has a directory lost its name? */
-bool vnode_is_removed(struct vnode *node);
 int vnode_setattr(struct vnode *node, const struct vattr *attr, unsigned which);
 
 /* ---------------------------------------------------------------- permissions (permission.c) */

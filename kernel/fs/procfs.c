@@ -223,6 +223,11 @@ static int lookup_number(struct proc_node *dir, int number, struct vnode **out)
     }
 }
 
+static bool is_named(const struct proc_entry *entry, const char *name)
+{
+    return entry->name[0] == name[0] && strcmp(entry->name, name) == 0;
+}
+
 static int proc_lookup(struct vnode *vnode, const char *name, struct vnode **out)
 {
     struct proc_node *dir = node_of(vnode);
@@ -235,7 +240,7 @@ static int proc_lookup(struct vnode *vnode, const char *name, struct vnode **out
         return -ENOENT;
     if (number >= 0)
         return lookup_number(dir, number, out);
-    while (entry != NULL && entry->name != NULL && strcmp(entry->name, name) != 0)
+    while (entry != NULL && entry->name != NULL && !is_named(entry, name))
         entry++;
     if (entry == NULL || entry->name == NULL)
         return -ENOENT;

@@ -356,9 +356,15 @@ static long take_oom_score_adj(const char *written, const struct proc_subject *s
 
 static long exe_link(char *to, size_t size, const struct proc_subject *subject)
 {
-    const char *path = subject->process->exe_path;
+    const struct process *process = subject->process;
+    size_t length;
 
-    return path == NULL ? -ENOENT : (long)strlcpy(to, path, size);
+    if (process->exe_path == NULL || process->exe == NULL)
+        return -ENOENT;
+    length = strlcpy(to, process->exe_path, size);
+    if (process->exe->removed && length < size)
+        length += strlcpy(to + length, " (deleted)", size - length);
+    return (long)length;
 }
 
 static long cwd_link(char *to, size_t size, const struct proc_subject *subject)

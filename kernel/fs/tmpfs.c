@@ -336,6 +336,7 @@ static void node_unlinked(struct tmpfs_node *dir, struct vnode *vnode)
     } else {
         node->nlink--;
     }
+    vnode->removed = node->nlink == 0;
     node_changed(node);
     vnode_unref(vnode);
 }

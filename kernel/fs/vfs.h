@@ -116,6 +116,7 @@ struct vnode {
     int64_t written_ns; /* last write through read/write calls; stat shows the later of it and getattr's */
     unsigned seals;     /* F_SEAL_*: what may not be done with it any more (memfd_create) */
     bool in_memory;     /* the object has no pager: reading ahead is of no use */
+    bool removed;       /* its last name is gone */
     void *data;         /* the file system's */
 };
 

@@ -129,13 +129,6 @@ int vnode_lookup(struct vnode *dir, const char *name, struct vnode **out)
     return error;
 }
 
-bool vnode_is_removed(struct vnode *node)
-{
-    struct vattr attr;
-
-    return node->type == S_IFDIR && node->in_memory && vnode_getattr(node, &attr) == 0 && attr.nlink == 0;
-}
-
 /* ---------------------------------------------------------------- mounts */
 
 int vfs_mount(struct vnode *root, const char *path, const char *type, const char *source)

@@ -92,7 +92,7 @@ static long directory_read(int fd, uint64_t buffer, unsigned count, bool old)
         result = -EBADF;
     else if (file->ops->readdir == NULL)
         result = -ENOTDIR;
-    else if (file->vnode != NULL && vnode_is_removed(file->vnode))
+    else if (file->vnode != NULL && file->vnode->removed)
         result = -ENOENT;
     else
         result = dirents_read(file, buffer, count, old);
@@ -119,7 +119,7 @@ long sys_getcwd(uint64_t buffer, size_t size)
     size_t bytes;
     long result;
 
-    if (process->cwd != NULL && vnode_is_removed(process->cwd))
+    if (process->cwd != NULL && process->cwd->removed)
         return -ENOENT;
     path = path_buffer();
     if (path == NULL)

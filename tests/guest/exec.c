@@ -21,6 +21,39 @@ static int run(char *const arguments[], char *const environment[])
     return status;
 }
 
+/* Where /proc/self/exe leads, from the last slash on. */
+static void show_self(const char *what)
+{
+    char path[400];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+
+    path[length < 0 ? 0 : length] = '\0';
+    printf("  %s: %s\n", what, strrchr(path, '/') != NULL ? strrchr(path, '/') : path);
+}
+
+/* Removes its own file, and executes itself once more. */
+static int removed(bool again, char **arguments)
+{
+    char magic[SELFMAG] = "";
+    int file;
+
+    show_self(again ? "executed again" : "before");
+    if (!again) {
+        must(unlink("program") == 0, "program");
+        show_self("its file removed");
+    }
+    file = open("/proc/self/exe", O_RDONLY);
+    printf("  can be read %d\n",
+           read(file, magic, SELFMAG) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0);
+    close(file);
+    if (again)
+        return 7;
+    arguments[1] = "removed again";
+    fflush(stdout);
+    execve("/proc/self/exe", arguments, NULL);
+    return 98;
+}
+
 /* What the program does when it is executed by itself. */
 static int executed(int count, char **arguments, char **environment)
 {
@@ -75,6 +108,8 @@ static int executed(int count, char **arguments, char **environment)
         printf("  %d arguments, %zu bytes\n", count - 1, bytes - strlen(arguments[0]));
         return 0;
     }
+    if (strncmp(what, "removed", 7) == 0)
+        return removed(what[7] != '\0', arguments);
     return 99;
 }
 
@@ -192,6 +227,28 @@ static void show_exec(const char *what, const char *name)
     close(ends[0]);
 }
 
+/* A copy of the program whose file goes while it runs. */
+static void removes_itself(void)
+{
+    int from = open(self, O_RDONLY), to = open("program", O_CREAT | O_WRONLY, 0755), status;
+    char block[4096];
+    ssize_t bytes;
+
+    part("its file removed");
+    while ((bytes = read(from, block, sizeof block)) > 0)
+        must(write(to, block, (size_t)bytes) == bytes, "program");
+    close(from);
+    close(to);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        execve("./program", (char *[]){"program", "removed", NULL}, NULL);
+        _exit(200);
+    }
+    waitpid(child, &status, 0);
+    show_status("status", status);
+}
+
 static void scripts(void)
 {
     char line[600];
@@ -271,6 +328,7 @@ int main(int count, char **arguments, char **environment)
     words();
     survives();
     sizes();
+    removes_itself();
     scripts();
     bad_files();
     scratch_leave();
