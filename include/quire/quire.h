@@ -46,8 +46,8 @@ struct quire_options {
                               handler of SIGBUS stays the program's. Each fault takes longer. Needs a privilege
                               (ST_UNSUPPORTED). 0: the faulting thread does it */
     enum quire_way way;
-    bool publish;          /* `quire top` sees the pager; also when $QUIRE_PUBLISH is 1 */
-    const char *record;    /* a trace for `quire sim` is written there; NULL: none */
+    bool publish;       /* `quire top` sees the pager; also when $QUIRE_PUBLISH is 1 */
+    const char *record; /* a trace for `quire sim` is written there; NULL: none */
 };
 #define QUIRE_LEAST_MEMORY ((uint64_t)256 << 10)
 
@@ -148,8 +148,8 @@ struct quire_stats {
     uint64_t given_back; /* victims that were used meanwhile, and stayed */
     uint64_t scans;      /* windows whose reference bits were gathered */
     uint64_t referenced; /* pages found referenced by them */
-    /* Where time goes, in nanoseconds, summed up over threads: in faults; of that, waiting for frames; in reads of
-     * stores; the policy, scans included; writing back. */
+    /* Where time goes, in nanoseconds, summed up over threads: in faults; of that, waiting for frames; in
+     * reads of stores; the policy, scans included; writing back. */
     uint64_t fault_ns, frame_wait_ns, read_ns, policy_ns, write_ns;
     uint64_t not_recorded; /* references that could not be written to the trace */
 };
