@@ -48,7 +48,8 @@ static inline long move(int fd, struct uio *uio, int64_t offset, enum direction 
     return result;
 }
 
-static inline long move_buffer(int fd, uint64_t buffer, size_t count, int64_t offset, enum direction direction)
+static inline long move_buffer(int fd, uint64_t buffer, size_t count, int64_t offset,
+                               enum direction direction)
 {
     struct iovec_piece piece;
     struct uio uio;

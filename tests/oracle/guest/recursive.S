@@ -3,7 +3,7 @@
  * themselves. Traps come to machine mode: a fault that supervisor mode expects is noted and stepped over, everything else
  * ends the program.
  */
-#include "riscv64_boot.h"
+#include "riscv64_boot.inc"
 
     .section .boot, "ax"
     .globl boot

@@ -3,7 +3,7 @@
  * S or U mode by mstatus.MPRV, and what is executed is entered by mret (RISC-V Privileged Architecture, 3.1.6.3 "Memory
  * Privilege in mstatus Register"). All traps come to machine mode.
  */
-#include "riscv64_boot.h"
+#include "riscv64_boot.inc"
 
     .section .boot, "ax"
     .globl boot
