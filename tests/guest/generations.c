@@ -1,4 +1,5 @@
-/* Writes generations into a shared mapping of a file, some pages at a time, and says after msync what must be in the file. */
+/* Writes generations into a shared mapping of a file, some pages at a time, and says after msync what must be
+ * in the file. */
 #include "guest.h"
 
 enum { PAGES = 64, AT_ONCE = 5 };
