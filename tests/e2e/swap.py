@@ -150,6 +150,21 @@ os.execvp({shutil.which("qemu-system-x86_64")!r}, ["qemu-system-x86_64"] + words
     return {"QUIRE_QEMU": wrapper}
 
 
+def page_ins(what, **more):
+    program = os.path.join(harness.BUILD, "tests", "guest", "guest-pageins")
+    expect_run(boot("--memory", "32M", "--swap", "8M", "--", program, what, limit=50, **more), 0, f"{what}: right\n".encode())
+
+
+@case(timeout=60)
+def faults_during_copies():
+    page_ins("copies")
+
+
+@case(timeout=60)
+def faults_in_signal_handlers():
+    page_ins("handlers")
+
+
 @case(timeout=180)
 def read_errors_are_sigbus():
     """Whoever needs a page that cannot be read gets SIGBUS, and nobody wrong bytes."""

@@ -323,7 +323,9 @@ static void *other_reads(void *argument)
 static void begin_other(void)
 {
     assert_int_equal(pthread_create(&thread, NULL, other_reads, NULL), 0);
-    usleep(20000); /* it sleeps on the page by now */
+    for (unsigned i = 0; i < 10000 && sim_sleepers() == 0; i++)
+        usleep(1000);
+    assert_int_equal(sim_sleepers(), 1); /* on the page that is being read */
 }
 
 static void two_faults_on_one_page(void **state)

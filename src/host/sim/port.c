@@ -231,6 +231,7 @@ void host_panic(const char *format, ...)
 
 static pthread_mutex_t sleep_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t sleep_condition = PTHREAD_COND_INITIALIZER;
+static unsigned sleepers;                   /* under sleep_mutex */
 static _Thread_local uint64_t asleep_since; /* of a wait that nobody has ended yet */
 
 static void only_lock(const struct spinlock *lock)
@@ -254,7 +255,9 @@ void host_sleep(const void *channel, struct spinlock *lock)
         lock_drop(lock);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
+    sleepers++;
     outcome = pthread_cond_timedwait(&sleep_condition, &sleep_mutex, &until);
+    sleepers--;
     pthread_mutex_unlock(&sleep_mutex);
 
     if (outcome == 0)
@@ -265,6 +268,16 @@ void host_sleep(const void *channel, struct spinlock *lock)
         host_panic("host_sleep: nobody woke channel %p for %d s", channel, SLEEP_LIMIT_S);
     if (lock != NULL)
         lock_take(lock);
+}
+
+unsigned sim_sleepers(void)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&sleep_mutex);
+    count = sleepers;
+    pthread_mutex_unlock(&sleep_mutex);
+    return count;
 }
 
 void host_wake(const void *channel)

@@ -26,6 +26,9 @@ struct paddr sim_kernel_root(void);
 /* This thread is CPU `number` from now on; each CPU is one thread's. Threads begin as CPU 0. */
 void sim_become_cpu(unsigned number);
 
+/* How many threads are in host_sleep() just now. */
+unsigned sim_sleepers(void);
+
 /* ------------------------------------------------------------------ panics that a test expects */
 
 extern _Thread_local jmp_buf *sim_panic_jump; /* not NULL: host_panic() ends there */
