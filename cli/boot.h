@@ -47,7 +47,8 @@ char *locate_qemu(void);
  * record). */
 char *locate_qemu_user(void);
 char *locate_recorder(void);
-/* What `quire run` puts into a program, and the library that pages for it. NULL: a message has been printed. */
+/* What `quire run` puts into a program, and the library that pages for it. NULL: a message has been printed.
+ */
 char *locate_preload(void);
 char *locate_library(void);
 /* A program in PATH, NULL: none. The caller frees it. */

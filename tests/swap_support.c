@@ -61,7 +61,7 @@ static void copy_out(unsigned char *to, const struct frame *frame)
 static bool refuses(const struct swap_test *test, struct frame *const *frames, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        uint64_t word = *(const uint64_t *)frame_data(frames[i]);
+        uint64_t word = __atomic_load_n((const uint64_t *)frame_data(frames[i]), __ATOMIC_RELAXED);
 
         if (word >= test->refuse_from && word < test->refuse_below)
             return true;
