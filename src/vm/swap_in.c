@@ -97,7 +97,8 @@ static void count_found(struct swap_slot *s, struct frame *frame)
     s->flags &= (uint8_t)~SLOT_AROUND;
 }
 
-/* The frame of the slot, for a moment, in *frame: ST_OK. Else as swap_map(). With the lock. */
+/* The frame of the slot, for a moment, in *frame: ST_OK; NULL: a page of zeroes, which stays one as long as
+ * the caller's mark does. Else as swap_map(). With the lock. */
 static enum status find(uint32_t slot, const struct reader *reader, struct swap_read *read,
                         struct frame **frame)
 {
@@ -105,7 +106,7 @@ static enum status find(uint32_t slot, const struct reader *reader, struct swap_
 
     *frame = slot_frame(s);
     if (!*frame)
-        return begin_read(read, slot, reader);
+        return s->flags & SLOT_ZERO ? ST_OK : begin_read(read, slot, reader);
     frame_ref(*frame);
     if (frame_flags(*frame) & FRAME_BUSY) {
         read->frame = *frame;
@@ -193,16 +194,6 @@ enum status swap_read_in(struct swap_read *read)
 }
 
 /* ------------------------------------------------------------------ into a table */
-
-static bool slot_is_zero(uint32_t slot)
-{
-    bool zero;
-
-    lock_take(&swap.lock);
-    zero = slot_at(slot)->flags & SLOT_ZERO && slot_at(slot)->frame == 0;
-    lock_drop(&swap.lock);
-    return zero;
-}
 
 /* A page of zeroes in the place of the mark: a frame for a write and for what must remember its origin, else
  * the frame of zeroes that all share. */
@@ -339,16 +330,16 @@ enum status swap_map(struct frame *table, struct pt_entry *entry, struct pt_entr
     enum status status;
     bool alone = false;
 
-    if (slot_is_zero(slot))
-        return map_zero(table, entry, mark, access, reader.member);
     lock_take(&swap.lock);
     status = find(slot, &reader, read, &frame);
-    if (status == ST_OK)
+    if (status == ST_OK && frame)
         alone =
             slot_at(slot)->count == 1 && frame_mapcount(frame) == 0 && !(slot_at(slot)->flags & SLOT_LEAVING);
     lock_drop(&swap.lock);
     if (status != ST_OK)
         return status;
+    if (!frame)
+        return map_zero(table, entry, mark, access, reader.member);
     if (access == ACCESS_WRITE && !alone)
         status = map_copy(table, entry, mark, frame, reader.member);
     else
@@ -416,13 +407,13 @@ enum status swap_bring(struct object *object, uint64_t index, uint32_t slot, str
     struct frame *frame;
     enum status status;
 
-    if (slot_is_zero(slot))
-        return bring_copy(object, index, slot, NULL);
     lock_take(&swap.lock);
     status = find(slot, &reader, read, &frame);
     lock_drop(&swap.lock);
     if (status != ST_OK)
         return status;
+    if (!frame)
+        return bring_copy(object, index, slot, NULL);
     if (!bring_cached(object, index, slot, frame))
         status = bring_copy(object, index, slot, frame);
     frame_unref(frame);
