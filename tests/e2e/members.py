@@ -87,15 +87,18 @@ def classes_keep_their_pages_in_local_scope():
 
 # ---------------------------------------------------------------- scope
 
-# Which has more, by need: 7 MiB are referenced all the time, 1 MiB beside it.
-NEEDS = "/share/large 7 40000 1 200 & /share/small 1 40000 2 200 & /share/small 1 40000 3 200 & wait"
+# Who has more, by need: 7 MiB are referenced all the time, beside two programs that have done their work with 1 MiB each and wait.
+NEEDS = """
+/share/small 1 2000 1 0 /tmp/over & /share/small 1 2000 2 0 /tmp/over &
+sleep 0.2; /share/large 7 20000 3; >/tmp/over; wait
+"""
 
 
 def needs(*allocation):
     folder = tools("worker")
     for name in ("large", "small"):
         shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
-    lines, report = run_reported(folder, "--memory", "14M", "--swap", "32M", "--scope", "local", *allocation, script=NEEDS)
+    lines, report = run_reported(folder, "--memory", "13M", "--swap", "32M", "--scope", "local", *allocation, script=NEEDS)
     expect_equal(len(lines), 4, f"sums: {lines}")
     most = max(process["frames_peak"] for process in report["over_time"]["processes"] if process["name"] == "large")
     return report, report["swap"]["page_ins"], most
