@@ -47,35 +47,18 @@ void member_begin_program(struct space *space, const char *path)
     member_unref(member);
 }
 
+/* ------------------------------------------------------------------ load control */
+
 struct by_member {
     uint32_t member;
     bool hold;
     uint64_t pages; /* the member's */
-    const char *name;
 };
 
 static bool is_of(const struct process *process, uint32_t member)
 {
     return process->space && space_member(process->space) == member;
 }
-
-static void find_program(struct process *process, void *context)
-{
-    struct by_member *by = context;
-
-    if (!by->name && is_of(process, by->member) && process->leader)
-        by->name = process->leader->name;
-}
-
-const char *member_program(uint32_t member)
-{
-    struct by_member by = {.member = member};
-
-    process_for_each(find_program, &by);
-    return by.name;
-}
-
-/* ------------------------------------------------------------------ load control */
 
 static void hold_visit(struct process *process, void *context)
 {

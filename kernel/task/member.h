@@ -19,8 +19,4 @@ bool member_control_load(void);
 /* The current task's process is held: sleeps until it is let go, or is to end. (work_pending()) */
 void member_hold_here(void);
 
-/* What a member's program is called, for reports: that of the first living process that is charged to it;
- * NULL: there is none. */
-const char *member_program(uint32_t member);
-
 #endif

@@ -9,8 +9,13 @@
 #include "kernel/task/task_internal.h"
 #include "quire/frame.h"
 
-struct largest {
+struct dying {
     uint32_t member; /* of these only; MEMBER_NOBODY: of all */
+    bool any;
+};
+
+struct largest {
+    uint32_t member; /* as above */
     struct process *process;
     int64_t points;
 };
@@ -19,27 +24,37 @@ static const uint64_t PATIENCE_NS = (uint64_t)2 * 1000 * 1000 * 1000; /* for a p
 static const uint64_t LOOK_AGAIN_NS = 1000 * 1000;
 static uint64_t last_ns;
 
-static void look_for_dying(struct process *process, void *context)
+static bool is_dying(const struct process *process)
 {
-    bool *dying = context;
-
-    if (!process->zombie && process->space &&
-        (process->exiting || (process->pending.set & signal_bit(SIGKILL))))
-        *dying = true;
+    return process->exiting || (process->pending.set & signal_bit(SIGKILL));
 }
 
-/* Somebody was ended a moment ago, and his memory is about to come back. */
-static bool wait_for_dying(void)
+static bool is_charged_to(const struct process *process, uint32_t member)
 {
-    bool dying = false;
+    return member == MEMBER_NOBODY || space_member(process->space) == member;
+}
+
+static void look_for_dying(struct process *process, void *context)
+{
+    struct dying *dying = context;
+
+    if (!process->zombie && process->space && is_dying(process) && is_charged_to(process, dying->member))
+        dying->any = true;
+}
+
+/* Somebody was ended a moment ago, and his memory is about to come back. What another member's comes to is no
+ * use to one that has its maximum. */
+static bool wait_for_dying(uint32_t member)
+{
+    struct dying dying = {.member = member};
     uint64_t now_ns = host_now_ns();
 
     if (last_ns == 0 || now_ns - last_ns > PATIENCE_NS)
         return false;
     process_for_each(look_for_dying, &dying);
-    if (dying && !signal_pending())
+    if (dying.any && !signal_pending())
         (void)sched_sleep(now_ns + LOOK_AGAIN_NS, SLEEP_KILLABLE);
-    return dying;
+    return dying.any;
 }
 
 /* As Linux's oom_badness(): what it holds, and what was said of it. */
@@ -60,9 +75,7 @@ static void consider(struct process *process, void *context)
 
     if (!process->space || process->zombie || process->oom_adjust == OOM_ADJUST_LEAST)
         return;
-    if (process->exiting || (process->pending.set & signal_bit(SIGKILL)))
-        return; /* is on its way out already */
-    if (largest->member != MEMBER_NOBODY && space_member(process->space) != largest->member)
+    if (is_dying(process) || !is_charged_to(process, largest->member))
         return;
     points = oom_points(process, frame_table_count);
     if (!largest->process || points > largest->points)
@@ -90,7 +103,7 @@ bool process_kill_largest(void)
     char text[128];
     int length;
 
-    if (wait_for_dying())
+    if (wait_for_dying(largest.member))
         return true;
     process_for_each(consider, &largest);
     if (!largest.process)

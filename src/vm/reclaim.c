@@ -75,6 +75,7 @@ static void set_marks(void)
 
 bool reclaim_watch(void)
 {
+    uint64_t worked_ns;
     enum status status;
 
     if (__atomic_load_n(&pages_watched, __ATOMIC_ACQUIRE))
@@ -83,8 +84,9 @@ bool reclaim_watch(void)
     status = members_start();
     if (status == ST_OK && !__atomic_load_n(&pages_watched, __ATOMIC_RELAXED)) {
         set_marks();
-        work_fault_begins(&state.clock, host_worked_ns(), NULL);
-        state.worked = host_worked_ns() / 1000;
+        worked_ns = host_worked_ns();
+        work_fault_begins(&state.clock, worked_ns, NULL);
+        state.worked = worked_ns / 1000;
         pool_now = state.now = state.clock.counted_ns / 1000;
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
     }

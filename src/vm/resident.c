@@ -127,10 +127,6 @@ static void map_ahead_anonymous(const struct cursor *cursor, struct pt_entry *en
         map_anonymous(cursor, &entries[i]);
 }
 
-struct ahead {
-    const struct space_map *request;
-};
-
 /* How many of `count` pages from `start` on are before request->pages_read. */
 static unsigned only_read(const struct cursor *cursor, uint64_t start, unsigned count,
                           const struct space_map *request)
@@ -144,7 +140,7 @@ static unsigned only_read(const struct cursor *cursor, uint64_t start, unsigned 
 static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
                         uint64_t start, void *context)
 {
-    const struct space_map *request = ((const struct ahead *)context)->request;
+    const struct space_map *request = context;
     struct pt_entry mark = entries[0];
     unsigned shown = count;
     struct object *object;
@@ -170,7 +166,5 @@ static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
 
 void resident_map_ahead(struct cursor *cursor, const struct space_map *request)
 {
-    struct ahead ahead = {request};
-
-    cursor_walk(cursor, ahead_visit, &ahead);
+    cursor_walk(cursor, ahead_visit, (void *)(uintptr_t)request);
 }
