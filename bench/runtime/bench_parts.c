@@ -22,28 +22,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench_common.h"
 #include "quire/quire.h"
 #include "runtime/uffd.h"
-#include "store/linux/memory.h"
 
 enum { ROUNDS = 5, FAULT_PAGES = 32768, SCAN_MIB = 512, SCAN_MEMORY_MIB = 64, PINS = 2000000, COLUMN = 16 };
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bench-parts: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static double seconds_now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 /* The same order for everybody: neither in sequence, nor what a stream would know. */
 static uint64_t scattered(uint64_t i)
@@ -135,7 +120,7 @@ static void close_all(struct quire_pager *pager, struct store *store)
 static double quire_faults(void)
 {
     struct quire_pager *pager = open_pager(2 * FAULT_PAGES * PAGE_SIZE);
-    struct store *store = store_memory(FAULT_PAGES);
+    struct store *store = store_memory_filled(FAULT_PAGES);
     double ns;
 
     if (!store)
@@ -273,7 +258,7 @@ static void make_file(const char *folder)
 static double pins(void)
 {
     struct quire_pager *pager = open_pager(1 << 20);
-    struct store *store = store_memory(16);
+    struct store *store = store_memory_filled(16);
     uint8_t *memory = map_all(pager, store, 16 * PAGE_SIZE, QUIRE_NORMAL);
     double began, ns;
 

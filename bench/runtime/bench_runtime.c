@@ -22,12 +22,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench_common.h"
 #include "bench_explicit.h"
 #include "quire/quire.h"
-#include "store/linux/memory.h"
 
 enum { MOST_THREADS = 64, CHECK_EVERY = 64 };
 
@@ -112,20 +111,6 @@ static void *work(void *context)
         atomic_fetch_add_explicit(&run.operations, CHECK_EVERY, memory_order_relaxed);
     }
     return NULL;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bench-runtime: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static double seconds_now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 /* Of all threads, ours and the pager's. */
@@ -230,7 +215,7 @@ static struct store *open_store(const char *name)
     struct quire_error error = {"no memory"};
 
     if (strcmp(name, "memory") == 0)
-        store = store_memory(run.pages);
+        store = store_memory_filled(run.pages);
     else if (quire_file(name, QUIRE_FILE_OPEN, run.pages * 4096, &store, &error) != ST_OK)
         store = NULL;
     if (!store) {
