@@ -131,23 +131,32 @@ def file_belongs_to_one_machine():
     expect_equal(first.wait(30), 0, "status of the first")
 
 
-def failing_qemu(event, once=False):
-    """A QEMU whose swap disk gives an error at `event` (read_aio or write_aio), after the first hundred or so."""
-    folder = harness.scratch()
-    config = os.path.join(folder, "blkdebug")
-    with open(config, "w") as file:
-        file.write("".join(f'[set-state]\nstate = "{n}"\nevent = "{event}"\nnew_state = "{n + 1}"\n\n' for n in range(1, 20)))
-        file.write(f'[inject-error]\nstate = "20"\nevent = "{event}"\niotype = "{event[:-4]}"\nerrno = "5"\nonce = "{"on" if once else "off"}"\n')
-    wrapper = os.path.join(folder, "qemu")
-    with open(wrapper, "w") as file:
-        file.write(f"""#!{sys.executable}
+def qemu_with(driver, file, more=()):
+    """A QEMU with a driver of its own between the swap disk and its file, which it calls `file`."""
+    wrapper = os.path.join(harness.scratch(), "qemu")
+    with open(wrapper, "w") as script:
+        script.write(f"""#!{sys.executable}
 import os, sys
-words = [word.replace("driver=file,node-name=swap-file,filename=", "driver=blkdebug,node-name=swap-file,config={config},image.driver=file,image.filename=")
-         .replace("aio=threads", "image.aio=threads") for word in sys.argv[1:]]
-os.execvp({shutil.which("qemu-system-x86_64")!r}, ["qemu-system-x86_64"] + words)
+words = [word.replace("driver=file,node-name=swap-file,filename=", "driver={driver},node-name=swap-file,{file}.driver=file,{file}.filename=")
+         .replace("aio=threads", "{file}.aio=threads") for word in sys.argv[1:]]
+os.execvp({shutil.which("qemu-system-x86_64")!r}, ["qemu-system-x86_64"] + {list(more)!r} + words)
 """)
     os.chmod(wrapper, 0o755)
     return {"QUIRE_QEMU": wrapper}
+
+
+def failing_qemu(event, once=False):
+    """A QEMU whose swap disk gives an error at `event` (read_aio or write_aio), after the first hundred or so."""
+    config = os.path.join(harness.scratch(), "blkdebug")
+    with open(config, "w") as file:
+        file.write("".join(f'[set-state]\nstate = "{n}"\nevent = "{event}"\nnew_state = "{n + 1}"\n\n' for n in range(1, 20)))
+        file.write(f'[inject-error]\nstate = "20"\nevent = "{event}"\niotype = "{event[:-4]}"\nerrno = "5"\nonce = "{"on" if once else "off"}"\n')
+    return qemu_with(f"blkdebug,config={config}", "image")
+
+
+def slow_qemu(reads):
+    """A QEMU whose swap disk gives so many reads in a second."""
+    return qemu_with("throttle,throttle-group=slow", "file", ("-object", f"throttle-group,id=slow,x-iops-read={reads}"))
 
 
 def page_ins(what, **more):
@@ -163,6 +172,28 @@ def faults_during_copies():
 @case(timeout=60)
 def faults_in_signal_handlers():
     page_ins("handlers")
+
+
+ENDS_DURING_A_READ = ("killed", "killed, its brother waits for the page", "killed, the page is shared memory", "another thread exits",
+                      "another thread executes a program", "another thread unmaps the page")
+
+
+def midread(what, out):
+    program = os.path.join(harness.BUILD, "tests", "guest", "guest-midread")
+    words = ("--memory", "32M", "--swap", "8M", "--read-ahead", "1", "--", program, what)
+    expect_run(boot(*words, limit=80, env=slow_qemu(4)), 0, out.encode())
+
+
+@case(timeout=90)
+def ends_during_a_read():
+    """A process ends while it waits for a page: what it had is free, what others want is right."""
+    midread("ends", "".join(f"{ending}: right\n" for ending in ENDS_DURING_A_READ))
+
+
+@case(timeout=90)
+def starving_waits_for_nobody_else():
+    """A process out of memory in its group ends at once, though one of another group, that was ended too, stands in a read."""
+    midread("starve", "starve: right\n")
 
 
 @case(timeout=180)

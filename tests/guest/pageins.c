@@ -4,8 +4,6 @@
  *
  *   pageins copies      system calls that copy from and to such pages
  *   pageins handlers    a signal handler that touches such pages, on a stack that is one, for such a fault
- *   pageins exit        a process that is killed while it waits for a page, and one whose brother needs the
- * same
  *
  * In Quire only, with swap. Status 0: all was right.
  */
