@@ -39,28 +39,21 @@ void evict_quiesce(struct quire_pager *pager)
     pthread_mutex_unlock(&pager->round);
 }
 
-/* Frames are given back when their pages have gone from the memfd. Nobody maps them, as a rule: no TLB waits.
- */
-static void punch(struct place first, uint32_t count)
-{
-    pages_remove(first, count);
-    for (uint32_t i = 0; i < count; i++) {
-        struct window *window = &first.region->windows[(first.page + i) / WINDOW_PAGES];
-
-        atomic_fetch_sub_explicit(&window->resident, 1, memory_order_relaxed);
-        page_settle(&first.region->words[first.page + i], PAGE_ABSENT, 0, PAGE_FRESH);
-    }
-    frames_give(first.region->pager, count);
-    count_add(first.region->pager, COUNT_EVICTIONS, count);
-}
-
+/* Frames are given back when their pages have gone. Nobody maps those of a memfd, as a rule: no TLB waits. */
 void places_leave(struct place *places, uint32_t count)
 {
+    if (count == 0)
+        return;
     places_sort(places, count);
-    for (uint32_t i = 0, run; i < count; i += run) {
-        run = places_run(&places[i], count - i);
-        punch(places[i], run);
+    places_remove(places, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct window *window = &places[i].region->windows[places[i].page / WINDOW_PAGES];
+
+        atomic_fetch_sub_explicit(&window->resident, 1, memory_order_relaxed);
+        page_settle(place_word(places[i]), PAGE_ABSENT, 0, PAGE_FRESH);
     }
+    frames_give(places->region->pager, count);
+    count_add(places->region->pager, COUNT_EVICTIONS, count);
 }
 
 bool page_take_to_leave(struct place place)
@@ -76,7 +69,7 @@ bool page_take_to_leave(struct place place)
 /* The victim's TLB entries go with those of its window. */
 static void unmap_if_new(struct place place)
 {
-    if (page_look(place_word(place)) & PAGE_FRESH)
+    if (place.region->memory >= 0 && (page_look(place_word(place)) & PAGE_FRESH))
         window_scan(place.region, place.page / WINDOW_PAGES, false);
 }
 

@@ -119,11 +119,11 @@ enum status region_read(struct place place, bool stored, uint8_t *memory, uint32
 
 enum status pages_read(struct place place, bool stored, uint8_t *memory, uint32_t count)
 {
-    uint64_t began = now_ns();
+    uint64_t began = time_begin();
     enum status status = !stored && place.region->live ? view_read(place, memory, count)
                                                        : region_read(place, stored, memory, count);
 
-    count_add(place.region->pager, COUNT_READ_NS, now_ns() - began);
+    time_end(place.region->pager, COUNT_READ_NS, began);
     return status;
 }
 
@@ -193,11 +193,10 @@ static enum status bring_zeroes(struct place place, bool write)
 }
 
 /* The page is COMING, and ours. */
-static enum status bring_in(struct place place, uint32_t word, bool write)
+static enum status bring_page(struct place place, uint32_t word, bool write)
 {
     struct region *region = place.region;
     bool stored = region_page_is_stored(region, word);
-    uint64_t began = now_ns();
     enum status status = frame_take(region->pager);
 
     if (status != ST_OK) {
@@ -213,7 +212,19 @@ static enum status bring_in(struct place place, uint32_t word, bool write)
     } else {
         record_reference(place, write);
     }
-    count_add(region->pager, COUNT_FAULT_NS, now_ns() - began);
+    return status;
+}
+
+static enum status bring_in(struct place place, uint32_t word, bool write)
+{
+    uint64_t began;
+    enum status status;
+
+    time_sometimes();
+    began = time_begin();
+    status = bring_page(place, word, write);
+    time_end(place.region->pager, COUNT_FAULT_NS, began);
+    time_always();
     return status;
 }
 

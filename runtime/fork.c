@@ -28,6 +28,7 @@
 
 #define RETRY_NS 1000000u
 
+static bool prepared;
 static struct region *parents[MOST_REGIONS]; /* in the child: the regions of the parent */
 static _Alignas(PAGE_SIZE) uint8_t buffer[SLOT_PAGES * PAGE_SIZE];
 
@@ -48,8 +49,14 @@ static void thaw(struct region *region, void *context)
     region->frozen = false;
 }
 
+bool fork_is_prepared(void)
+{
+    return prepared;
+}
+
 bool quire_fork_prepare(unsigned handlers)
 {
+    prepared = true;
     return bare_prepare(handlers + 2 + AHEAD_THREADS);
 }
 
@@ -58,6 +65,8 @@ enum status quire_fork_begin(struct quire_pager *pager)
     uint64_t until = now_ns() + pager->deadline_ns;
     enum status status;
 
+    if (pager->way == QUIRE_WAY_ANONYMOUS) /* no child could read it */
+        return ST_UNSUPPORTED;
     for (;;) {
         status = ST_OK;
         regions_for_each(pager, freeze, &status);

@@ -230,7 +230,7 @@ void order_advance(struct quire_pager *pager)
 
     pager->policy->now += pager->clock - pager->advanced;
     pager->advanced = pager->clock;
-    if (pager->type->needs == POLICY_EVERY_REFERENCE)
+    if (pager->type->needs == POLICY_EVERY_REFERENCE && pager->way != QUIRE_WAY_ANONYMOUS)
         sweep(pager);
     if (pager->clock - pager->ticked >= tick) {
         pager->ticked = pager->clock;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -37,7 +38,8 @@ static enum status options_check(struct quire_pager *pager, const struct quire_o
         error_say(error, "scan: %u %%: expected 1 to 1000, or 0 for the standard", options->scan_percent);
         return ST_INVALID;
     }
-    if (options->way > QUIRE_WAY_PINS || (options->handlers > 0 && options->way > QUIRE_WAY_USERFAULTFD)) {
+    if (options->way > QUIRE_WAY_ANONYMOUS ||
+        (options->handlers > 0 && options->way > QUIRE_WAY_USERFAULTFD)) {
         error_say(error, "way %d: expected one of enum quire_way; handler threads need userfaultfd",
                   (int)options->way);
         return ST_INVALID;
@@ -96,13 +98,30 @@ static enum status make_memory(struct quire_pager *pager, struct quire_error *er
     return ST_OK;
 }
 
-static enum status open_userfaultfd(struct quire_pager *pager, unsigned handlers, struct quire_error *error)
+/* A process of its own name, for process_madvise(). Without one, pages go one by one. */
+static int open_self(void)
 {
+    return descriptor_high((int)syscall(SYS_pidfd_open, getpid(), 0));
+}
+
+/* Without reference bits, where they are of no use, and nobody wants a copy for a child. */
+static bool wants_anonymous(const struct quire_pager *pager, const struct quire_options *options)
+{
+    return options->way == QUIRE_WAY_ANONYMOUS || (options->way == QUIRE_WAY_BEST && options->handlers == 0 &&
+                                                   pager->type->blind && !fork_is_prepared());
+}
+
+static enum status open_userfaultfd(struct quire_pager *pager, const struct quire_options *options,
+                                    struct quire_error *error)
+{
+    unsigned handlers = options->handlers;
     const char *why = "";
 
     pager->uffd = uffd_open(handlers > 0 ? UFFD_MESSAGES : UFFD_SIGNALS, &why);
     if (pager->uffd >= 0) {
-        pager->way = QUIRE_WAY_USERFAULTFD;
+        pager->way = wants_anonymous(pager, options) ? QUIRE_WAY_ANONYMOUS : QUIRE_WAY_USERFAULTFD;
+        if (pager->way == QUIRE_WAY_ANONYMOUS)
+            pager->self = open_self();
         return ST_OK;
     }
     error_say(error, "%s%s", why,
@@ -133,8 +152,8 @@ static enum status choose_way(struct quire_pager *pager, const struct quire_opti
 
     if (options->way == QUIRE_WAY_PROTECT || options->way == QUIRE_WAY_PINS)
         return do_without(pager, options->way, error);
-    status = open_userfaultfd(pager, options->handlers, error);
-    if (status == ST_OK || options->way == QUIRE_WAY_USERFAULTFD || options->handlers > 0)
+    status = open_userfaultfd(pager, options, error);
+    if (status == ST_OK || options->way != QUIRE_WAY_BEST || options->handlers > 0)
         return status;
     return do_without(pager, QUIRE_WAY_PROTECT, error);
 }
@@ -175,6 +194,8 @@ static void pager_destroy(struct quire_pager *pager)
         close(pager->record);
     if (pager->uffd >= 0)
         close(pager->uffd);
+    if (pager->self >= 0)
+        close(pager->self);
     pthread_mutex_destroy(&pager->order);
     pthread_mutex_destroy(&pager->round);
     free(pager);
@@ -216,7 +237,7 @@ enum status pager_open(const struct quire_options *options, struct quire_pager *
     if (!pager)
         return ST_NO_MEMORY;
     memset(pager, 0, sizeof(*pager));
-    pager->uffd = pager->pagemap = pager->record = -1;
+    pager->uffd = pager->pagemap = pager->record = pager->self = -1;
     pthread_mutex_init(&pager->order, NULL);
     pthread_mutex_init(&pager->round, NULL);
     error_say(error, "no memory");

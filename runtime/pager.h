@@ -77,7 +77,7 @@ struct window {
 struct region {
     struct quire_pager *pager;    /* - */
     uint32_t index;               /* - in the table of regions */
-    int memory;                   /* - the memfd */
+    int memory;                   /* - the memfd; -1: anonymous memory */
     uint8_t *start;               /* - */
     uint64_t pages;               /* - */
     struct quire_mapping mapping; /* - */
@@ -129,6 +129,7 @@ struct quire_pager {
     enum quire_way way;             /* - */
     int record;                     /* - a trace is written there; -1: none */
     int uffd, pagemap;              /* - */
+    int self;                       /* - of anonymous memory: this process */
     const struct policy_type *type; /* - */
 
     _Alignas(64) _Atomic uint32_t free;          /* a: frames; whoever finds none sleeps on it */
@@ -253,6 +254,11 @@ MUST_USE enum status thread_start(struct thread *thread, void *(*run)(void *cont
                                   bool bare);
 void thread_join(const struct thread *thread);
 
+/* ---- fork (fork.c) */
+
+/* quire_fork_prepare() was called. */
+bool fork_is_prepared(void);
+
 /* ---- threads that serve faults (handlers.c) */
 
 /* ST_NO_MEMORY: handlers_stop() ends those that run. */
@@ -319,8 +325,10 @@ void ahead_release(struct quire_pager *pager);
 MUST_USE enum status pages_show(struct place first, const uint8_t *contents, uint32_t count, bool open);
 /* Pages that are there: open for writing, or write-protected in every thread when it returns. */
 MUST_USE enum status pages_protect(struct place first, uint32_t count, bool open);
-/* They go: an access is a fault again. */
-void pages_remove(struct place first, uint32_t count);
+/* They go, all of one pager and in order: an access is a fault again. */
+void places_remove(const struct place *places, uint32_t count);
+/* What pages hold that are there and stay there meanwhile. */
+MUST_USE bool pages_copy_out(struct place first, uint32_t count, uint8_t *to);
 /* The pages of a new region are not there. */
 MUST_USE enum status pages_watch(struct region *region);
 /* The largest budget without userfaultfd. */
@@ -428,6 +436,13 @@ void live_abandon(struct quire_pager *pager);
 
 extern _Thread_local unsigned thread_shard __attribute__((tls_model("initial-exec")));
 void count_add(struct quire_pager *pager, enum count count, uint64_t by);
+
+/* How long something takes: time_end() adds it. Between time_sometimes() and time_always() the thread does
+ * not look at the clock every time, and what it sees then counts for the others. Async-signal-safe. */
+void time_sometimes(void);
+void time_always(void);
+MUST_USE uint64_t time_begin(void);
+void time_end(struct quire_pager *pager, enum count count, uint64_t began);
 
 /* In words for the user. */
 void error_say(struct quire_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -30,7 +30,8 @@ bool window_is_stale(const struct region *region, uint64_t window)
 {
     const struct window *at = &region->windows[window];
 
-    return atomic_load_explicit(&((struct window *)at)->resident, memory_order_relaxed) > 0 &&
+    return region->memory >= 0 &&
+           atomic_load_explicit(&((struct window *)at)->resident, memory_order_relaxed) > 0 &&
            region->pager->clock - at->scanned >= region->pager->scan_interval;
 }
 

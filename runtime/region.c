@@ -1,10 +1,10 @@
 /*
  * Regions: mapping, unmapping, and finding one by an address.
  *
- * A region is a shared mapping of a memfd as long as itself, which holds nothing but the pages in memory. It
- * is aligned to windows of 2 MiB, what one leaf table maps. A child of fork() does not inherit it
- * (MADV_DONTFORK): there nobody would serve its faults, and a page that the child touched would be zeroes in
- * the parent too.
+ * A region is a shared mapping of a memfd as long as itself, which holds nothing but the pages in memory, or
+ * anonymous memory (appear.c). It is aligned to windows of 2 MiB, what one leaf table maps. A child of fork()
+ * does not inherit it (MADV_DONTFORK): there nobody would serve its faults, and a page that the child touched
+ * would be zeroes in the parent too.
  *
  * The table of regions is written under regions_lock and read by faults without. An entry's bounds are stored
  * last and cleared first, so who finds an address within them finds the region; that nobody touches a region
@@ -199,15 +199,24 @@ static enum status mapping_check(struct quire_pager *pager, const struct quire_m
     return ST_OK;
 }
 
-static uint8_t *map_there(void *address, int memory, uint64_t bytes, int protection)
+/* memory < 0: anonymous. */
+static uint8_t *map_at(void *address, int memory, uint64_t bytes, int protection, int fixed)
 {
-    int fixed = atomic_load(&addresses_kept) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
-    uint8_t *start = mmap(address, bytes, protection, MAP_SHARED | fixed | MAP_NORESERVE, memory, 0);
+    int flags = (memory < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | fixed | MAP_NORESERVE;
+    uint8_t *start = mmap(address, bytes, protection, flags, memory, 0);
 
     if (start == MAP_FAILED)
         return NULL;
     madvise(start, bytes, MADV_DONTFORK);
+    if (memory < 0)
+        madvise(start, bytes, MADV_NOHUGEPAGE); /* no kernel thread makes a huge page of ours */
     return start;
+}
+
+static uint8_t *map_there(void *address, int memory, uint64_t bytes, int protection)
+{
+    return map_at(address, memory, bytes, protection,
+                  atomic_load(&addresses_kept) ? MAP_FIXED : MAP_FIXED_NOREPLACE);
 }
 
 static uint8_t *map_window_aligned(int memory, uint64_t bytes, int protection)
@@ -222,12 +231,10 @@ static uint8_t *map_window_aligned(int memory, uint64_t bytes, int protection)
     if (start > reserved)
         munmap(reserved, (size_t)(start - reserved));
     munmap(start + bytes, (size_t)(reserved + room - (start + bytes)));
-    if (mmap(start, bytes, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memory, 0) == MAP_FAILED) {
-        munmap(start, bytes);
-        return NULL;
-    }
-    madvise(start, bytes, MADV_DONTFORK);
-    return start;
+    if (map_at(start, memory, bytes, protection, MAP_FIXED))
+        return start;
+    munmap(start, bytes);
+    return NULL;
 }
 
 static void *table_of(uint64_t count, size_t bytes)
@@ -252,14 +259,21 @@ static void region_destroy(struct region *region)
     free(region);
 }
 
+/* What holds its pages: nothing, of anonymous memory. */
+static bool memory_make(struct region *region, uint64_t bytes)
+{
+    if (region->pager->way == QUIRE_WAY_ANONYMOUS)
+        return true;
+    region->memory = descriptor_high(memfd_create("quire", MFD_CLOEXEC));
+    return region->memory >= 0 && ftruncate(region->memory, (off_t)bytes) == 0;
+}
+
 static enum status region_make(struct region *region)
 {
     uint64_t bytes = region->pages * PAGE_SIZE;
     int protection;
 
-    region->memory = descriptor_high(memfd_create("quire", MFD_CLOEXEC));
-    if (region->memory < 0 || ftruncate(region->memory, (off_t)bytes) != 0 ||
-        !(region->words = table_of(region->pages, sizeof(page_word))) ||
+    if (!memory_make(region, bytes) || !(region->words = table_of(region->pages, sizeof(page_word))) ||
         !(region->windows = table_of(region_windows(region), sizeof(struct window))))
         return ST_NO_MEMORY;
     protection = region->mapping.flags & QUIRE_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;

@@ -3,9 +3,6 @@
  */
 #include "snapshot.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #define NAP_NS 10000000u
 
 /* ------------------------------------------------------------------ the door */
@@ -94,20 +91,6 @@ enum status views_keep(struct place place)
 
 /* ------------------------------------------------------------------ reading the live region */
 
-static bool read_memory(struct place place, uint8_t *to)
-{
-    for (size_t done = 0; done < PAGE_SIZE;) {
-        /* By syscall(): a thread may not be cancelled here. */
-        long got = syscall(SYS_pread64, place.region->memory, to + done, PAGE_SIZE - done,
-                           place.page * PAGE_SIZE + done);
-
-        if (got <= 0)
-            return false;
-        done += (size_t)got;
-    }
-    return true;
-}
-
 /* Pages from there on that are absent, and come from the same place. */
 static uint32_t absent_run(struct place place, bool stored, uint32_t most)
 {
@@ -132,7 +115,7 @@ static enum status read_some(struct place place, uint8_t *to, uint32_t most, uin
 
         *done = 1;
         if (page_is_settled(seen) && page_pin(place, false)) {
-            status = read_memory(place, to) ? ST_OK : ST_IO_ERROR;
+            status = pages_copy_out(place, 1, to) ? ST_OK : ST_IO_ERROR;
             page_unpin(place);
             return status;
         }

@@ -18,6 +18,36 @@ void count_add(struct quire_pager *pager, enum count count, uint64_t by)
     atomic_fetch_add_explicit(&pager->counts[thread_shard - 1].of[count], by, memory_order_relaxed);
 }
 
+/* A look at the clock costs a fiftieth of a fault, and a fault has four of them: so after a thread's first
+ * faults, which count each, one of sixteen counts for all. */
+enum { TIMED_FIRST = 64, TIMED_EVERY = 16 };
+THREAD_OWN unsigned timed_turn, time_skip; /* time_skip 0: it is looked at, and counts... */
+THREAD_OWN unsigned time_weight_less_one;  /* ... this and one more times */
+
+void time_sometimes(void)
+{
+    unsigned turn = timed_turn++;
+
+    time_skip = turn >= TIMED_FIRST && turn % TIMED_EVERY != 0;
+    time_weight_less_one = turn >= TIMED_FIRST ? TIMED_EVERY - 1 : 0;
+}
+
+void time_always(void)
+{
+    time_skip = time_weight_less_one = 0;
+}
+
+uint64_t time_begin(void)
+{
+    return time_skip ? 0 : now_ns();
+}
+
+void time_end(struct quire_pager *pager, enum count count, uint64_t began)
+{
+    if (!time_skip)
+        count_add(pager, count, (now_ns() - began) * (time_weight_less_one + 1));
+}
+
 static uint64_t total(struct quire_pager *pager, enum count count)
 {
     uint64_t sum = 0;
@@ -40,6 +70,8 @@ static const char *way_of(const struct quire_pager *pager)
     switch (pager->way) {
     case QUIRE_WAY_PROTECT:
         return "mprotect and SIGSEGV in the faulting thread, memfd windows";
+    case QUIRE_WAY_ANONYMOUS:
+        return "userfaultfd in the faulting thread, anonymous memory, no reference bits";
     case QUIRE_WAY_PINS:
         return "explicit pins and mprotect, memfd windows";
     default:

@@ -1,7 +1,7 @@
 /*
  * Writing pages back.
  *
- *      taken (OPENING, FLIGHT) ---- write-protected ---- WRITING ---- copied out of the memfd ---- written
+ *      taken (OPENING, FLIGHT) ---- write-protected ---- WRITING ---- copied out of the region ---- written
  * ---- done
  *
  * Nobody can write to a page between its protection and the copy without a fault, which makes it DIRTY again:
@@ -184,21 +184,6 @@ static void written(struct store_request *request, enum status status)
     writer_end_one(piece->writer);
 }
 
-static bool copy_out(struct place first, uint32_t count, uint8_t *to)
-{
-    size_t bytes = count * PAGE_SIZE, done = 0;
-
-    while (done < bytes) {
-        ssize_t got =
-            pread(first.region->memory, to + done, bytes - done, (off_t)(first.page * PAGE_SIZE + done));
-
-        if (got <= 0)
-            return false;
-        done += (size_t)got;
-    }
-    return true;
-}
-
 /* Those that are not pinned: runs of OPENING pages become WRITING. */
 static bool protect_run(struct place first, uint32_t count)
 {
@@ -228,7 +213,7 @@ static void piece_begin(struct writer *writer, struct place first, uint32_t coun
     struct region *region = first.region;
     struct store *store = region->mapping.store;
     struct piece *piece = &writer->piece[writer->pieces++];
-    bool ready = protect_run(first, count) && copy_out(first, count, writer->memory + at * PAGE_SIZE);
+    bool ready = protect_run(first, count) && pages_copy_out(first, count, writer->memory + at * PAGE_SIZE);
 
     *piece = (struct piece){.writer = writer, .first = first, .how = how};
     piece->request = (struct store_request){.op = STORE_WRITE,

@@ -4,13 +4,14 @@
  *      bench-runtime WAY STORE DIST THREADS SECONDS DATA_MIB BUDGET_MIB [POLICY]
  *
  *      WAY     quire      libquire
+ *              anonymous  libquire without reference bits (QUIRE_WAY_ANONYMOUS)
  *              explicit   a buffer manager by hand, in the style of vmcache (Leis et al., SIGMOD 2023): one
  * word of state a page, memory by mmap, CLOCK, batched madvise; no fault: every access asks first mmap Linux,
  * MADV_RANDOM; the caller limits the memory (a cgroup) STORE   a file, which must be of that size; or
  * "memory": the data in an array DIST    uniform, zipf (0.99, scrambled over the pages)
  *
- * 90 % of the accesses read, 10 % write 8 bytes of a random page. Prints thousand operations a second, and
- * how many of a thousand operations missed (0 where it is not known).
+ * 90 % of the accesses read, 10 % write 8 bytes of a random page (and do not read them first). Prints
+ * thousand operations a second, and how many of a thousand operations missed (0 where it is not known).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +88,7 @@ static void access_page(uint64_t page, uint64_t random)
     if (run.pool) {
         word = (volatile uint64_t *)manager_fix(run.pool, page, write) + at;
         if (write)
-            *word += 1;
+            *word = random;
         else
             (void)*word;
         manager_unfix(run.pool, page, write);
@@ -95,7 +96,7 @@ static void access_page(uint64_t page, uint64_t random)
     }
     word = (volatile uint64_t *)(run.memory + page * 4096) + at;
     if (write)
-        *word += 1;
+        *word = random;
     else
         (void)*word;
 }
@@ -178,14 +179,17 @@ static void measure(struct quire_pager *pager, unsigned threads, double seconds)
     print_stats(pager);
 }
 
-static struct quire_pager *open_quire(struct store *store, uint64_t budget, const char *policy)
+static struct quire_pager *open_quire(struct store *store, uint64_t budget, enum quire_way way,
+                                      const char *policy)
 {
     struct quire_pager *pager;
     struct quire_error error;
     const char *scan = getenv("BENCH_SCAN");
     void *memory;
-    struct quire_options options = {
-        .memory_bytes = budget, .policy = policy, .scan_percent = scan ? (unsigned)atoi(scan) : 0};
+    struct quire_options options = {.memory_bytes = budget,
+                                    .policy = policy,
+                                    .scan_percent = scan ? (unsigned)atoi(scan) : 0,
+                                    .way = way};
 
     if (quire_open(&options, &pager, &error) != ST_OK ||
         quire_map(pager, &(struct quire_mapping){.store = store, .length = run.pages * 4096}, &memory,
@@ -232,7 +236,8 @@ int main(int argc, char **argv)
     uint64_t budget;
 
     if (argc < 8 || threads < 1 || threads > MOST_THREADS) {
-        fputs("usage: bench-runtime quire|explicit|mmap FILE|memory uniform|zipf THREADS SECONDS DATA_MIB "
+        fputs("usage: bench-runtime quire|anonymous|explicit|mmap FILE|memory uniform|zipf THREADS SECONDS "
+              "DATA_MIB "
               "BUDGET_MIB "
               "[POLICY]\n",
               stderr);
@@ -248,7 +253,9 @@ int main(int argc, char **argv)
     else if (strcmp(argv[1], "explicit") == 0)
         run.pool = manager_create(open_store(argv[2]), run.pages, budget / 4096);
     else
-        pager = open_quire(open_store(argv[2]), budget, argc > 8 ? argv[8] : NULL);
+        pager = open_quire(open_store(argv[2]), budget,
+                           strcmp(argv[1], "anonymous") == 0 ? QUIRE_WAY_ANONYMOUS : QUIRE_WAY_BEST,
+                           argc > 8 ? argv[8] : NULL);
     measure(pager, threads, atof(argv[5]));
     fflush(stdout);
     _exit(0); /* what is dirty need not be written */

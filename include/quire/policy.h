@@ -118,6 +118,7 @@ struct policy_type {
     const char *title;  /* one line for `quire policies` */
     const char *source; /* the paper or text it follows */
     enum policy_needs needs;
+    bool blind;           /* reference bits change nothing: a host need not gather them */
     bool prefers_clean;   /* dirty pages are spared while a clean one will do */
     unsigned ghosts;      /* it remembers so many pages that have gone, for each of most_frames; 0: none;
                              POLICY_ALL_GHOSTS: all that have a number */

@@ -32,8 +32,12 @@ enum quire_way {
     QUIRE_WAY_BEST,        /* the first of these that this kernel has, and that does for the budget */
     QUIRE_WAY_USERFAULTFD, /* Linux 5.19 */
     QUIRE_WAY_PROTECT,     /* mprotect() and SIGSEGV: slower, and the budget is limited by vm.max_map_count */
-    QUIRE_WAY_PINS /* nothing: pages are there from quire_pin() to quire_unpin(); an access to others may be
-                      SIGSEGV. No handler of signals is installed. Budgets as before. Never the best */
+    QUIRE_WAY_PINS, /* nothing: pages are there from quire_pin() to quire_unpin(); an access to others may be
+                       SIGSEGV. No handler of signals is installed. Budgets as before. Never the best */
+    QUIRE_WAY_ANONYMOUS /* userfaultfd, and anonymous memory: pages come and go for less, but there are no
+                           reference bits. The policy hears only of pages that come and go, and of those it
+                           remembers that come again. Not with handler threads, and such a pager cannot be
+                           taken into a child of fork(). The best for policies that use no reference bits */
 };
 
 struct quire_options {
@@ -158,8 +162,8 @@ void quire_stats(struct quire_pager *pager, struct quire_stats *stats);
 /*
  * fork(). Without these calls the child has no regions. Between quire_fork_begin() and quire_fork_end()
  * nothing is written to any region of the pager and nothing leaves memory; the program calls nothing else of
- * the pager, forks, and in the parent waits until the child has what it wants. Errors of begin: ST_IO_ERROR;
- * nothing is held then.
+ * the pager, forks, and in the parent waits until the child has what it wants. Errors of begin: ST_IO_ERROR,
+ * ST_UNSUPPORTED (QUIRE_WAY_ANONYMOUS); nothing is held then.
  *
  * In the child quire_fork_child() makes a pager of its own with regions at the same addresses (snapshots are
  * not among them). `reopen` gives the store of each that is not a plain view of its store. They are empty

@@ -77,6 +77,7 @@ const struct policy_type policy_fifo = {
     .title = "the page that came first goes first",
     .source = "Belady, A Study of Replacement Algorithms for a Virtual-Storage Computer, 1966",
     .needs = POLICY_BITS,
+    .blind = true,
     .frame_bytes = sizeof(uint32_t),
     .bytes = fifo_bytes,
     .init = fifo_init,

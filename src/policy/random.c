@@ -110,6 +110,7 @@ const struct policy_type policy_random = {
     .title = "any page, each with the same chance",
     .source = "Belady, A Study of Replacement Algorithms for a Virtual-Storage Computer, 1966",
     .needs = POLICY_BITS,
+    .blind = true,
     .frame_bytes = sizeof(uint32_t),
     .bytes = random_bytes,
     .init = random_init,

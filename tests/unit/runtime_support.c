@@ -37,7 +37,9 @@ struct quire_pager *open_pager_with(const struct quire_options *options)
     enum status status;
 
     if (way && how.way == QUIRE_WAY_BEST)
-        how.way = strcmp(way, "protect") == 0 ? QUIRE_WAY_PROTECT : QUIRE_WAY_USERFAULTFD;
+        how.way = strcmp(way, "protect") == 0     ? QUIRE_WAY_PROTECT
+                  : strcmp(way, "anonymous") == 0 ? QUIRE_WAY_ANONYMOUS
+                                                  : QUIRE_WAY_USERFAULTFD;
     install_own_handler();
     status = quire_open(&how, &pager, &error);
 

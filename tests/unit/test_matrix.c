@@ -34,7 +34,8 @@ enum mode { MODE_PLAIN, MODE_FRESH, MODE_PRIVATE, MODES };
 static const uint64_t budgets[] = {QUIRE_LEAST_MEMORY, 512 * KIB, 3 * MIB};
 static const unsigned thread_counts[] = {1, 3, 8};
 static const enum quire_advice advices[] = {QUIRE_NORMAL, QUIRE_RANDOM, QUIRE_SEQUENTIAL};
-enum { BUDGETS = 3, THREADS = 3, ADVICES = 3, MOST_POLICIES = 64 };
+static const enum quire_way ways[] = {QUIRE_WAY_USERFAULTFD, QUIRE_WAY_PROTECT, QUIRE_WAY_ANONYMOUS};
+enum { WAYS = 3, BUDGETS = 3, THREADS = 3, ADVICES = 3, MOST_POLICIES = 64 };
 
 struct combination {
     const char *policy;
@@ -51,7 +52,7 @@ static unsigned policy_count;
 
 static unsigned combinations(void)
 {
-    return policy_count * BUDGETS * THREADS * ADVICES * MODES * 2 * 2;
+    return policy_count * BUDGETS * THREADS * ADVICES * MODES * 2 * WAYS;
 }
 
 static struct combination combination_at(unsigned i)
@@ -68,7 +69,7 @@ static struct combination combination_at(unsigned i)
     c.mode = (enum mode)(i % MODES);
     i /= MODES;
     c.snapshot = i % 2 != 0;
-    c.way = i / 2 != 0 ? QUIRE_WAY_PROTECT : QUIRE_WAY_USERFAULTFD;
+    c.way = ways[i / 2 % WAYS];
     return c;
 }
 
@@ -81,7 +82,10 @@ static void say_combination(const char *store, uint64_t seed)
     print_message("# %s: policy %s, %llu KiB, %u threads, advice %d, %s%s%s, QUIRE_SEED=%llu\n", store,
                   now.policy, (unsigned long long)(now.budget / KIB), now.threads, (int)now.advice,
                   mode_names[now.mode], now.snapshot ? ", snapshot" : "",
-                  now.way == QUIRE_WAY_PROTECT ? ", mprotect" : "", (unsigned long long)seed);
+                  now.way == QUIRE_WAY_PROTECT     ? ", mprotect"
+                  : now.way == QUIRE_WAY_ANONYMOUS ? ", anonymous"
+                                                   : "",
+                  (unsigned long long)seed);
 }
 
 /* ------------------------------------------------------------------ one of them */

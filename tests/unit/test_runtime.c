@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -495,6 +496,51 @@ static void test_protect(void **state)
     close_all(pager, &store->base);
 }
 
+static void work_on_anonymous(struct quire_pager *pager, bool locked)
+{
+    uint64_t *shadow = calloc(1, 4 * MIB), *memory;
+    struct faulty *store = faulty_store(1024, false);
+    struct quire_stats stats;
+
+    quire_stats(pager, &stats);
+    assert_non_null(strstr(stats.way, "anonymous memory"));
+    memory = map(pager, &store->base, 4 * MIB, 0);
+    if (locked && mlock2(memory, 4 * MIB, MLOCK_ONFAULT) != 0)
+        locked = false; /* not allowed here: then it is the same again */
+    work_on(memory, shadow, 4 * MIB, 4, 4000, 1);
+    quire_stats(pager, &stats);
+    assert_true(stats.faults > 500 && stats.evictions > 500 && stats.referenced == 0);
+    atomic_store(&store->fail_writes, 1);
+    memory[0] = shadow[0] = 17;
+    assert_status(quire_sync(memory, PAGE_SIZE), ST_IO_ERROR);
+    assert_int_equal(memory[0], 17);
+    atomic_store(&store->fail_writes, 0);
+    memory[1] = shadow[1] = 18;
+    assert_ok(quire_sync(memory, PAGE_SIZE));
+    assert_ok(quire_advise(memory, PAGE_SIZE, QUIRE_DONE_WITH));
+    assert_memory_equal(memory, shadow, PAGE_SIZE);
+    free(shadow);
+    close_all(pager, &store->base);
+}
+
+/* Anonymous memory by itself for a policy that has no use for reference bits, also where it is locked; and
+ * for any other when it is asked for. */
+static void test_anonymous(void **state)
+{
+    struct quire_options options = {.memory_bytes = BUDGET, .way = QUIRE_WAY_ANONYMOUS, .handlers = 1};
+    struct quire_pager *pager;
+
+    if (getenv("QUIRE_TEST_WAY"))
+        skip();
+    assert_status(quire_open(&options, &pager, NULL), ST_INVALID);
+    work_on_anonymous(open_pager(BUDGET, "fifo"), true);
+    work_on_anonymous(open_pager(BUDGET, "random"), false);
+    work_on_anonymous(open_way(QUIRE_WAY_ANONYMOUS, "no reference bits"), false);
+    pager = open_way(QUIRE_WAY_ANONYMOUS, "anonymous memory");
+    assert_status(quire_fork_begin(pager), ST_UNSUPPORTED);
+    assert_ok(quire_close(pager));
+}
+
 /* Nothing but pins: what is pinned can be read and written, and what is written is kept. */
 static void test_only_pins(void **state)
 {
@@ -756,6 +802,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_truncated_file),
         cmocka_unit_test(test_lock),
         cmocka_unit_test(test_protect),
+        cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_only_pins),
         cmocka_unit_test(test_no_userfaultfd),
         cmocka_unit_test(test_fork),
