@@ -14,6 +14,10 @@
 
 #include "quire/types.h"
 
+/* What a fault takes before it is said to begin and after it is said to end, in instructions of the kernel (1
+ * ns each when a machine counts them). A recording has many times as many faults. */
+enum { WORK_EDGE_NS = 125 };
+
 struct work_clock {
     uint64_t counted_ns; /* up to the mark */
     uint64_t mark_ns;    /* of host_worked_ns() */
@@ -39,7 +43,7 @@ static inline void work_fault_ends(struct work_clock *clock, uint64_t worked_ns,
 {
     if (clock->last != whose || whose == NULL)
         return;
-    clock->mark_ns = worked_ns;
+    clock->mark_ns = worked_ns + WORK_EDGE_NS;
     clock->last = NULL;
 }
 

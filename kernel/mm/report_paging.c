@@ -78,6 +78,8 @@ static void put_policy(struct report *w, const struct reclaim_report *look)
     report_number(w, "ticks", look->ticks);
     report_number(w, "harvests", look->harvests);
     report_number(w, "flushes", look->flushes);
+    report_number(w, "since_us", look->since_us);
+    report_number(w, "time_us", look->time_us);
     for (size_t i = 0; i < look->counters && i < RECLAIM_COUNTERS; i++)
         report_number(w, look->counter[i].name, look->counter[i].value);
     report_end(w);
@@ -97,6 +99,9 @@ void report_reclaim(struct report *w)
     report_number(w, "nobodys", look.nobodys);
     report_number(w, "low", look.low);
     report_number(w, "high", look.high);
+    report_number(w, "room_mean", look.room_mean);
+    report_number(w, "rounds", look.rounds);
+    report_number(w, "known_first", look.known_first);
     report_number(w, "evicted_clean", look.evicted - look.dirty);
     report_number(w, "evicted_dirty", look.dirty);
     report_number(w, "cleaned", look.cleaned);

@@ -33,7 +33,7 @@ struct series {
 static struct {
     bool running;
     unsigned count;
-    uint64_t interval_ns, most_enrolled, enrolled_sum, room_sum, enrolled_count;
+    uint64_t interval_ns, most_enrolled, enrolled_sum, enrolled_count;
     uint32_t free[SAMPLES], swapped[SAMPLES];
     struct series series[PROCESSES];
     uint64_t others, others_minor, others_major; /* processes for which there was no room */
@@ -173,8 +173,7 @@ static void thin_out(void)
     samples.interval_ns *= 2;
 }
 
-/* How many pages policies had while memory was short, and how many they have when the cleaner begins: what a
- * simulation needs to have the same memory. */
+/* How many pages policies had while memory was short. */
 static void note_enrolled(void)
 {
     struct reclaim_report look;
@@ -183,7 +182,6 @@ static void note_enrolled(void)
     if (!look.watched || look.evicted == 0)
         return;
     samples.enrolled_sum += look.enrolled;
-    samples.room_sum += look.enrolled + look.leaving + frames_free() - look.low;
     samples.enrolled_count++;
     if (look.enrolled > samples.most_enrolled)
         samples.most_enrolled = look.enrolled;
@@ -202,6 +200,7 @@ static void take(struct timer *timer)
     took_ns = host_now_ns() - before_ns;
     while (samples.interval_ns < took_ns * OVERHEAD)
         thin_out();
+    sched_not_worked(took_ns);
     timer_set(timer, host_now_ns() + samples.interval_ns);
 }
 
@@ -236,8 +235,6 @@ void report_samples(struct report *w)
     report_number(w, "samples", samples.count);
     report_number(w, "enrolled_mean",
                   samples.enrolled_count != 0 ? samples.enrolled_sum / samples.enrolled_count : 0);
-    report_number(w, "room_mean",
-                  samples.enrolled_count != 0 ? samples.room_sum / samples.enrolled_count : 0);
     report_number(w, "enrolled_most", samples.most_enrolled);
     report_number(w, "other_processes", samples.others);
     report_number(w, "other_faults_minor", samples.others_minor);

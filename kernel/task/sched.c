@@ -210,6 +210,12 @@ uint64_t host_worked_ns(void)
     return programs_ns + (process_current() ? host_now_ns() - switched_ns : 0);
 }
 
+void sched_not_worked(uint64_t ns)
+{
+    if (process_current())
+        switched_ns += ns;
+}
+
 static void enqueue(struct task *task)
 {
     list_push_back(&run_queue, &task->run);

@@ -248,6 +248,9 @@ void sched_yield(void);
 /* WORK_* before the task returns to user mode. */
 void task_add_work(struct task *task, unsigned work);
 void sched_wake(struct task *task);
+/* Of what the running program's CPU did since it got it, so much was not for the program: host_worked_ns()
+ * goes back by it. In an interrupt, of what that took. */
+void sched_not_worked(uint64_t ns);
 /* Tasks that want the CPU, without the running one. */
 unsigned sched_runnable(void);
 /* Ends the current task; never returns. */

@@ -43,12 +43,15 @@ static struct {
     struct work_clock clock;
     uint64_t worked; /* microseconds of it, and of faults */
     uint64_t now;    /* microseconds of it, when somebody last came by */
+    uint64_t since;  /* of that, when memory first fell short */
     uint64_t next_tick;
     unsigned window_ticks;   /* so far */
     uint64_t window_returns; /* shadow_returns() when it began */
     unsigned patience;       /* the cleaner found nothing: so many wake-ups are passed over */
     bool cleaner_called;
     uint64_t direct, background; /* evictions */
+    uint64_t known_first;        /* pages */
+    uint64_t rounds, room_sum;   /* of the cleaner; what policies had when each began */
 } state;
 
 void reclaim_init(void)
@@ -87,7 +90,7 @@ bool reclaim_watch(void)
         worked_ns = host_worked_ns();
         work_fault_begins(&state.clock, worked_ns, NULL);
         state.worked = worked_ns / 1000;
-        pool_now = state.now = state.clock.counted_ns / 1000;
+        pool_now = state.now = state.since = state.clock.counted_ns / 1000;
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
     }
     lock_drop(&pages_lock);
@@ -96,6 +99,7 @@ bool reclaim_watch(void)
     host_tell(EVENT_SHORT, 0, frames_free());
     frames_set_mark(UINT64_MAX); /* faults come by from now on, also when memory is plentiful again */
     pages_sweep();
+    state.known_first = pages_enrolled();
     return true;
 }
 
@@ -194,11 +198,10 @@ void reclaim_fault_begins(const struct space *space)
 
 /* Locked. The microseconds worked since somebody last came by, faults included: turns and rates of faults go
  * by them, because programs that wait for pages have little time of their own. */
-static uint64_t move_clock(const struct space *space)
+static uint64_t move_clock(void)
 {
     uint64_t worked_ns = host_worked_ns(), passed = worked_ns / 1000 - state.worked;
 
-    work_fault_ends(&state.clock, worked_ns, space);
     state.now = work_now(&state.clock, worked_ns) / 1000;
     state.worked += passed;
     return passed;
@@ -229,7 +232,7 @@ static bool window_is_over(bool tick)
 /* Locked. */
 static void pass_time(struct upkeep *upkeep, const struct space *space)
 {
-    uint64_t passed = move_clock(space);
+    uint64_t passed = move_clock();
 
     pool_now = state.now;
     upkeep->excess = members_run(space ? space_member(space) : MEMBER_NOBODY, passed,
@@ -262,7 +265,7 @@ static void tick(const struct upkeep *upkeep)
     }
 }
 
-enum status reclaim_upkeep(struct space *space)
+static enum status keep_up(struct space *space)
 {
     uint32_t member = space ? space_member(space) : MEMBER_NOBODY;
     struct upkeep upkeep = {0};
@@ -296,7 +299,36 @@ enum status reclaim_upkeep(struct space *space)
     return starved ? ST_NO_MEMORY : ST_OK;
 }
 
+enum status reclaim_upkeep(struct space *space)
+{
+    enum status status = keep_up(space);
+
+    if (space) {
+        lock_take(&pages_lock);
+        work_fault_ends(&state.clock, host_worked_ns(), space);
+        lock_drop(&pages_lock);
+    }
+    return status;
+}
+
 /* ------------------------------------------------------------------ the cleaner */
+
+/* What is left over would be a flush and a write for a few pages. */
+static uint64_t whole_batches(uint64_t wanted)
+{
+    return wanted > EVICT_BATCH ? align_down(wanted, EVICT_BATCH) : wanted;
+}
+
+static void note_room(void)
+{
+    struct pages_counts counts;
+
+    pages_count(&counts);
+    lock_take(&pages_lock);
+    state.room_sum += pages_enrolled_locked() + counts.leaving;
+    state.rounds++;
+    lock_drop(&pages_lock);
+}
 
 void reclaim_background(void)
 {
@@ -309,9 +341,11 @@ void reclaim_background(void)
     lock_drop(&pages_lock);
     if (pages_has_unclean())
         evict_clean();
-    if (frames_free() >= state.high)
+    if (frames_free() >= state.low)
         return;
-    freed = evict_some(state.high - frames_free(), &(struct search){SEARCH_ANYBODY, MEMBER_NOBODY});
+    note_room();
+    freed = evict_some(whole_batches(state.high - frames_free()),
+                       &(struct search){SEARCH_ANYBODY, MEMBER_NOBODY});
     lock_take(&pages_lock);
     state.background += freed;
     state.patience = freed == 0 ? EVICT_BATCH : 0;
@@ -377,6 +411,11 @@ void reclaim_look(struct reclaim_report *out)
         .ticks = counts.ticks,
         .harvests = counts.harvests,
         .flushes = counts.flushes,
+        .known_first = state.known_first,
+        .rounds = state.rounds,
+        .room_mean = state.rounds ? state.room_sum / state.rounds : 0,
+        .since_us = state.since,
+        .time_us = state.now,
     };
     members_look(out);
     shadows_look(out);

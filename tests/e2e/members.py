@@ -29,9 +29,9 @@ def run_reported(folder, *words, script, limit=110):
         return result.out.decode().split("\n"), json.load(file)
 
 
-# Four programs that need 5 MiB each, a quarter of 12 MiB for each: all of them wait for pages nearly all the time.
+# Four programs that need 5 MiB each, a quarter of 10 MiB for each: all of them wait for pages nearly all the time.
 FOUR = "for i in 1 2 3 4; do /share/worker 5 %d $i 200 & done; wait"
-THRASHING = ("--icount", "--no-aslr", "--memory", "16M", "--swap", "64M", "--scope", "local")
+THRASHING = ("--icount", "--no-aslr", "--memory", "14M", "--swap", "64M", "--scope", "local")
 
 
 @case(timeout=200)
