@@ -138,7 +138,7 @@ def qemu_with(driver, file, more=()):
         script.write(f"""#!{sys.executable}
 import os, sys
 words = [word.replace("driver=file,node-name=swap-file,filename=", "driver={driver},node-name=swap-file,{file}.driver=file,{file}.filename=")
-         .replace("aio=threads", "{file}.aio=threads") for word in sys.argv[1:]]
+         .replace(",aio=", ",{file}.aio=") for word in sys.argv[1:]]
 os.execvp({shutil.which("qemu-system-x86_64")!r}, ["qemu-system-x86_64"] + {list(more)!r} + words)
 """)
     os.chmod(wrapper, 0o755)
