@@ -27,6 +27,7 @@ struct series {
     bool ended;
     char name[16];
     uint64_t faults_minor, faults_major, peak;
+    uint64_t shared; /* files' pages that others mapped, too, when it ended */
     uint32_t frames[SAMPLES];
 };
 
@@ -37,6 +38,7 @@ static struct {
     uint32_t free[SAMPLES], swapped[SAMPLES];
     struct series series[PROCESSES];
     uint64_t others, others_minor, others_major; /* processes for which there was no room */
+    uint64_t shared, shared_mappings; /* of the process that shared most pages of files when it ended */
     struct timer timer;
 } samples;
 
@@ -134,12 +136,28 @@ static void sample_process(struct process *process, void *context)
     samples.swapped[samples.count] += (uint32_t)counts.swap_pages;
 }
 
+/* How many pages of files the process has that others map, too. */
+static uint64_t measure_sharing(const struct process *process)
+{
+    struct space_usage usage = {0};
+
+    if (process->space != NULL)
+        space_measure(process->space, vaddr(SPACE_START), vaddr(SPACE_END), &usage);
+    if (usage.shared_file_pages > samples.shared) {
+        samples.shared = usage.shared_file_pages;
+        samples.shared_mappings = usage.shared_file_mappings;
+    }
+    return usage.shared_file_pages;
+}
+
 void samples_process_ends(const struct process *process)
 {
     struct series *series;
+    uint64_t shared;
 
     if (!samples.running)
         return;
+    shared = measure_sharing(process);
     series = series_find(process);
     if (series == NULL) { /* it lived between two samples */
         series = series_of(process, 0);
@@ -149,6 +167,7 @@ void samples_process_ends(const struct process *process)
         }
     }
     note(series, process, 0);
+    series->shared = shared;
     series->ended = true;
 }
 
@@ -222,7 +241,18 @@ static void put_series(struct report *w, const struct series *series)
     report_number(w, "faults_minor", series->faults_minor);
     report_number(w, "faults_major", series->faults_major);
     report_number(w, "frames_peak", series->peak);
+    report_number(w, "shared_pages", series->shared);
     put_figures(w, "frames", series->frames);
+    report_end(w);
+}
+
+static void put_sharing(struct report *w)
+{
+    report_begin(w, "sharing");
+    report_number(w, "pages", samples.shared);
+    report_number(w, "mappings", samples.shared_mappings);
+    report_number(w, "unmapped_pages", vm_stats.shared_unmaps);
+    report_number(w, "unmapped_entries", vm_stats.shared_unmap_entries);
     report_end(w);
 }
 
@@ -230,6 +260,7 @@ void report_samples(struct report *w)
 {
     if (samples.interval_ns == 0)
         return;
+    put_sharing(w);
     report_begin(w, "over_time");
     report_number(w, "interval_ns", samples.interval_ns);
     report_number(w, "samples", samples.count);

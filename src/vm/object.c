@@ -272,15 +272,24 @@ struct object *object_next(uint32_t above)
 
 static void unmap_visit(struct frame *frame, struct pt_entry *entry, void *context)
 {
+    unsigned *entries = context;
+
     pt_entry_store(entry, page_to_mark(pt_entry_load(entry), frame));
+    ++*entries;
 }
 
 bool object_unmap_frame(struct frame *frame)
 {
+    unsigned entries = 0;
+
     if (!(frame_flags(frame) & FRAME_MAPPED))
         return false;
-    view_walk(frame, unmap_visit, NULL);
+    view_walk(frame, unmap_visit, &entries);
     frame_clear_flags(frame, FRAME_MAPPED);
+    if (entries > 1) {
+        STAT(shared_unmaps);
+        STAT_ADD(shared_unmap_entries, entries);
+    }
     return true;
 }
 

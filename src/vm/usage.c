@@ -108,6 +108,10 @@ static void add_frame(struct space_usage *out, struct frame *frame, struct pt_en
         out->huge_pages += pages;
     if (frame->use == FRAME_SHARED)
         out->shared_memory_pages += pages;
+    if (frame->use == FRAME_FILE && mappings > 1) {
+        out->shared_file_pages += pages;
+        out->shared_file_mappings += pages * mappings;
+    }
     if (entry_is_locked(entry))
         out->locked_bytes += (pages << PAGE_SHIFT) / mappings;
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The host's own root: its dynamic programs, and an overlay that keeps every change away from the host."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +37,24 @@ def a_share_beside_the_root():
     expect_run(boot("--root", "/", "--share", share, "--", "sort", "-n", "/share/in", "-o", "/share/out"))
     with open(os.path.join(share, "out"), "rb") as file:
         expect_equal(file.read(), b"".join(sorted(lines.splitlines(True), key=int)), "the sorted file on the host")
+
+
+@case(timeout=120)
+def text_of_libraries_is_shared():
+    """One frame for two programs, evicted from both at once, read once for both, kept when one ends; and the report says so."""
+    share = harness.scratch()
+    for name, program in (("sharing", "sharing"), ("one", "sharer"), ("two", "sharer")):
+        shutil.copy(os.path.join(harness.BUILD, "tests", "guest", "guest-" + program), os.path.join(share, name))
+    for policy in ("clock", "wsclock"):
+        words = ("--memory", "32M", "--swap", "96M", "--policy", policy, "--root", "/", "--share", share, "--json")
+        result = boot(*words, "--", "/share/sharing", "/share/one", "/share/two", limit=50)
+        expect_run(result, out=b"shared\nevicted from both\nread once\nkept\n")
+        report = json.loads(result.err)
+        sharing = report["sharing"]
+        shared = {process["name"]: process["shared_pages"] for process in report["over_time"]["processes"]}
+        expect(shared["one"] == sharing["pages"] > 100 and shared["two"] == 0, f"pages that they shared when they ended: {shared}")
+        expect(sharing["mappings"] == 2 * sharing["pages"], f"each was mapped by two: {sharing}")
+        expect(sharing["unmapped_entries"] == 2 * sharing["unmapped_pages"] >= 2 * sharing["pages"], f"each left two at once: {sharing}")
 
 
 def make_root():
