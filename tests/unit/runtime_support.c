@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -78,6 +79,21 @@ void *map(struct quire_pager *pager, struct store *store, uint64_t length, unsig
     if (quire_map(pager, &mapping, &address, &error) != ST_OK)
         fail_msg("%s", error.text);
     return address;
+}
+
+struct store *open_store(const char *name, uint64_t length)
+{
+    struct quire_error error = {""};
+    struct store *store = NULL;
+    enum status status = quire_store_open(name, length, &store, &error);
+
+    if (status == ST_UNSUPPORTED) {
+        print_message("# %s\n", error.text);
+        skip();
+    }
+    if (status != ST_OK)
+        fail_msg("%s: %s", name, error.text);
+    return store;
 }
 
 /* ------------------------------------------------------------------ a store that misbehaves */
@@ -176,8 +192,30 @@ struct worker {
     uint64_t *memory, *shadow;
     uint64_t words, steps, seed;
     unsigned number, threads;
-    uint64_t wrong;
+    uint64_t wrong; /* how many words were; and the first of them */
+    uint64_t wrong_word, found, expected;
 };
+
+static const char *say_wrong(uint64_t word, uint64_t found, uint64_t expected, uint64_t now)
+{
+    static char text[160];
+
+    snprintf(text, sizeof(text), "word %llu (page %llu) is %#llx and not %#llx; read again it is %#llx",
+             (unsigned long long)word, (unsigned long long)(word / (PAGE_SIZE / sizeof(uint64_t))),
+             (unsigned long long)found, (unsigned long long)expected, (unsigned long long)now);
+    return text;
+}
+
+const char *words_differ(const uint64_t *memory, const uint64_t *expected, uint64_t length)
+{
+    for (uint64_t i = 0; i < length / sizeof(uint64_t); i++) {
+        uint64_t found = memory[i];
+
+        if (found != expected[i])
+            return say_wrong(i, found, expected[i], ((const volatile uint64_t *)memory)[i]);
+    }
+    return NULL;
+}
 
 /* Half of the steps go to an eighth of the memory. */
 static uint64_t choose_word(struct worker *worker, struct random *random)
@@ -197,16 +235,21 @@ static void *work(void *context)
     for (uint64_t i = 0; i < worker->steps; i++) {
         uint64_t word = choose_word(worker, &random);
 
-        if (worker->memory[word] != worker->shadow[word])
-            worker->wrong++;
+        uint64_t found = worker->memory[word];
+
+        if (found != worker->shadow[word] && worker->wrong++ == 0) {
+            worker->wrong_word = word;
+            worker->found = found;
+            worker->expected = worker->shadow[word];
+        }
         if (random_below(&random, 4) == 0)
             worker->memory[word] = worker->shadow[word] = random_next(&random);
     }
     return NULL;
 }
 
-void work_on(uint64_t *memory, uint64_t *shadow, uint64_t length, unsigned threads, uint64_t steps,
-             uint64_t seed)
+const char *work_differs(void *memory, uint64_t *shadow, uint64_t length, unsigned threads, uint64_t steps,
+                         uint64_t seed)
 {
     struct worker workers[16];
 
@@ -220,13 +263,21 @@ void work_on(uint64_t *memory, uint64_t *shadow, uint64_t length, unsigned threa
                                      .threads = threads};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
-    for (unsigned i = 0; i < threads; i++) {
+    for (unsigned i = 0; i < threads; i++)
         pthread_join(workers[i].thread, NULL);
-        assert_int_equal(workers[i].wrong, 0);
-    }
-    for (uint64_t i = 0; i < length / sizeof(uint64_t); i++)
-        if (memory[i] != shadow[i])
-            fail_msg("word %llu is wrong", (unsigned long long)i);
+    for (unsigned i = 0; i < threads; i++)
+        if (workers[i].wrong > 0)
+            return say_wrong(workers[i].wrong_word, workers[i].found, workers[i].expected,
+                             workers[i].memory[workers[i].wrong_word]);
+    return words_differ(memory, shadow, length);
+}
+
+void work_on(void *memory, uint64_t *shadow, uint64_t length, unsigned threads, uint64_t steps, uint64_t seed)
+{
+    const char *wrong = work_differs(memory, shadow, length, threads, steps, seed);
+
+    if (wrong)
+        fail_msg("%s", wrong);
 }
 
 /* ------------------------------------------------------------------ accesses that may fail */

@@ -18,6 +18,9 @@ void close_all(struct quire_pager *pager, struct store *store);
 
 void *map(struct quire_pager *pager, struct store *store, uint64_t length, unsigned flags);
 
+/* By its name (docs/RUNTIME.md); the case is skipped where its kind is not built. */
+struct store *open_store(const char *name, uint64_t length);
+
 /* A store over memory that can be told to misbehave. */
 struct faulty {
     struct store base;
@@ -35,8 +38,14 @@ struct faulty *faulty_store(uint64_t pages, bool only_requests);
 /* Random 8-byte reads and writes of `threads` threads at once, each of words of its own on pages that all
  * share, checked against a shadow; then everything is looked at once more. `shadow`: length bytes, what
  * memory holds. */
-void work_on(uint64_t *memory, uint64_t *shadow, uint64_t length, unsigned threads, uint64_t steps,
+void work_on(void *memory, uint64_t *shadow, uint64_t length, unsigned threads, uint64_t steps,
              uint64_t seed);
+
+/* The same for a case that has something to end before it fails: NULL, or which word of which page was wrong,
+ * and how. */
+const char *work_differs(void *memory, uint64_t *shadow, uint64_t length, unsigned threads, uint64_t steps,
+                         uint64_t seed);
+const char *words_differ(const uint64_t *memory, const uint64_t *expected, uint64_t length);
 
 /* The access ends in SIGBUS, which comes to the program's own handler. */
 bool read_is_sigbus(const volatile uint8_t *address);

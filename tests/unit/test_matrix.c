@@ -95,6 +95,7 @@ struct meddler {
     _Atomic bool stop;
     uint64_t seed;
     enum status wrong;
+    const char *call; /* that it came from */
 };
 
 /* What may be said of a call that changes no contents: more pins than there is room for; a store that does
@@ -115,15 +116,19 @@ static void *meddle(void *context)
 
         switch (random_below(&random, 4)) {
         case 0:
+            meddler->call = "quire_sync";
             meddler->wrong = quire_sync(at, 4 * PAGE_SIZE);
             break;
         case 1:
+            meddler->call = "quire_advise(done with)";
             meddler->wrong = quire_advise(at, 4 * PAGE_SIZE, QUIRE_DONE_WITH);
             break;
         case 2:
+            meddler->call = "quire_advise(will need)";
             meddler->wrong = quire_advise(at, 4 * PAGE_SIZE, QUIRE_WILL_NEED);
             break;
         default:
+            meddler->call = "quire_pin";
             meddler->wrong = quire_pin(at, 4 * PAGE_SIZE, access);
             if (meddler->wrong == ST_OK)
                 quire_unpin(at, 4 * PAGE_SIZE);
@@ -135,14 +140,17 @@ static void *meddle(void *context)
 static void work_beside_meddler(uint64_t *memory, uint64_t *shadow, uint64_t seed)
 {
     struct meddler meddler = {.memory = (uint8_t *)memory, .seed = seed | 1};
+    const char *wrong;
     pthread_t thread;
 
     assert_int_equal(pthread_create(&thread, NULL, meddle, &meddler), 0);
-    work_on(memory, shadow, LENGTH, now.threads, STEPS / now.threads, seed);
+    wrong = work_differs(memory, shadow, LENGTH, now.threads, STEPS / now.threads, seed);
     atomic_store(&meddler.stop, true);
     pthread_join(thread, NULL);
+    if (wrong)
+        fail_msg("%s", wrong);
     if (!is_fine(meddler.wrong))
-        fail_msg("%s", status_name(meddler.wrong));
+        fail_msg("a call beside the work: %s: %s", meddler.call, status_name(meddler.wrong));
 }
 
 /* Each page of it is another, and can be made smaller. */
@@ -162,23 +170,19 @@ static struct store *patterned_store(uint64_t *shadow)
     return store;
 }
 
-static void expect_same(const uint64_t *memory, const uint64_t *shadow)
-{
-    for (uint64_t i = 0; i < LENGTH / 8; i++)
-        if (memory[i] != shadow[i])
-            fail_msg("word %llu is wrong", (unsigned long long)i);
-}
-
 static void beside_snapshot(uint64_t *memory, uint64_t *shadow, uint64_t seed)
 {
     struct store *kept = store_memory(PAGES);
     struct quire_mapping mapping = {.store = kept};
     uint64_t *then = malloc(LENGTH), *view;
+    const char *wrong;
 
     memcpy(then, shadow, LENGTH);
     assert_ok(quire_snapshot(memory, &mapping, (void **)&view, NULL));
     work_beside_meddler(memory, shadow, seed + 1);
-    expect_same(view, then);
+    wrong = words_differ(view, then, LENGTH);
+    if (wrong)
+        fail_msg("in the snapshot: %s", wrong);
     assert_ok(quire_discard(view));
     store_close(kept);
     free(then);
@@ -220,21 +224,6 @@ static uint64_t seconds(void)
     return (uint64_t)time.tv_sec;
 }
 
-static struct store *open_named(const char *name)
-{
-    struct quire_error error;
-    struct store *store = NULL;
-    enum status status = quire_store_open(name, LENGTH, &store, &error);
-
-    if (status == ST_UNSUPPORTED) {
-        print_message("# %s\n", error.text);
-        skip();
-    }
-    if (status != ST_OK)
-        fail_msg("%s", error.text);
-    return store;
-}
-
 /* "module:PATH:" where the module is not in $QUIRE_MODULES. */
 static const char *prefix(const char *variable)
 {
@@ -257,7 +246,7 @@ static struct store *open_kind(const char *kind)
         snprintf(name, sizeof(name), "%sredis+unix://%s?name=matrix", prefix("QUIRE_REDIS"), redis.socket);
     else
         snprintf(name, sizeof(name), kind[strlen(kind) - 1] == ':' ? "%s%s" : "%s", kind, folder);
-    return open_named(name);
+    return open_store(name, LENGTH);
 }
 
 static bool needs_fresh(const char *kind)

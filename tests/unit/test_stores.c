@@ -68,21 +68,6 @@ static int kill_server(void **state)
     return 0;
 }
 
-static struct store *open_store(const char *name, uint64_t bytes)
-{
-    struct quire_error error = {""};
-    struct store *store = NULL;
-    enum status status = quire_store_open(name, bytes, &store, &error);
-
-    if (status == ST_UNSUPPORTED) {
-        print_message("# %s\n", error.text);
-        skip();
-    }
-    if (status != ST_OK)
-        fail_msg("%s", error.text);
-    return store;
-}
-
 /* A second beginning is given the same socket. */
 static void start_nbdkit(const char *const *arguments)
 {
@@ -207,6 +192,27 @@ static void test_bad_names(void **state)
     }
 }
 
+/* A store by its name, mapped with a pager of its own. */
+struct paged {
+    struct quire_pager *pager;
+    struct store *store;
+    uint8_t *memory;
+};
+
+static struct paged page_named(const char *name, const char *policy, unsigned flags)
+{
+    struct paged paged = {.pager = open_pager(BUDGET, policy)};
+
+    paged.store = open_store(name, LENGTH);
+    paged.memory = map(paged.pager, paged.store, LENGTH, flags);
+    return paged;
+}
+
+static void close_paged(const struct paged *paged)
+{
+    close_all(paged->pager, paged->store);
+}
+
 /* ------------------------------------------------------------------ NBD */
 
 static void test_nbd(void **state)
@@ -258,45 +264,39 @@ static void touch_file(const char *name)
 
 static void test_nbd_errors(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "clock");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_nbdkit((const char *const[]){"--filter=error", "memory", "4M", "error=EIO", "error-rate=100%",
                                        text("error-file=%s", trigger), NULL});
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, 0);
-    memory[0] = 1;
+    paged = page_named(nbd_name(""), "clock", 0);
+    paged.memory[0] = 1;
     touch_file(trigger);
-    assert_true(read_is_sigbus(memory + MIB));
-    assert_status(quire_pin(memory + MIB, 1, ACCESS_READ), ST_IO_ERROR);
-    assert_status(quire_sync(memory, LENGTH), ST_IO_ERROR);
+    assert_true(read_is_sigbus(paged.memory + MIB));
+    assert_status(quire_pin(paged.memory + MIB, 1, ACCESS_READ), ST_IO_ERROR);
+    assert_status(quire_sync(paged.memory, LENGTH), ST_IO_ERROR);
     unlink(trigger);
-    assert_false(read_is_sigbus(memory + MIB));
-    (void)!quire_sync(memory, LENGTH); /* what was noted before */
-    assert_ok(quire_sync(memory, LENGTH));
-    assert_ok(quire_advise(memory, LENGTH, QUIRE_DONE_WITH));
-    assert_int_equal(memory[0], 1);
-    close_all(pager, store);
+    assert_false(read_is_sigbus(paged.memory + MIB));
+    (void)!quire_sync(paged.memory, LENGTH); /* what was noted before */
+    assert_ok(quire_sync(paged.memory, LENGTH));
+    assert_ok(quire_advise(paged.memory, LENGTH, QUIRE_DONE_WITH));
+    assert_int_equal(paged.memory[0], 1);
+    close_paged(&paged);
 }
 
 static void test_nbd_no_space(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "clock");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_nbdkit((const char *const[]){"--filter=error", "memory", "4M", "error=ENOSPC",
                                        "error-pwrite-rate=100%", text("error-file=%s", trigger), NULL});
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, 0);
-    memory[0] = 1;
+    paged = page_named(nbd_name(""), "clock", 0);
+    paged.memory[0] = 1;
     touch_file(trigger);
-    assert_status(quire_sync(memory, LENGTH), ST_NO_SPACE);
+    assert_status(quire_sync(paged.memory, LENGTH), ST_NO_SPACE);
     unlink(trigger);
-    (void)!quire_sync(memory, LENGTH);
-    assert_ok(quire_sync(memory, LENGTH));
-    close_all(pager, store);
+    (void)!quire_sync(paged.memory, LENGTH);
+    assert_ok(quire_sync(paged.memory, LENGTH));
+    close_paged(&paged);
 }
 
 /* A server that takes too long: the access ends at the store's deadline, nothing stays behind. */
@@ -320,111 +320,94 @@ static void test_nbd_deadline(void **state)
  * says. */
 static void test_nbd_comes_back(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "clock");
-    uint64_t *shadow = calloc(1, LENGTH), *memory;
-    struct store *store;
+    uint64_t *shadow = calloc(1, LENGTH);
+    struct paged paged;
 
     start_file_server();
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, 0);
+    paged = page_named(nbd_name(""), "clock", 0);
     for (unsigned round = 0; round < 3; round++) {
-        work_on(memory, shadow, LENGTH, 4, 1000, round + 1);
+        work_on(paged.memory, shadow, LENGTH, 4, 1000, round + 1);
         server_kill(&server, SIGKILL);
         start_file_server();
     }
-    work_on(memory, shadow, LENGTH, 2, 1000, 9);
+    work_on(paged.memory, shadow, LENGTH, 2, 1000, 9);
     server_kill(&server, SIGKILL);
     start_file_server();
-    assert_ok(quire_sync(memory, LENGTH)); /* which reads what was in doubt */
+    assert_ok(quire_sync(paged.memory, LENGTH)); /* which reads what was in doubt */
     free(shadow);
-    close_all(pager, store);
+    close_paged(&paged);
 }
 
 /* It is gone for longer than the deadline. */
 static void test_nbd_gone(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "clock");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_file_server();
-    store = open_store(nbd_name("&quire-deadline=1"), 0);
-    memory = map(pager, store, LENGTH, 0);
-    memory[0] = 1;
+    paged = page_named(nbd_name("&quire-deadline=1"), "clock", 0);
+    paged.memory[0] = 1;
     server_kill(&server, SIGKILL);
-    assert_true(read_is_sigbus(memory + MIB));
-    assert_status(quire_sync(memory, LENGTH), ST_IO_ERROR);
-    assert_int_equal(memory[0], 1);
+    assert_true(read_is_sigbus(paged.memory + MIB));
+    assert_status(quire_sync(paged.memory, LENGTH), ST_IO_ERROR);
+    assert_int_equal(paged.memory[0], 1);
     start_file_server();
-    assert_false(read_is_sigbus(memory + MIB));
-    (void)!quire_sync(memory, LENGTH);
-    assert_ok(quire_sync(memory, LENGTH));
-    close_all(pager, store);
+    assert_false(read_is_sigbus(paged.memory + MIB));
+    (void)!quire_sync(paged.memory, LENGTH);
+    assert_ok(quire_sync(paged.memory, LENGTH));
+    close_paged(&paged);
 }
 
 /* It comes back without what was written: no zeroes are read, and no sync says that all is well. */
 static void test_nbd_forgets(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_memory_server();
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, 0);
+    paged = page_named(nbd_name(""), "fifo", 0);
     for (uint64_t page = 0; page < LENGTH / PAGE_SIZE; page++)
-        memory[page * PAGE_SIZE] = 1;
+        paged.memory[page * PAGE_SIZE] = 1;
     server_kill(&server, SIGKILL);
     start_memory_server();
-    assert_true(read_is_sigbus(memory));
-    assert_status(quire_sync(memory, LENGTH), ST_IO_ERROR);
-    assert_status(quire_sync(memory, LENGTH), ST_IO_ERROR);
-    assert_ok(quire_discard(memory));
-    close_all(pager, store);
+    assert_true(read_is_sigbus(paged.memory));
+    assert_status(quire_sync(paged.memory, LENGTH), ST_IO_ERROR);
+    assert_status(quire_sync(paged.memory, LENGTH), ST_IO_ERROR);
+    assert_ok(quire_discard(paged.memory));
+    close_paged(&paged);
 }
 
 /* One that comes back smaller is given up. */
 static void test_nbd_shrinks(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_memory_server();
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, 0);
+    paged = page_named(nbd_name(""), "fifo", 0);
     server_kill(&server, SIGKILL);
     start_nbdkit((const char *const[]){"memory", "2M", NULL});
-    assert_true(read_is_sigbus(memory));
-    assert_ok(quire_discard(memory));
-    close_all(pager, store);
+    assert_true(read_is_sigbus(paged.memory));
+    assert_ok(quire_discard(paged.memory));
+    close_paged(&paged);
 }
 
 static void test_nbd_short_read(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_nbdkit((const char *const[]){"eval", "get_size=echo 4194304", "pread=printf short", NULL});
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, QUIRE_READ_ONLY);
-    assert_true(read_is_sigbus(memory));
-    close_all(pager, store);
+    paged = page_named(nbd_name(""), "fifo", QUIRE_READ_ONLY);
+    assert_true(read_is_sigbus(paged.memory));
+    close_paged(&paged);
 }
 
 static void test_nbd_read_only(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_nbdkit((const char *const[]){"-r", "pattern", "4M", NULL});
-    store = open_store(nbd_name(""), 0);
-    memory = map(pager, store, LENGTH, QUIRE_READ_ONLY);
+    paged = page_named(nbd_name(""), "fifo", QUIRE_READ_ONLY);
     for (uint64_t at = 0; at < LENGTH; at += PAGE_SIZE)
-        assert_int_equal(be64toh(*(uint64_t *)(void *)(memory + at)), at);
-    close_all(pager, store);
+        assert_int_equal(be64toh(*(uint64_t *)(void *)(paged.memory + at)), at);
+    close_paged(&paged);
 }
 
 /* ------------------------------------------------------------------ Redis */
@@ -458,47 +441,42 @@ static void test_redis(void **state)
 
 static void test_redis_killed(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    uint64_t *shadow = calloc(1, LENGTH), *memory;
-    struct store *store;
+    uint64_t *shadow = calloc(1, LENGTH);
+    struct paged paged;
 
     start_redis(false);
-    store = open_store(redis_name("&quire-deadline=1"), LENGTH);
-    memory = map(pager, store, LENGTH, 0);
-    work_on(memory, shadow, LENGTH, 4, 1000, 1);
-    assert_status(quire_sync(memory, LENGTH), ST_UNSUPPORTED); /* it does not last there */
-    memset(memory, 7, LENGTH);
+    paged = page_named(redis_name("&quire-deadline=1"), "fifo", 0);
+    work_on(paged.memory, shadow, LENGTH, 4, 1000, 1);
+    assert_status(quire_sync(paged.memory, LENGTH), ST_UNSUPPORTED); /* it does not last there */
+    memset(paged.memory, 7, LENGTH);
     server_kill(&server, SIGKILL);
-    assert_true(read_is_sigbus((uint8_t *)memory));
+    assert_true(read_is_sigbus(paged.memory));
     start_redis(false); /* without any of it */
-    assert_true(read_is_sigbus((uint8_t *)memory));
-    assert_true(quire_sync(memory, LENGTH) == ST_IO_ERROR);
-    assert_ok(quire_discard(memory));
+    assert_true(read_is_sigbus(paged.memory));
+    assert_true(quire_sync(paged.memory, LENGTH) == ST_IO_ERROR);
+    assert_ok(quire_discard(paged.memory));
     free(shadow);
-    close_all(pager, store);
+    close_paged(&paged);
 }
 
 /* Somebody cuts a page off, or takes it away. */
 static void test_redis_damage(void **state)
 {
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    struct store *store;
-    uint8_t *memory;
+    struct paged paged;
 
     start_redis(false);
-    store = open_store(redis_name(""), LENGTH);
-    memory = map(pager, store, LENGTH, 0);
-    memset(memory, 7, LENGTH);
-    assert_status(quire_sync(memory, LENGTH), ST_UNSUPPORTED);
-    assert_ok(quire_advise(memory, LENGTH, QUIRE_RANDOM));
-    assert_ok(quire_advise(memory, LENGTH, QUIRE_DONE_WITH));
+    paged = page_named(redis_name(""), "fifo", 0);
+    memset(paged.memory, 7, LENGTH);
+    assert_status(quire_sync(paged.memory, LENGTH), ST_UNSUPPORTED);
+    assert_ok(quire_advise(paged.memory, LENGTH, QUIRE_RANDOM));
+    assert_ok(quire_advise(paged.memory, LENGTH, QUIRE_DONE_WITH));
     assert_int_equal(system(text("redis-cli -s %s set quire:test:0 short >/dev/null", server.socket)), 0);
     assert_int_equal(system(text("redis-cli -s %s del quire:test:1 >/dev/null", server.socket)), 0);
-    assert_true(read_is_sigbus(memory));
-    assert_true(read_is_sigbus(memory + PAGE_SIZE));
-    assert_false(read_is_sigbus(memory + 2 * PAGE_SIZE));
-    assert_ok(quire_discard(memory));
-    close_all(pager, store);
+    assert_true(read_is_sigbus(paged.memory));
+    assert_true(read_is_sigbus(paged.memory + PAGE_SIZE));
+    assert_false(read_is_sigbus(paged.memory + 2 * PAGE_SIZE));
+    assert_ok(quire_discard(paged.memory));
+    close_paged(&paged);
 }
 
 static void test_redis_evicts(void **state)
@@ -600,10 +578,8 @@ static void test_short_transfers(void **state)
 static void test_no_space(void **state)
 {
     const char *place = text("%s/small", folder), *ballast = text("%s/small/ballast", folder);
-    struct quire_pager *pager = open_pager(BUDGET, "fifo");
-    struct store *store;
+    struct paged paged;
     uint64_t page = 0;
-    uint8_t *memory;
 
     mkdir(place, 0700);
     if (mount("quire", place, "tmpfs", 0, "size=3m") != 0) {
@@ -611,19 +587,19 @@ static void test_no_space(void **state)
         skip();
     }
     assert_int_equal(system(text("head -c 2M /dev/zero > %s", ballast)), 0);
-    store = open_store(text("file:%s/small/data", folder), LENGTH); /* sparse: longer than there is room */
-    memory = map(pager, store, LENGTH, 0);
-    while (page < LENGTH / PAGE_SIZE && !write_is_sigbus(memory + page * PAGE_SIZE))
+    paged = page_named(text("file:%s/small/data", folder), "fifo", 0); /* sparse: longer than there is room */
+    while (page < LENGTH / PAGE_SIZE && !write_is_sigbus(paged.memory + page * PAGE_SIZE))
         page++;
-    assert_in_range(page, 256, LENGTH / PAGE_SIZE - 1); /* what went into the file, and what is in memory */
-    assert_status(quire_sync(memory, LENGTH), ST_NO_SPACE);
+    assert_in_range(page, 256,
+                    LENGTH / PAGE_SIZE - 1); /* what went into the file, and what is in paged.memory */
+    assert_status(quire_sync(paged.memory, LENGTH), ST_NO_SPACE);
     unlink(ballast);
-    (void)!quire_sync(memory, LENGTH);
-    assert_ok(quire_sync(memory, LENGTH));
+    (void)!quire_sync(paged.memory, LENGTH);
+    assert_ok(quire_sync(paged.memory, LENGTH));
     for (uint64_t i = 0; i < page; i++)
-        assert_int_equal(memory[i * PAGE_SIZE], 1);
-    assert_ok(quire_discard(memory));
-    close_all(pager, store);
+        assert_int_equal(paged.memory[i * PAGE_SIZE], 1);
+    assert_ok(quire_discard(paged.memory));
+    close_paged(&paged);
     assert_int_equal(umount(place), 0);
 }
 
