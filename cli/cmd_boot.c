@@ -86,7 +86,8 @@ static void describe(struct boot_options *options, struct option_spec *specs)
         {"--scope", OPTION_TEXT, &options->paging.scope, "SCOPE",
          "whose pages may go: global (everybody's, the default) or local"},
         {"--allocation", OPTION_TEXT, &options->paging.allocation, "RULE",
-         "local scope: equal (default), proportional, or pff:low=N,high=N,window=N"},
+         "local scope: equal (default), proportional, or pff:low=N,high=N,window=N; with :strict no frames "
+         "are lent"},
         {"--class", OPTION_LIST, &options->paging.classes, "PROGRAM=CLASS",
          "a program's: vvip:16M (guaranteed), vip:16M (protected), ordinary; repeatable"},
         {"--load-control", OPTION_FLAG, &options->paging.load_control, NULL,

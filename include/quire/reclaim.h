@@ -56,6 +56,9 @@ uint64_t member_shrink(uint32_t member, uint64_t frames);
 void space_set_member(struct space *space, uint32_t member);
 uint32_t space_member(const struct space *space);
 
+/* The space's program had a CPU until now. Without locks; one look at a flag while memory is plentiful. */
+void reclaim_ran(const struct space *space);
+
 struct member_report {
     enum scope_class class;
     enum member_place place;

@@ -43,6 +43,7 @@ struct scope_member {
     uint32_t working_set; /* pages that it used in the last window of its time; 0: not known */
     uint64_t time;        /* its own: references that it made, or what the host counts for them */
     uint64_t faults;      /* ever */
+    uint64_t ran;         /* scope.now when it last had a CPU; set without the lock. For config.idle */
 
     /* scope.c's; the host reads them. */
     enum member_place place;
@@ -60,6 +61,10 @@ struct scope_config {
     uint32_t frames;            /* of all */
     uint32_t pff_low, pff_high; /* faults in a million of a member's time: below it gives, above it gets */
     uint64_t pff_window;        /* of a member's time, over which they are counted */
+    /* Local scope where frames are lent (not strict): a member that has had no CPU for so long gives before
+     * others, whatever its target. 0: none does. */
+    uint64_t idle;
+    bool strict; /* nobody has more frames than its target, as in textbooks */
     /* Load control: one that waited this long takes the place of one that stayed this long. 0: never. */
     uint64_t turn;
 };
@@ -109,6 +114,15 @@ bool scope_spares(const struct scope *scope, uint32_t owner, uint32_t taker, uns
 bool scope_measure(struct scope *scope, uint32_t member);
 
 /*
+ * Local scope, when frames are lent: as long as some are free a member may have more than its target. When
+ * one is wanted and none is free, those that are idle give first, then those above their targets, whoever has
+ * most too much. So many frames are too much: above its target, and of an idle one all that its class does
+ * not protect.
+ */
+bool scope_is_idle(const struct scope *scope, uint32_t member);
+uint32_t scope_excess(const struct scope *scope, uint32_t member);
+
+/*
  * Load control, now and then: what the host must do next, SCOPE_NOBODY: nothing. It does that, then says so
  * by scope_swapped(), and asks again. A vvip is never swapped out, and one member that is none is always in.
  */
@@ -133,8 +147,8 @@ struct scope_error {
 
 /* "global" or "local". ST_INVALID: nothing has changed but *error. */
 MUST_USE enum status scope_parse_kind(const char *text, enum scope_kind *kind, struct scope_error *error);
-/* "equal", "proportional" or "pff:low=N,high=N,window=N", of which the options may be left out: fills in the
- * rule and the bounds. Errors as above. */
+/* "equal", "proportional" or "pff:low=N,high=N,window=N", of which the options may be left out; each with the
+ * option "strict", too. Fills in the rule, the bounds and `strict`. Errors as above. */
 MUST_USE enum status scope_parse_rule(const char *text, struct scope_config *config,
                                       struct scope_error *error);
 

@@ -195,6 +195,8 @@ static void switch_to(struct task *next)
     if (__builtin_expect(pressure_stalled > 0, 0))
         pressure_account();
     charge(previous, next);
+    if (previous->process && previous->process->space)
+        reclaim_ran(previous->process->space);
     if (previous->process)
         save_user_state(previous);
     if (next->process)

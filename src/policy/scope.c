@@ -11,6 +11,10 @@
  * over a window of the member's time rather than from one fault to the next, a step is an eighth of the
  * target, and a member above the upper bound takes from one below the lower when no frame is free.
  *
+ * Lending. Textbooks keep a process to its allocation whether frames are free or not (`strict`). Otherwise a
+ * target only says who gives when none is free: then members share what there is by their targets, but a
+ * program that runs alone has all of memory.
+ *
  * Load control: P. J. Denning, "Working Sets Past and Present", IEEE TSE 6(1), 1980: the sum of the working
  * sets of those in memory shall not outgrow it. Departure: so that nobody waits for ever, one that has been
  * out for a turn takes the place of one that has been in for a turn.
@@ -146,6 +150,23 @@ bool scope_spares(const struct scope *scope, uint32_t owner, uint32_t taker, uns
         (round > 0 && member->class != CLASS_VVIP))
         return false;
     return round < 2 || owner != taker;
+}
+
+/* ------------------------------------------------------------------ lending */
+
+bool scope_is_idle(const struct scope *scope, uint32_t number)
+{
+    uint64_t ran = __atomic_load_n(&scope->members[number].ran, __ATOMIC_RELAXED);
+
+    return scope->config.idle > 0 && scope->now > ran && scope->now - ran >= scope->config.idle;
+}
+
+uint32_t scope_excess(const struct scope *scope, uint32_t number)
+{
+    const struct scope_member *member = &scope->members[number];
+    uint32_t keeps = scope_is_idle(scope, number) ? protected_of(member) : member->target;
+
+    return member->frames > keeps ? member->frames - keeps : 0;
 }
 
 /* ------------------------------------------------------------------ dividing the frames */

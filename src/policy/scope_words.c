@@ -55,12 +55,19 @@ enum status scope_parse_kind(const char *text, enum scope_kind *kind, struct sco
     return ST_OK;
 }
 
-/* One of "low=N", "high=N", "window=N", up to `end`. */
+static bool is_strict(const char *part, const char *end)
+{
+    return begins(part, "strict") && part + 6 == end;
+}
+
+/* One of "low=N", "high=N", "window=N", "strict", up to `end`. */
 static bool pff_option(const char *part, const char *end, struct scope_config *config)
 {
     uint64_t value;
 
-    if (begins(part, "low=") && words_number(part + 4, end, &value) && value <= MILLION)
+    if (is_strict(part, end))
+        config->strict = true;
+    else if (begins(part, "low=") && words_number(part + 4, end, &value) && value <= MILLION)
         config->pff_low = (uint32_t)value;
     else if (begins(part, "high=") && words_number(part + 5, end, &value) && value <= MILLION)
         config->pff_high = (uint32_t)value;
@@ -80,10 +87,9 @@ static enum status pff_options(const char *text, size_t at, struct scope_config 
         for (end = part; text[end] != '\0' && text[end] != ',';)
             end++;
         if (!pff_option(text + part, text + end, config))
-            return wrong(
-                error, part, end - part,
-                "low= and high= with faults in a million references (up to 1000000), or window= with "
-                "references");
+            return wrong(error, part, end - part,
+                         "low= and high= with faults in a million references (up to 1000000), window= with "
+                         "references, or strict");
         if (text[end] == '\0')
             break;
     }
@@ -95,21 +101,24 @@ static enum status pff_options(const char *text, size_t at, struct scope_config 
 enum status scope_parse_rule(const char *text, struct scope_config *config, struct scope_error *error)
 {
     struct scope_config parsed = *config;
-    size_t name = 0;
+    size_t name = 0, options;
     int found;
     enum status status = ST_OK;
 
     while (text[name] != '\0' && text[name] != ':')
         name++;
     found = find(scope_rule_names, text, name);
-    if (found < 0 || (text[name] != '\0' && found != SCOPE_PFF))
-        return wrong(error, 0, length_of(text), "equal, proportional or pff");
+    options = name + (text[name] != '\0');
+    parsed.strict = is_strict(text + options, text + length_of(text));
+    if (found < 0 || (text[name] != '\0' && found != SCOPE_PFF && !parsed.strict))
+        return wrong(error, 0, length_of(text),
+                     "equal, equal:strict, proportional, proportional:strict or pff");
     parsed.rule = (enum scope_rule)found;
     parsed.pff_low = PFF_LOW;
     parsed.pff_high = PFF_HIGH;
     parsed.pff_window = PFF_WINDOW;
-    if (text[name] != '\0')
-        status = pff_options(text, name + 1, &parsed, error);
+    if (text[name] != '\0' && found == SCOPE_PFF)
+        status = pff_options(text, options, &parsed, error);
     if (status == ST_OK)
         *config = parsed;
     return status;

@@ -2,8 +2,8 @@
  * Whose pages go: the search for victims over members and their pools. See members.h.
  *
  * Global scope: the policy chooses among all, and scope_spares() keeps what classes protect. Local scope: who
- * has more than his target gives, whoever it is that wants a frame; when nobody has, the one who wants it.
- * Pages that nobody is charged for go before anybody's.
+ * is idle gives, then who has more than his target, whoever it is that wants a frame; when nobody has, the
+ * one who wants it. Pages that nobody is charged for go before anybody's.
  */
 #include "vm/floor.h"
 #include "vm/members_internal.h"
@@ -89,13 +89,16 @@ static bool is_empty(uint32_t member)
 
 static uint32_t excess(uint32_t member)
 {
-    const struct scope_member *of = &members_list[member];
-
-    return of->frames > of->target ? of->frames - of->target : 0;
+    return scope_excess(&members_scope, member);
 }
 
-/* Local scope: who has most above his target; then who has most that no class protects; then vips. The one
- * for whom frames are sought stands behind those who have too much, if he has not. */
+static uint32_t idle_excess(uint32_t member)
+{
+    return scope_is_idle(&members_scope, member) ? excess(member) : 0;
+}
+
+/* Local scope: who is idle; who has most above his target; then who has most that no class protects; then
+ * vips. The one for whom frames are sought stands behind those who have too much, if he has not. */
 static uint32_t worst(uint32_t (*measure)(uint32_t member))
 {
     uint32_t best = MEMBER_NOBODY;
@@ -136,12 +139,14 @@ static bool next_giver(void)
         search.only = MEMBER_NOBODY;
         return true;
     }
-    if (taker != MEMBER_NOBODY && members_list[taker].frames > 0 &&
+    if (members_scope.config.strict && taker != MEMBER_NOBODY && members_list[taker].frames > 0 &&
         members_list[taker].frames >= members_list[taker].target && !is_empty(taker)) {
         search.only = taker;
         return true;
     }
-    giver = worst(excess);
+    giver = worst(idle_excess);
+    if (giver == MEMBER_NOBODY)
+        giver = worst(excess);
     if (giver == MEMBER_NOBODY && taker != MEMBER_NOBODY && unprotected(taker) > 0 && !is_empty(taker))
         giver = taker;
     if (giver == MEMBER_NOBODY)

@@ -14,7 +14,8 @@
 
 enum {
     OWN_POOL_FRAMES = 64, /* so many frames, and a member under local scope gets a pool of its own */
-    RESIZE_PART = 32
+    RESIZE_PART = 32,
+    IDLE_US = 100 * 1000 /* of others' work without having had a CPU */
 };
 
 struct pool pools[POOLS];
@@ -53,6 +54,7 @@ static enum status set_scope(const struct scope_config *config)
     struct scope_config own = *config;
 
     own.frames = most_frames();
+    own.idle = own.strict ? 0 : IDLE_US;
     return scope_init(&members_scope, &own, members_list, 0);
 }
 
@@ -158,7 +160,7 @@ uint32_t member_create(void)
     lock_take(&pages_lock);
     number = unused_number();
     if (number != MEMBER_NOBODY) {
-        members_list[number] = (struct scope_member){0};
+        members_list[number] = (struct scope_member){.ran = members_scope.now};
         if (scope_join(&members_scope, number) != ST_OK)
             number = MEMBER_NOBODY;
     }
@@ -415,7 +417,7 @@ void members_fit_pools(void)
     pool_fit(&pools[0], pool_resident(&pools[0]) + frames_free());
     for (uint32_t i = 1; i < pools_made; i++)
         if (pools[i].policy)
-            pool_fit(&pools[i], members_list[pools[i].member].target);
+            pool_fit(&pools[i], members_list[pools[i].member].target); /* or what is lent to it */
 }
 
 void members_resize(uint64_t frames)
@@ -466,6 +468,12 @@ void members_end_window(void)
     window++;
 }
 
+void members_ran(uint32_t member, uint64_t now)
+{
+    if (member < MEMBERS_MAX)
+        __atomic_store_n(&members_list[member].ran, now, __ATOMIC_RELAXED);
+}
+
 uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
 {
     struct record *record = &members_records[member];
@@ -475,6 +483,7 @@ uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
     if (!member_is_alive(member))
         return 0;
     members_list[member].time += time;
+    members_ran(member, members_scope.now);
     members_list[member].pages = as_frames(pages);
     (void)scope_measure(&members_scope,
                         member); /* who has too much now gives when frames are wanted, or when he runs */
@@ -483,7 +492,8 @@ uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
     record->above_high += frames > record->high;
     if (record->high < bound)
         bound = record->high;
-    if (scope_is_local() && members_list[member].target + (uint64_t)record->fixed < bound)
+    if (scope_is_local() && members_scope.config.strict &&
+        members_list[member].target + (uint64_t)record->fixed < bound)
         bound = members_list[member].target + (uint64_t)record->fixed;
     return frames > bound ? frames - bound : 0;
 }

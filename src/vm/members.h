@@ -86,6 +86,8 @@ void members_end_window(void);
 /* The member's space has run for `time`, with so many pages mapped. Returns how many frames it must give now.
  */
 uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages);
+/* The member had a CPU until `now`, as the times of members_run() add up. Without lock. */
+void members_ran(uint32_t member, uint64_t now);
 /* Nothing of the member's could go although it must give. True: it is at its maximum, and gets no more. */
 bool members_starve(uint32_t member);
 /* A pool of its own, or a larger one, if the member needs it. */

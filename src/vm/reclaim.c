@@ -42,6 +42,7 @@ static struct {
     uint64_t low, high; /* marks */
     struct work_clock clock;
     uint64_t worked; /* microseconds of it, and of faults */
+    uint64_t began;  /* of these, when memory first fell short */
     uint64_t now;    /* microseconds of it, when somebody last came by */
     uint64_t since;  /* of that, when memory first fell short */
     uint64_t next_tick;
@@ -89,7 +90,7 @@ bool reclaim_watch(void)
         set_marks();
         worked_ns = host_worked_ns();
         work_fault_begins(&state.clock, worked_ns, NULL);
-        state.worked = worked_ns / 1000;
+        state.worked = state.began = worked_ns / 1000;
         pool_now = state.now = state.since = state.clock.counted_ns / 1000;
         __atomic_store_n(&pages_watched, true, __ATOMIC_RELEASE);
     }
@@ -205,6 +206,12 @@ static uint64_t move_clock(void)
     state.now = work_now(&state.clock, worked_ns) / 1000;
     state.worked += passed;
     return passed;
+}
+
+void reclaim_ran(const struct space *space)
+{
+    if (__atomic_load_n(&pages_watched, __ATOMIC_ACQUIRE))
+        members_ran(space_member(space), host_worked_ns() / 1000 - state.began);
 }
 
 static bool tick_is_due(void)

@@ -106,15 +106,49 @@ def needs(*allocation):
 
 @case(timeout=250)
 def shares_follow_needs():
-    """Equal shares leave the large program short; page-fault frequency and proportional shares give it what others do not use."""
-    equal, equal_ins, equal_most = needs("--allocation", "equal")
-    pff, pff_ins, pff_most = needs("--allocation", "pff:window=5000")
-    proportional, proportional_ins, proportional_most = needs("--allocation", "proportional")
+    """Equal shares, kept strictly, leave the large program short; page-fault frequency and proportional shares give it what others do not use."""
+    equal, equal_ins, equal_most = needs("--allocation", "equal:strict")
+    pff, pff_ins, pff_most = needs("--allocation", "pff:window=5000,strict")
+    proportional, proportional_ins, proportional_most = needs("--allocation", "proportional:strict")
     for report, rule in ((equal, "equal"), (pff, "pff"), (proportional, "proportional")):
         expect_equal(report["policy"]["allocation"], rule, "the rule of the report")
     shown = f"page-ins {equal_ins}, {pff_ins}, {proportional_ins}; frames {equal_most}, {pff_most}, {proportional_most}; {pff['reclaim']}"
     expect(equal_ins > 2000 and 2 * pff_ins < equal_ins and 2 * proportional_ins < equal_ins, shown)
     expect(equal_most < min(pff_most, proportional_most), shown)
+
+
+@case(timeout=100)
+def what_nobody_uses_is_lent():
+    """An equal share is no bound as long as there is memory: the large program has all that the small ones and the shell leave."""
+    report, page_ins, most = needs("--allocation", "equal")
+    expect(page_ins < 500, f"page-ins {page_ins}, frames {most}; {report['reclaim']}")
+
+
+# Two programs that each want more than half; then the first one stops, and the other one needs more still.
+STOPPED = """
+/share/small %d 1000 1 0 /tmp/over & pid=$!
+sleep 0.2; kill -%s $pid; /share/large 8 20000 3; kill -CONT $pid; >/tmp/over; wait
+"""
+
+
+def beside(signal, megabytes):
+    folder = tools("worker")
+    for name in ("large", "small"):
+        shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
+    script = STOPPED % (megabytes, signal)
+    lines, report = run_reported(folder, "--memory", "13M", "--swap", "32M", "--scope", "local", script=script)
+    lost = [int(line.split()[1]) for line in lines if "major faults" in line]
+    return report["swap"]["page_ins"], lost[0]
+
+
+@case(timeout=200)
+def the_idle_give_first():
+    """One that is stopped gives what it has, also below its target; one that runs keeps its target."""
+    idle_ins, idle_lost = beside("STOP", 3)
+    running_ins, running_lost = beside("CONT", 3)
+    shown = f"page-ins {idle_ins} and {running_ins}, lost {idle_lost} and {running_lost}"
+    expect(idle_lost > 0 and running_lost == 0, shown)
+    expect(2 * idle_ins < running_ins, shown)
 
 
 # ---------------------------------------------------------------- groups

@@ -38,6 +38,36 @@ static int clear(void **state)
     return 0;
 }
 
+/* ------------------------------------------------------------------ lending */
+
+/* Three members with a target of 30 each: one has 40, one that has not run for long 20, of which its class
+ * protects 5, and one 10. */
+static void the_idle_give_below_their_targets(void **state)
+{
+    members[1].class = CLASS_VIP;
+    members[1].minimum = 5;
+    start((struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL, .frames = 90, .idle = 100}, 3);
+    TARGETS(30, 30, 30);
+    members[0].frames = 40;
+    members[1].frames = 20;
+    members[2].frames = 10;
+    scope.now = 1000;
+    members[0].ran = members[2].ran = 1000;
+    members[1].ran = 901;
+    assert_false(scope_is_idle(&scope, 1));
+    assert_int_equal(scope_excess(&scope, 0), 10);
+    assert_int_equal(scope_excess(&scope, 1), 0);
+    members[1].ran = 900;
+    assert_true(scope_is_idle(&scope, 1) && !scope_is_idle(&scope, 0));
+    assert_int_equal(scope_excess(&scope, 1), 15);
+    assert_int_equal(scope_excess(&scope, 2), 0);
+    members[1].ran = 1001; /* it has had a CPU since the time was looked at */
+    assert_false(scope_is_idle(&scope, 1));
+    scope.config.idle = 0;
+    members[1].ran = 0;
+    assert_false(scope_is_idle(&scope, 1));
+}
+
 /* ------------------------------------------------------------------ equal and proportional allocation */
 
 /* Silberschatz, Galvin, Gagne, Operating System Concepts, "Allocation Algorithms": 93 frames and five
@@ -605,6 +635,15 @@ static void rules_in_words(void **state)
     assert_true(config.rule == SCOPE_PFF && config.pff_low < config.pff_high && config.pff_window > 0);
     assert_ok(scope_parse_rule("pff:high=1000000,low=3", &config, &error));
     assert_true(config.pff_low == 3 && config.pff_high == 1000000 && config.frames == 5);
+    assert_false(config.strict);
+    assert_ok(scope_parse_rule("equal:strict", &config, &error));
+    assert_true(config.rule == SCOPE_EQUAL && config.strict);
+    assert_ok(scope_parse_rule("pff:strict,low=3", &config, &error));
+    assert_true(config.rule == SCOPE_PFF && config.strict && config.pff_low == 3);
+    assert_ok(scope_parse_rule("proportional", &config, &error));
+    assert_false(config.strict);
+    assert_true(is_wrong("equal:stricter", "equal:stricter") && is_wrong("equal:", "equal:") &&
+                is_wrong("global:strict", "global:strict"));
     assert_true(is_wrong("fair", "fair") && is_wrong("equal:low=3", "equal:low=3"));
     assert_true(is_wrong("pff:low=1,speed=2", "speed=2") && is_wrong("pff:", "") &&
                 is_wrong("pff:low=", "low="));
@@ -616,6 +655,7 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, clear)
     const struct CMUnitTest tests[] = {
+        CASE(the_idle_give_below_their_targets),
         CASE(equal_as_in_the_textbook),
         CASE(proportional_as_in_the_textbook),
         CASE(classes_put_a_floor_under_it),
