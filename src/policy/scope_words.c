@@ -111,8 +111,7 @@ enum status scope_parse_rule(const char *text, struct scope_config *config, stru
     options = name + (text[name] != '\0');
     parsed.strict = is_strict(text + options, text + length_of(text));
     if (found < 0 || (text[name] != '\0' && found != SCOPE_PFF && !parsed.strict))
-        return wrong(error, 0, length_of(text),
-                     "equal, equal:strict, proportional, proportional:strict or pff");
+        return wrong(error, 0, length_of(text), "equal, proportional or pff, with :strict or without");
     parsed.rule = (enum scope_rule)found;
     parsed.pff_low = PFF_LOW;
     parsed.pff_high = PFF_HIGH;
