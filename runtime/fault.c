@@ -92,8 +92,13 @@ static enum status copy_run(struct place place, const uint8_t *contents, uint32_
 enum status pages_put(struct place place, const uint8_t *contents, uint32_t *count, uint32_t open)
 {
     uint32_t wanted = *count, first = open > 0 ? open : wanted, rest;
-    enum status status = copy_run(place, contents, &first, open > 0);
+    enum status status;
 
+    if (open > 0) {
+        window_wait_shut(place);
+        window_wait_shut((struct place){place.region, place.page + open - 1}); /* no more than two windows */
+    }
+    status = copy_run(place, contents, &first, open > 0);
     *count = status == ST_OK ? first : 1;
     if (status == ST_OK && first == open && wanted > open) {
         rest = wanted - open;
@@ -232,10 +237,12 @@ static enum status bring_in(struct place place, uint32_t word, bool write)
 static enum status open_page(struct place place, uint32_t word)
 {
     struct quire_pager *pager = place.region->pager;
-    enum status status = pages_protect(place, 1, true);
+    enum status status;
 
+    window_wait_shut(place);
+    status = pages_protect(place, 1, true);
     page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0,
-                status == ST_OK ? PAGE_CLOSED : 0);
+                status == ST_OK ? PAGE_CLOSED | PAGE_SHUT : 0);
     count_add(pager, COUNT_WRITE_FAULTS, 1);
     record_reference(place, true);
     return status;

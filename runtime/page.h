@@ -17,7 +17,8 @@
  *        +------------------- LEAVING <-----------+--------+
  *
  * CLEAN and WRITING pages are write-protected, DIRTY ones are when they are CLOSED: because a write failed,
- * or for a snapshot. COMING, OPENING and LEAVING belong to one thread, whom others wait for.
+ * for a snapshot, or with a neighbour. COMING, OPENING and LEAVING belong to one thread, whom others wait
+ * for.
  *
  * Invariants: a page's frame is in the memfd in every state but ABSENT, COMING and (about to go) LEAVING. A
  * page under FLIGHT has one write under way, and no second one begins. A page with pins is not taken by
@@ -48,6 +49,8 @@ enum {
     PAGE_FLIGHT = 64, /* a write to the store is under way */
     PAGE_CLOSED =
         128, /* DIRTY, and write-protected all the same: who writes to it opens it first (snapshot.h) */
+    PAGE_SHUT =
+        256, /* CLOSED, and write-protected for certain: needs no call before it is written (shut.c) */
     PAGE_PIN = 1 << 16,
     PAGE_MOST_PINS = 0xffff
 };

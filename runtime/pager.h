@@ -72,6 +72,7 @@ struct counts {
 struct window {
     _Atomic uint32_t resident; /* a: pages that have a frame, or are about to */
     uint32_t scanned;          /* o: pager->clock when it was scanned last */
+    _Atomic uint32_t shutting; /* a: odd while open pages of it are being write-protected (shut.c) */
 };
 
 struct region {
@@ -327,6 +328,12 @@ MUST_USE enum status pages_show(struct place first, const uint8_t *contents, uin
 MUST_USE enum status pages_protect(struct place first, uint32_t count, bool open);
 /* They go, all of one pager and in order: an access is a fault again. */
 void places_remove(const struct place *places, uint32_t count);
+/* Pages of one window that page_take_to_write() took are write-protected, and what else the window has open
+ * with them, if that can be: then they are SHUT. */
+void places_shut(const struct place *places, uint32_t count);
+/* Before the caller's page (COMING, OPENING) is opened: nobody protects its window, nor will before it is
+ * settled. Async-signal-safe. */
+void window_wait_shut(struct place place);
 /* What pages hold that are there and stay there meanwhile. */
 MUST_USE bool pages_copy_out(struct place first, uint32_t count, uint8_t *to);
 /* The pages of a new region are not there. */

@@ -184,6 +184,30 @@ static void written(struct store_request *request, enum status status)
     writer_end_one(piece->writer);
 }
 
+static bool are_shut(struct place first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!(page_look(place_word(first) + i) & PAGE_SHUT))
+            return false;
+    return true;
+}
+
+/* Where a flush of the TLBs for each run can be spared: window by window. */
+static void shut_windows(const struct place *places, uint32_t count)
+{
+    for (uint32_t i = 0, same; i < count; i += same) {
+        const struct region *region = places[i].region;
+        bool any = false;
+
+        for (same = 0; i + same < count && places[i + same].region == region &&
+                       places[i + same].page / WINDOW_PAGES == places[i].page / WINDOW_PAGES;
+             same++)
+            any |= !are_shut(places[i + same], 1);
+        if (any && region->memory < 0)
+            places_shut(&places[i], same);
+    }
+}
+
 /* Those that are not pinned: runs of OPENING pages become WRITING. */
 static bool protect_run(struct place first, uint32_t count)
 {
@@ -199,10 +223,10 @@ static bool protect_run(struct place first, uint32_t count)
             run = 1;
             continue;
         }
-        if (pages_protect(place, run, false) != ST_OK)
+        if (!are_shut(place, run) && pages_protect(place, run, false) != ST_OK)
             fine = false;
         for (uint32_t j = 0; j < run; j++)
-            page_settle(place_word(place) + j, PAGE_WRITING, 0, PAGE_CLOSED);
+            page_settle(place_word(place) + j, PAGE_WRITING, 0, PAGE_CLOSED | PAGE_SHUT);
     }
     return fine;
 }
@@ -299,6 +323,7 @@ uint32_t writer_write(struct writer **used, struct place *places, uint32_t count
         return 0;
     }
     places_sort(places, count);
+    shut_windows(places, count);
     writer->pieces = 0;
     atomic_store(&writer->under_way, 1);
     for (uint32_t i = 0, run; i < count; i += run) {

@@ -541,6 +541,64 @@ static void test_anonymous(void **state)
     assert_ok(quire_close(pager));
 }
 
+enum { SHUT_PAGES = 512, SHUT_STEPS = 20000, SHUT_THREADS = 4 };
+
+struct opener {
+    volatile uint64_t *memory;
+    unsigned number;
+    bool pins;
+};
+
+/* Words of its own on pages that all share. */
+static void *open_and_write(void *context)
+{
+    struct opener *opener = context;
+    struct random random = {opener->number + 1};
+    int zeroes = open("/dev/zero", O_RDONLY);
+
+    for (uint64_t i = 0; i < SHUT_STEPS; i++) {
+        uint64_t page = random_below(&random, SHUT_PAGES);
+        volatile uint64_t *word = opener->memory + page * 512 + opener->number;
+
+        if (!opener->pins) {
+            *word = *word + 1;
+        } else {
+            assert_ok(quire_pin((void *)word, 8, ACCESS_WRITE));
+            assert_int_equal(read(zeroes, (void *)word, 8), 8); /* and not EFAULT */
+            *word = 1;
+            quire_unpin((void *)word, 8);
+        }
+    }
+    close(zeroes);
+    return NULL;
+}
+
+/* One window of anonymous memory, of which an eighth is in memory and everything is written to: its open
+ * pages are shut all the time while others are being opened and pinned. No write waits, fails or is lost. */
+static void test_shut_while_opened(void **state)
+{
+    struct quire_pager *pager = open_way(QUIRE_WAY_ANONYMOUS, "anonymous memory");
+    struct store *store = store_memory(SHUT_PAGES);
+    volatile uint64_t *memory = map(pager, store, SHUT_PAGES * PAGE_SIZE, 0);
+    struct opener opener[SHUT_THREADS];
+    pthread_t thread[SHUT_THREADS];
+
+    for (unsigned i = 0; i < SHUT_THREADS; i++) {
+        opener[i] = (struct opener){memory, i, i == 0};
+        assert_int_equal(pthread_create(&thread[i], NULL, open_and_write, &opener[i]), 0);
+    }
+    for (unsigned i = 0; i < SHUT_THREADS; i++)
+        pthread_join(thread[i], NULL);
+    for (unsigned i = 1; i < SHUT_THREADS; i++) {
+        uint64_t sum = 0;
+
+        for (uint64_t page = 0; page < SHUT_PAGES; page++)
+            sum += memory[page * 512 + i];
+        assert_int_equal(sum, SHUT_STEPS);
+    }
+    close_all(pager, store);
+}
+
 /* Nothing but pins: what is pinned can be read and written, and what is written is kept. */
 static void test_only_pins(void **state)
 {
@@ -803,6 +861,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_lock),
         cmocka_unit_test(test_protect),
         cmocka_unit_test(test_anonymous),
+        cmocka_unit_test(test_shut_while_opened),
         cmocka_unit_test(test_only_pins),
         cmocka_unit_test(test_no_userfaultfd),
         cmocka_unit_test(test_fork),

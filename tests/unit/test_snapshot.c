@@ -311,7 +311,10 @@ static void test_one_moment(void **state)
 static void test_fork_beside_view(void **state)
 {
     struct quire_pager *pager =
-        open_pager_with(&(struct quire_options){.memory_bytes = MIB, .policy = "clock", .deadline_ms = 3000});
+        open_pager_with(&(struct quire_options){.memory_bytes = MIB,
+                                                .policy = "clock",
+                                                .deadline_ms = 3000,
+                                                .way = QUIRE_WAY_USERFAULTFD}); /* that a child can read */
     struct store *first = store_memory(1), *store = store_memory(PAGES), *kept = store_memory(PAGES);
     struct quire_mapping mapping = {.store = kept};
     void *place = map(pager, first, PAGE_SIZE, 0);
