@@ -103,6 +103,8 @@ bool process_kill_largest(void)
     char text[128];
     int length;
 
+    if (process_current() && is_dying(process_current()))
+        return false; /* it would wait for itself, and then for another's end */
     if (wait_for_dying(largest.member))
         return true;
     process_for_each(consider, &largest);

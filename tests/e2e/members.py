@@ -61,10 +61,15 @@ sleep 0.3; /share/memhog 45; echo hog $?; >/tmp/over; wait
 """
 
 
-def kept_pages(scope):
+def hog_and_others():
     folder = tools("worker", "memhog")
     for name in ("kept", "held"):
         shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
+    return folder
+
+
+def kept_pages(scope):
+    folder = hog_and_others()
     words = ("--memory", "24M", "--swap", "64M", "--scope", scope, "--class", "kept=vvip:8M", "--class", "held=vip:5M")
     lines, report = run_reported(folder, *words, script=CLASSES)
     expect("hog 0" in lines, f"the hog ends: {lines}")
@@ -83,6 +88,16 @@ def classes_keep_their_pages_in_global_scope():
 @case(timeout=200)
 def classes_keep_their_pages_in_local_scope():
     kept_pages("local")
+
+
+@case(timeout=100)
+def only_the_hog_ends_when_swap_is_full():
+    """Its own end needs a page (the C library has it clear its thread's number), which nobody waits for, and nobody else ends."""
+    folder = hog_and_others()
+    words = ("--memory", "24M", "--swap", "32M", "--class", "kept=vvip:8M", "--class", "held=vip:4M")
+    result = boot("--share", folder, *words, "--", "sh", "-c", CLASSES.replace("memhog 45", "memhog 200"), limit=80)
+    expect(result.status == 0 and b"hog 137\n" in result.out and b"/share/worker: " in result.out, repr(result))
+    expect_equal(result.err.count(b"out of memory"), 1, repr(result))
 
 
 # ---------------------------------------------------------------- scope
