@@ -37,7 +37,7 @@ THRASHING = ("--icount", "--no-aslr", "--memory", "14M", "--swap", "64M", "--sco
 @case(timeout=200)
 def load_control_ends_thrashing():
     folder = tools("worker")
-    script = FOUR % 10000
+    script = FOUR % 25000
     expected, without = run_reported(folder, *THRASHING, script=script)
     events = os.path.join(folder, "events")
     sums, with_it = run_reported(folder, *THRASHING, "--load-control", "--events", events, script=script)
@@ -46,7 +46,7 @@ def load_control_ends_thrashing():
     outs, ins = with_it["reclaim"]["swap_outs"], with_it["reclaim"]["swap_ins"]
     expect(outs >= 2 and outs == ins, f"swapped out {outs} times, in {ins} times")
     before, after = without["swap"]["page_ins"], with_it["swap"]["page_ins"]
-    expect(before > 10000 and 2 * after < before, f"page-ins: {before} without, {after} with load control")
+    expect(before > 20000 and 2 * after < before, f"page-ins: {before} without, {after} with load control")
     with open(events, encoding="utf-8") as file:
         kinds = [event["event"] for event in map(json.loads, file)]
     expect_equal((kinds.count("swap-out"), kinds.count("swap-in")), (outs, ins), "events")
