@@ -114,6 +114,17 @@ void order_insert(struct quire_pager *pager, struct place place)
     give_numbers_back(pager);
 }
 
+enum { DRAIN_AHEAD = 8 };
+
+static void prefetch_arrival(struct quire_pager *pager)
+{
+    uint64_t name = atomic_load_explicit(
+        &pager->arrivals[(pager->arrivals_head + DRAIN_AHEAD) & pager->arrivals_mask], memory_order_relaxed);
+
+    if (name != 0)
+        names_prefetch(&pager->names, name - 1);
+}
+
 void order_drain(struct quire_pager *pager)
 {
     for (;;) {
@@ -123,6 +134,7 @@ void order_drain(struct quire_pager *pager)
         if (name == 0)
             return;
         atomic_store_explicit(entry, 0, memory_order_relaxed);
+        prefetch_arrival(pager);
         pager->arrivals_head++;
         pager->clock++;
         order_insert(pager, place_of_name(name - 1));

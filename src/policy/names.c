@@ -69,6 +69,11 @@ static uint32_t search(const struct policy_names *names, uint64_t name)
     return slot;
 }
 
+void names_prefetch(const struct policy_names *names, uint64_t name)
+{
+    __builtin_prefetch(&names->slots[first_slot(names, name)], 1);
+}
+
 uint32_t names_find(const struct policy_names *names, uint64_t name)
 {
     return names->slots[search(names, name)] - 1; /* POLICY_NO_PAGE of an empty one */

@@ -34,6 +34,8 @@ void names_init(struct policy_names *names, uint32_t capacity, void *memory);
 
 /* The number; POLICY_NO_PAGE when the name is not known. */
 MUST_USE uint32_t names_find(const struct policy_names *names, uint64_t name);
+/* It will be asked for soon: the table is larger than a processor's first caches. */
+void names_prefetch(const struct policy_names *names, uint64_t name);
 /* A number for a name that is not known. POLICY_NO_PAGE, and nothing has changed, when all are taken. */
 MUST_USE uint32_t names_add(struct policy_names *names, uint64_t name);
 /* The number, which has a name, is free. */
