@@ -6,8 +6,8 @@
  * cost of a fault.
  *
  *      closer:  shutting odd ---- looks at every page: DIRTY, without pins ---- taken (OPENING)
- *                                                      on its way (COMING, OPENING) ---- gives up
- *               write-protects the range, shutting even, gives back what it took
+ *                                                      on its way (COMING, OPENING) ---- a piece ends
+ *               write-protects pieces with pages to be written, gives back what it took, shutting even
  *      opener:  page taken (COMING, OPENING) ---- waits while shutting is odd ---- opens it ---- DIRTY
  *
  * Either the closer sees the page on its way, or the opener sees that the window is being shut: both write
@@ -36,7 +36,9 @@ struct shutting {
     struct region *region;
     uint64_t first, end;
     uint64_t ours[WINDOW_PAGES / 64], taken[WINDOW_PAGES / 64];
-    uint64_t from, to; /* what must be protected; from > to: nothing */
+    /* A piece without pages that must not be protected; from > to: nothing in it is open. */
+    uint64_t from, to;
+    bool wanted; /* one of ours is in it that is not SHUT */
 };
 
 static bool bit_is_set(const uint64_t *bits, uint64_t i)
@@ -49,12 +51,47 @@ static void set_bit(uint64_t *bits, uint64_t i)
     bits[i / 64] |= (uint64_t)1 << (i % 64);
 }
 
-static void widen(struct shutting *shutting, uint64_t page)
+static void piece_start(struct shutting *shutting)
+{
+    shutting->from = UINT64_MAX;
+    shutting->to = 0;
+    shutting->wanted = false;
+}
+
+static void piece_add(struct shutting *shutting, uint64_t page)
 {
     if (page < shutting->from)
         shutting->from = page;
-    if (page + 1 > shutting->to)
-        shutting->to = page + 1;
+    shutting->to = page + 1;
+}
+
+static void piece_end(struct shutting *shutting)
+{
+    bool shut = shutting->wanted && pages_protect((struct place){shutting->region, shutting->from},
+                                                  (uint32_t)(shutting->to - shutting->from), false) == ST_OK;
+
+    for (uint64_t page = shutting->from; page < shutting->to; page++) {
+        page_word *word = &shutting->region->words[page];
+
+        if (bit_is_set(shutting->taken, page - shutting->first))
+            page_settle(word, PAGE_DIRTY, shut ? PAGE_CLOSED | PAGE_SHUT : 0, 0);
+        else if (shut && bit_is_set(shutting->ours, page - shutting->first))
+            atomic_fetch_or(word, PAGE_SHUT);
+    }
+    piece_start(shutting);
+}
+
+static bool look_at_ours(struct shutting *shutting, uint64_t page)
+{
+    uint32_t seen = page_look(&shutting->region->words[page]);
+
+    if (page_state(seen) != PAGE_OPENING)
+        return false; /* it is pinned */
+    if (!(seen & PAGE_SHUT)) {
+        shutting->wanted = true;
+        piece_add(shutting, page);
+    }
+    return true;
 }
 
 /* False: it is open, or about to be, and not to be had. */
@@ -63,11 +100,6 @@ static bool look_at(struct shutting *shutting, uint64_t page)
     page_word *word = &shutting->region->words[page];
     uint32_t seen = page_look(word);
 
-    if (bit_is_set(shutting->ours, page - shutting->first)) {
-        if (!(seen & PAGE_SHUT))
-            widen(shutting, page);
-        return page_state(seen) == PAGE_OPENING; /* else it is pinned */
-    }
     for (;;) {
         enum page_state state = page_state(seen);
 
@@ -79,53 +111,38 @@ static bool look_at(struct shutting *shutting, uint64_t page)
             return false;
         if (page_change(word, &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_OPENING)) {
             set_bit(shutting->taken, page - shutting->first);
-            widen(shutting, page);
+            piece_add(shutting, page);
             return true;
         }
     }
 }
 
-static void give_back(struct shutting *shutting, bool shut)
+/* With the window's `shutting` odd, and ours. */
+static void shut_window(struct shutting *shutting)
 {
-    for (unsigned i = 0; i < WINDOW_PAGES / 64; i++)
-        for (uint64_t bits = shutting->taken[i]; bits; bits &= bits - 1) {
-            uint64_t page = shutting->first + i * 64 + (unsigned)__builtin_ctzll(bits);
+    piece_start(shutting);
+    for (uint64_t page = shutting->first; page < shutting->end; page++) {
+        bool ours = bit_is_set(shutting->ours, page - shutting->first);
 
-            page_settle(&shutting->region->words[page], PAGE_DIRTY, shut ? PAGE_CLOSED | PAGE_SHUT : 0, 0);
-        }
-}
-
-/* With `shutting` odd, and ours. */
-static bool protect_window(struct shutting *shutting)
-{
-    for (uint64_t page = shutting->first; page < shutting->end; page++)
-        if (!look_at(shutting, page))
-            return false;
-    if (shutting->from >= shutting->to)
-        return true;
-    return pages_protect((struct place){shutting->region, shutting->from},
-                         (uint32_t)(shutting->to - shutting->from), false) == ST_OK;
+        if (!(ours ? look_at_ours(shutting, page) : look_at(shutting, page)))
+            piece_end(shutting);
+    }
+    piece_end(shutting);
 }
 
 void places_shut(const struct place *places, uint32_t count)
 {
     struct region *region = places->region;
     uint64_t window = places->page / WINDOW_PAGES, end = (window + 1) * WINDOW_PAGES;
-    struct shutting shutting = {.region = region,
-                                .first = window * WINDOW_PAGES,
-                                .end = end < region->pages ? end : region->pages,
-                                .from = UINT64_MAX};
+    struct shutting shutting = {
+        .region = region, .first = window * WINDOW_PAGES, .end = end < region->pages ? end : region->pages};
     _Atomic uint32_t *turn = &region->windows[window].shutting;
     uint32_t even = atomic_load(turn);
-    bool shut;
 
     for (uint32_t i = 0; i < count; i++)
         set_bit(shutting.ours, places[i].page - shutting.first);
     if (even % 2 != 0 || !atomic_compare_exchange_strong(turn, &even, even + 1))
         return; /* somebody else is at it; ours are protected one by one */
-    shut = protect_window(&shutting);
+    shut_window(&shutting);
     atomic_fetch_add(turn, 1);
-    give_back(&shutting, shut);
-    for (uint32_t i = 0; i < count && shut; i++)
-        atomic_fetch_or(place_word(places[i]), PAGE_SHUT);
 }
