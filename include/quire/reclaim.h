@@ -133,6 +133,8 @@ void reclaim_swap_in(uint32_t member);
 void reclaim_check(void);
 /* No page is known to a policy any more, and the policies' memory is given back. */
 void reclaim_forget(void);
+/* The cleaner does a round, however much memory is free. */
+void reclaim_call_cleaner(void);
 /* Enrol all pages now, as if memory were short. False: no memory for it. */
 bool reclaim_watch(void);
 

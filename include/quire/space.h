@@ -189,7 +189,8 @@ struct space_usage {
     uint64_t anon_pages;          /* private memory, copies of files' pages included */
     uint64_t huge_pages;          /* of these, in huge pages */
     uint64_t shared_memory_pages; /* of objects without a pager */
-    uint64_t shared_file_pages, shared_file_mappings; /* files' pages that others map, too; mappings of these */
+    uint64_t shared_file_pages,
+        shared_file_mappings; /* files' pages that others map, too; mappings of these */
     uint64_t swapped_pages;
     uint64_t locked_bytes; /* proportional */
 };
@@ -261,7 +262,8 @@ struct vm_stats {
     uint64_t swap_cache_hits; /* found in the swap cache, not read ahead */
     uint64_t fault_swap;      /* a page in swap, or in the swap cache */
     uint64_t drops;           /* clean pages dropped by reclaim */
-    uint64_t shared_unmaps, shared_unmap_entries; /* objects' pages that left several tables at once; entries */
+    uint64_t shared_unmaps,
+        shared_unmap_entries; /* objects' pages that left several tables at once; entries */
     uint64_t reclaim_scans;
     uint64_t huge_splits;
     uint64_t table_frames; /* now */

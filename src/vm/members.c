@@ -378,11 +378,16 @@ static void move_pages(uint32_t member, uint32_t to)
     }
 }
 
-/* As large as its target, or twice what it has: it is made anew when that is not enough. */
+/* As large as its target, or twice what it has, or its pool (pages that are charged to nobody any more, too):
+ * it is made anew when that is not enough. */
 static uint32_t pool_size(uint32_t member)
 {
-    uint64_t frames = 2 * (uint64_t)members_list[member].frames;
+    uint32_t number = members_records[member].pool;
+    uint64_t frames = number != 0 ? pool_resident(&pools[number]) : 0;
 
+    if (frames < members_list[member].frames)
+        frames = members_list[member].frames;
+    frames *= 2;
     if (frames < members_list[member].target)
         frames = members_list[member].target;
     return frames < most_frames() ? (uint32_t)frames : most_frames();

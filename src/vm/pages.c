@@ -415,8 +415,9 @@ void pages_rename(struct frame *const *frames, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (frames[i]->use != FRAME_ANON)
             continue;
-        pool_rename(&pools[frames[i]->paging.spare], pool_name(frames[i]),
-                    NAME_SWAP | frames[i]->paging.slot);
+        if (pools[frames[i]->paging.spare].policy) /* else its member has ended since the choice */
+            pool_rename(&pools[frames[i]->paging.spare], pool_name(frames[i]),
+                        NAME_SWAP | frames[i]->paging.slot);
         shadow_leave(NAME_SWAP | frames[i]->paging.slot);
     }
     lock_drop(&pages_lock);
@@ -450,7 +451,7 @@ unsigned pages_choose_unclean(struct victim *victims, unsigned most)
 
 bool pages_has_unclean(void)
 {
-    return __atomic_load_n(&to_clean.count, __ATOMIC_RELAXED) > 0;
+    return to_clean.count > 0;
 }
 
 static void harvest_pool(struct pool *pool)

@@ -74,7 +74,7 @@ struct victim {
 unsigned pages_choose(struct victim *victims, unsigned most, const struct search *search);
 /* Up to `most` pages that policies want to be written: held, and still enrolled. */
 unsigned pages_choose_unclean(struct victim *victims, unsigned most);
-bool pages_has_unclean(void);
+bool pages_has_unclean(void); /* with pages_lock */
 /* Swap has no slots for victims: pages without one are spared until one is free. */
 void pages_slots_short(void);
 /* Pages could not be written to swap. */

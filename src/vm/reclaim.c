@@ -339,14 +339,16 @@ static void note_room(void)
 
 void reclaim_background(void)
 {
+    bool unclean;
     uint64_t freed;
 
     lock_take(&pages_lock);
     while (!state.cleaner_called && !pages_has_unclean())
         host_sleep(&state, &pages_lock);
     state.cleaner_called = false;
+    unclean = pages_has_unclean();
     lock_drop(&pages_lock);
-    if (pages_has_unclean())
+    if (unclean)
         evict_clean();
     if (frames_free() >= state.low)
         return;
@@ -357,6 +359,14 @@ void reclaim_background(void)
     state.background += freed;
     state.patience = freed == 0 ? EVICT_BATCH : 0;
     lock_drop(&pages_lock);
+}
+
+void reclaim_call_cleaner(void)
+{
+    lock_take(&pages_lock);
+    state.cleaner_called = true;
+    lock_drop(&pages_lock);
+    host_wake(&state);
 }
 
 /* ------------------------------------------------------------------ load control */
