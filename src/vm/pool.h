@@ -66,7 +66,7 @@ MUST_USE struct frame *pool_victim(struct pool *pool, bool *dirty);
 /* A victim that may not go after all: it comes back, and is spared until pool_unpin(). */
 void pool_pin(struct pool *pool, struct frame *frame);
 void pool_unpin(struct pool *pool);
-/* What was called `from`, if it is a ghost, is called `to`. */
+/* What was called `from`, if it is a ghost, is called `to`. The pool may have ended meanwhile. */
 void pool_rename(struct pool *pool, uint64_t from, uint64_t to);
 /* The ghost of that name is no more. */
 void pool_forget(struct pool *pool, uint64_t name);
@@ -85,7 +85,7 @@ static inline struct frame *pool_frame(const struct pool *pool, uint32_t number)
 /* Can pages that are not in memory have numbers? */
 static inline bool pool_has_ghosts(const struct pool *pool)
 {
-    return pool->policy->type->ghosts > 0;
+    return pool->policy && pool->policy->type->ghosts > 0;
 }
 
 static inline uint32_t pool_resident(const struct pool *pool)

@@ -6,6 +6,7 @@
 #include "swap_support.h"
 
 #include "quire/policy.h"
+#include "vm/evict.h"
 
 enum { PAGES = 3000 }; /* 12 MiB in a machine of 8 */
 
@@ -176,6 +177,47 @@ static void a_maximum_is_kept(void **state)
     assert_int_equal(end_swap(NULL), 0);
 }
 
+/* A program may end, and its pool with it, while its last pages are on their way out: they are looked for by
+ * name in a pool that is no more. Car has ghosts, which are what is looked for. */
+static void a_pool_ends_while_its_last_pages_leave(void **state)
+{
+    struct victim victims[EVICT_BATCH];
+    struct frame *frames[EVICT_BATCH];
+    uint32_t member;
+    unsigned count;
+    struct space *space;
+    uint64_t at;
+
+    boot_swap(NULL);
+    use_policy(policy_find("car", 3), &(struct scope_config){.kind = SCOPE_LOCAL, .rule = SCOPE_EQUAL});
+    assert_true(reclaim_watch());
+    space = member_space(&member);
+    at = map_anon(space, 100, RW);
+    fill(space, at, 100, 3);
+    assert_int_equal(look_at_all().pools, 2);
+    while (look(member).frames > EVICT_BATCH)
+        assert_true(member_shrink(member, look(member).frames - EVICT_BATCH) > 0);
+    count = pages_choose(victims, EVICT_BATCH, &(struct search){SEARCH_OWN, member});
+    assert_int_equal(look(member).frames, 0);
+    space_set_member(space, MEMBER_NOBODY);
+    assert_int_equal(look_at_all().pools, 1);
+    for (unsigned i = 0; i < count; i++)
+        frames[i] = victims[i].frame;
+    assert_int_equal(swap_prepare(frames, count), count);
+    pages_rename(frames, count);
+    for (unsigned i = 0; i < count; i++)
+        (void)!swap_unmap(frames[i]);
+    host_flush_all();
+    assert_ok(swap_write(frames, count));
+    for (unsigned i = 0; i < count; i++)
+        assert_true(swap_release(frames[i]));
+    pages_settled(count);
+    verify(space, at, 100, 3);
+    check_swap(space);
+    space_unref(space);
+    assert_int_equal(end_swap(NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +226,7 @@ int main(void)
         cmocka_unit_test(policies_that_need_every_reference),
         cmocka_unit_test(classes_keep_their_pages),
         cmocka_unit_test(a_maximum_is_kept),
+        cmocka_unit_test(a_pool_ends_while_its_last_pages_leave),
     };
 
     return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
