@@ -56,7 +56,8 @@ struct policy_host {
      * may be forgotten while room is made for it: it keeps its number, and comes as a new one. */
     void (*forget)(void *context, struct policy *policy, uint32_t page);
     /* May the page not go just now, for a reason that the state byte does not have (the class of its process:
-     * quire/scope.h)? Asked of pages that are looked at for a victim. NULL: POLICY_PINNED says it all. */
+     * quire/scope.h)? Asked of pages that are looked at for a victim. Where others are at work, the answer
+     * may be another one the next time. NULL: POLICY_PINNED says it all. */
     bool (*spares)(void *context, const struct policy *policy, uint32_t page);
     void *context;
 };

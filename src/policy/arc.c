@@ -118,6 +118,8 @@ static uint32_t arc_replace(struct policy *policy, unsigned from)
         list = T1 + T2 - list;
         page = order_oldest_free(policy, arc->links, policy->pages + list);
     }
+    if (page == POLICY_NO_PAGE)
+        return page;
     take(policy, list, page);
     policy->state[page] |= ARC_GHOST;
     put(policy, list == T1 ? B1 : B2, page);

@@ -166,6 +166,8 @@ static uint32_t car_victim(struct policy *policy, uint32_t incoming)
         return POLICY_NO_PAGE;
     from = incoming != POLICY_NO_PAGE ? bring_back(policy, incoming) : HEADS;
     page = car_find(policy, &list);
+    if (page == POLICY_NO_PAGE)
+        return page;
     take(policy, list, page);
     policy->state[page] |= CAR_GHOST;
     put(policy, list == T1 ? B1 : B2, page);

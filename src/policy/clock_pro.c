@@ -258,7 +258,8 @@ static uint32_t pro_victim(struct policy *policy, uint32_t incoming)
     page = run_cold_hand(policy);
     if (page == POLICY_NO_PAGE)
         page = any_page(policy);
-    pro_leave(policy, page);
+    if (page != POLICY_NO_PAGE)
+        pro_leave(policy, page);
     return page;
 }
 

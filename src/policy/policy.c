@@ -54,7 +54,8 @@ uint32_t policy_victim(struct policy *policy, uint32_t incoming)
 
     if (page == POLICY_NO_PAGE)
         return page;
-    CHECK(policy_is_resident(policy, page) && !policy_is_pinned(policy, page));
+    /* The host is not asked again whether it spares the page: its answer may be another one by now. */
+    CHECK(policy_is_resident(policy, page) && !(policy->state[page] & POLICY_PINNED));
     policy->state[page] &= (uint8_t) ~(POLICY_RESIDENT | POLICY_REFERENCED);
     policy->resident--;
     if (!policy->type->ghosts)

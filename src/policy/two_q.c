@@ -139,7 +139,8 @@ static uint32_t two_q_victim(struct policy *policy, uint32_t incoming)
         list = IN + MAIN - list;
         page = order_oldest_free(policy, two_q->links, policy->pages + list);
     }
-    (list == IN ? leave_in : leave_main)(policy, page);
+    if (page != POLICY_NO_PAGE)
+        (list == IN ? leave_in : leave_main)(policy, page);
     return page;
 }
 

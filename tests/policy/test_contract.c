@@ -189,6 +189,34 @@ static void ends_when_all_are_in_use(void **state)
     lockstep_destroy(policy);
 }
 
+/* A host that spares what it was asked about before: a page that somebody takes into his hands meanwhile. */
+static bool spares_later(void *context, const struct policy *policy, uint32_t page)
+{
+    uint8_t *asked = context;
+
+    return asked[page]++ > 0;
+}
+
+static void bears_answers_that_change(void **state)
+{
+    uint8_t asked[PAGES] = {0};
+    const struct policy_host host = {.spares = spares_later, .context = asked};
+    struct policy_config config = config_of(type_of(state), PAGES, FRAMES);
+    struct policy *policy;
+    uint32_t gone = 0;
+
+    config.host = &host;
+    policy = lockstep_create(type_of(state), &config);
+    for (uint32_t page = 0; page < FRAMES; page++)
+        come(policy, page);
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        memset(asked, 0, sizeof asked);
+        gone += go(policy) != POLICY_NO_PAGE;
+    }
+    assert_int_equal(policy->resident, FRAMES - gone);
+    lockstep_destroy(policy);
+}
+
 static void prefers_the_clean(void **state)
 {
     const struct policy_type *type = type_of(state);
@@ -371,6 +399,7 @@ static void has_a_naive_reference(void **state)
     X(forgets_the_removed)                                                                                   \
     X(changes_its_size)                                                                                      \
     X(ends_when_all_are_in_use)                                                                              \
+    X(bears_answers_that_change)                                                                             \
     X(prefers_the_clean)                                                                                     \
     X(agrees_with_the_naive)                                                                                 \
     X(runs_blocks_as_single_references)                                                                      \
