@@ -107,7 +107,10 @@ struct p9_client {
     unsigned entering; /* calls that have a fid in mind and have not given their request to the device */
     unsigned requests, detached;
     struct list spare, active;
-    struct waitq room; /* a request or a place in the queue has become free */
+    /* Who waits for one thing is not woken, one at a time, for another. */
+    struct waitq spared;  /* a request has become free */
+    struct waitq room;    /* a place in the queue has */
+    struct waitq entered; /* `entering` has become 0 */
 };
 
 static struct p9_client *clients; /* one a device: the root, the share */
@@ -142,7 +145,7 @@ static struct p9_request *request_take(struct p9_client *client)
             if (request != NULL)
                 return request;
         }
-        (void)waitq_sleep(&client->room, UINT64_MAX, false);
+        (void)waitq_sleep(&client->spared, UINT64_MAX, false);
     }
 }
 
@@ -188,7 +191,7 @@ static void request_end(struct p9_client *client, struct p9_request *request)
     } else {
         list_push_back(&client->spare, &request->node);
     }
-    waitq_wake_one(&client->room);
+    waitq_wake_one(&client->spared);
     for (unsigned i = 0; i < 2; i++)
         if (clunk[i] != P9_NO_FID)
             clunk_unused(client, clunk[i]);
@@ -413,7 +416,7 @@ static int send(struct p9_client *client, struct p9_request *request, uint32_t r
         error = submit(client, request);
     }
     if (--client->entering == 0)
-        waitq_wake(&client->room);
+        waitq_wake(&client->entered);
     return error;
 }
 
@@ -457,17 +460,19 @@ static void completed(struct virtq *queue, struct virtq_request *queued)
     struct p9_client *client = container_of(queue->device, struct p9_client, device);
     struct p9_request *request = container_of(queued, struct p9_request, queued);
 
+    waitq_wake_one(&client->room);
     if (request->detached) {
         client->detached--;
         request_end(client, request);
-    } else {
-        waitq_wake_one(&client->room);
     }
 }
 
 static void client_broken(struct virtio_device *device)
 {
-    waitq_wake(&container_of(device, struct p9_client, device)->room);
+    struct p9_client *client = container_of(device, struct p9_client, device);
+
+    waitq_wake(&client->room);
+    waitq_wake(&client->spared);
 }
 
 /* The tag lies in the device's configuration: 16 bits of length, then the bytes. */
@@ -517,7 +522,9 @@ int p9_start(const struct pci_device *pci)
         return -ENOMEM;
     list_init(&client->spare);
     list_init(&client->active);
+    waitq_init(&client->spared);
     waitq_init(&client->room);
+    waitq_init(&client->entered);
     error = start(client, pci);
     if (error != 0)
         return error; /* its memory stays the device's, which may have been told of it */
@@ -622,7 +629,7 @@ static void clunk_unused(struct p9_client *client, uint32_t fid)
     struct p9_request *request;
 
     while (client->entering != 0 && virtio_may_sleep())
-        (void)waitq_sleep(&client->room, UINT64_MAX, false);
+        (void)waitq_sleep(&client->entered, UINT64_MAX, false);
     list_for_each(node, &client->active)
     {
         request = container_of(node, struct p9_request, node);
