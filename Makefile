@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test check-all check-runtime bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof check-programs
+.PHONY: all demo test check-all check-runtime bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof check-programs soak
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -29,7 +29,7 @@ bench-runtime: all
 	@bench/runtime/run $(BUILD)
 
 # All checks there are, the long ones too.
-check-all: test check-model check-proof check-runtime check-programs
+check-all: test check-model check-proof check-runtime check-programs soak
 
 # The runtime for longer: 500 kills, and 40 seconds of each kind of store with everything else at random.
 check-runtime: deps-test $(BUILD)/build.ninja
@@ -50,6 +50,13 @@ check-proof:
 check-programs: deps-test all
 	@tests/long/kills.py --kills 200
 	@tests/long/large_programs.py --resume $(BUILD)/large-programs.notes
+
+# Random programs in random machines, for so many seconds. Each round says its seed, and how to do it again.
+SECONDS ?= 1200
+SEED ?= 1
+soak: deps-test $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+	@QUIRE_BUILD=$(abspath $(BUILD)) tests/long/soak.py --seconds $(SECONDS) --seed $(SEED)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
@@ -78,5 +85,6 @@ help:
 	@echo "make check-model  every order of steps of the flush protocol's models"
 	@echo "make check-proof  proofs of the arithmetic of addresses"
 	@echo "make check-programs  programs far larger than memory with each policy and scope, 200 kills of the machine: hours"
+	@echo "make soak      random programs in random machines for 20 minutes (SECONDS=N SEED=N): nothing wrong, nothing leaked"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make clean     remove $(BUILD)"

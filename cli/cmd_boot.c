@@ -19,7 +19,7 @@
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
 #define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
 
-enum { OPTIONS = 29 };
+enum { OPTIONS = 30 };
 
 static void describe(struct boot_options *options, struct option_spec *specs);
 static int check(struct boot_options *options);
@@ -118,6 +118,8 @@ static void describe(struct boot_options *options, struct option_spec *specs)
         {"--kernel", OPTION_TEXT, &options->kernel, "FILE", "another kernel image"},
         {"--append", OPTION_TEXT, &options->append, "WORDS", "more words for the kernel's command line"},
         {"--log", OPTION_TEXT, &options->log, "FILE", "write the kernel's log there; -: standard output"},
+        {"--check", OPTION_FLAG, &options->check, NULL,
+         "at the end the kernel checks itself: every invariant, and that nothing was leaked"},
         {"--verbose", OPTION_FLAG, &options->verbose, NULL, "show QEMU's command line and the kernel's log"},
         {0}};
 

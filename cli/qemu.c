@@ -292,12 +292,13 @@ static char *kernel_command_line(const struct boot_options *options)
     char *record = options->record ? must_format(" record=%llu", (unsigned long long)options->record_window)
                                    : must_copy("");
     char *line = must_format(
-        "stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
+        "stdio=%s,%s,%s report=1%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s%s", stream_kind(0), stream_kind(1),
         stream_kind(2), window, report_wanted(options) ? " samples=1" : "", swap, paging,
         options->root ? " root=1" : "", options->share ? " share=1" : "", options->no_aslr ? " noaslr" : "",
         options->icount ? " icount=1" : "", options->demo ? " demo=" : "", options->demo ? options->demo : "",
-        options->screenshot ? " pause=1" : "", options->events ? " events=1" : "", record,
-        options->append ? " " : "", options->append ? options->append : "");
+        options->screenshot ? " pause=1" : "", options->events ? " events=1" : "",
+        options->check ? " check=1" : "", record, options->append ? " " : "",
+        options->append ? options->append : "");
 
     free(window);
     free(swap);

@@ -219,6 +219,13 @@ void space_check(struct space *space);
 /* Once, after frames_init(): `kernel_root` holds the kernel half that every space gets. */
 MUST_USE enum status vm_init(struct paddr kernel_root);
 
+/* Every invariant of the core (spaces, objects, policies and members, swap, slabs, frames), walked; panics,
+ * naming what is broken. No other CPU may be in src/vm meanwhile. */
+void vm_check_all(void);
+/* When no program is left: what is there all the same that nobody can reach (frames, tables, slots, records),
+ * or NULL. What somebody who sleeps has in hand just now counts. As vm_check_all(). */
+MUST_USE const char *vm_left_over(void);
+
 /*
  * Frees at least `pages` frames if it can, dropping clean pages of objects with a pager and writing dirty
  * ones first. Returns how many it freed. May sleep. Called by whoever got NULL from frame_alloc() and holds

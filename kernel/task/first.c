@@ -18,6 +18,7 @@
 #include "kernel/mm/events.h"
 #include "kernel/mm/report.h"
 #include "kernel/task/exec_internal.h"
+#include "kernel/task/group.h"
 #include "quire/slab.h"
 
 enum { STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127 }; /* as a shell has it */
@@ -266,12 +267,13 @@ static void kill_other(struct process *process, void *context)
     (void)signal_send_process(process, SIGKILL, NULL);
 }
 
-/* The others end in order, so that what they have mapped is written back; but nobody waits for ever. */
+/* At the end nobody waits for ever: so many times so long. */
+enum { ROUNDS = 5000 };
+static const uint64_t ROUND_NS = 1000 * 1000;
+
+/* The others end in order, so that what they have mapped is written back. */
 static void end_others(void)
 {
-    enum { ROUNDS = 5000 };
-    const uint64_t ROUND_NS = 1000 * 1000;
-
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned left = 0;
 
@@ -281,6 +283,40 @@ static void end_others(void)
         (void)sched_sleep(host_now_ns() + ROUND_NS, SLEEP_UNTIL_WOKEN);
     }
     host_log("quire: %u processes did not end", process_count() - 1);
+}
+
+/* A member that is no group's had programs, and they have ended. */
+static const char *member_left_over(void)
+{
+    struct member_report look;
+
+    for (uint32_t member = 1; member < MEMBERS_MAX; member++)
+        if (member_look(member, &look) && !group_of_member(member))
+            return "a member is left that has no programs";
+    return NULL;
+}
+
+/*
+ * check=1, for tests: every invariant of the core is walked, and nothing of the programs is left. What the
+ * kernel's own threads have in hand just now goes soon.
+ */
+static void check_all(void)
+{
+    const char *left = NULL;
+
+    vm_check_all();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        left = vm_left_over();
+        if (!left)
+            left = member_left_over();
+        if (!left)
+            break;
+        (void)sched_sleep(host_now_ns() + ROUND_NS, SLEEP_UNTIL_WOKEN);
+    }
+    if (left)
+        host_panic("the end: %s", left);
+    vm_check_all();
+    host_log("quire: all is checked, nothing is left over");
 }
 
 static int exit_status(const struct process *process)
@@ -299,6 +335,8 @@ _Noreturn void first_process_end(void)
     process_release(process);
     if (objects_sync_all() != ST_OK)
         host_log("quire: not everything could be written back");
+    if (boot_option_number("check", 0) != 0)
+        check_all();
     events_end();
     hostlink_exit(exit_status(process));
     machine_exit(MACHINE_DONE);

@@ -29,6 +29,18 @@ struct group *group_find(const char *name)
     return NULL;
 }
 
+struct group *group_of_member(uint32_t member)
+{
+    list_for_each(node, &groups)
+    {
+        struct group *group = container_of(node, struct group, node);
+
+        if (group->member == member)
+            return group;
+    }
+    return NULL;
+}
+
 int group_create(const char *name, struct group **out)
 {
     size_t length = strlen(name);

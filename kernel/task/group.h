@@ -35,6 +35,7 @@ extern struct list groups;
  * sleep. */
 int group_create(const char *name, struct group **out);
 struct group *group_find(const char *name); /* no reference; NULL */
+struct group *group_of_member(uint32_t member); /* the same */
 void group_ref(struct group *group);
 void group_unref(struct group *group);
 /* It is no more, but for those who have references. -EBUSY: there are processes in it. */

@@ -345,6 +345,11 @@ void members_swapped_pages(uint32_t member, int change)
         __atomic_fetch_add(&members_records[member].swapped, (uint32_t)change, __ATOMIC_RELAXED);
 }
 
+uint32_t members_in_swap(uint32_t member)
+{
+    return __atomic_load_n(&members_records[member].swapped, __ATOMIC_RELAXED);
+}
+
 /* ------------------------------------------------------------------ pools */
 
 uint32_t members_pool(const struct frame *frame)

@@ -59,6 +59,8 @@ void members_looked_at(const struct frame *frame);
 void members_refault(struct frame *frame);
 /* A slot more, or fewer, has a page of the member's. Without lock. */
 void members_swapped_pages(uint32_t member, int change);
+/* How many slots have pages of the member's. Without lock. */
+uint32_t members_in_swap(uint32_t member);
 /* Who is charged for a frame is looked at without the lock, too. */
 static inline uint32_t frame_member(const struct frame *frame)
 {

@@ -171,5 +171,8 @@ bool swap_mark_agrees(uint32_t slot);
 bool swap_frame_agrees(const struct frame *frame, bool writable);
 /* The marks of all spaces and the pages of all objects are what the slots count. As swap_check(). */
 void swap_check_marks(void);
+/* Frames of the swap cache that are private and mapped nowhere: read ahead, or given up by those who mapped
+ * them while others have the slot. */
+uint64_t swap_unmapped_frames(void);
 
 #endif

@@ -74,20 +74,50 @@ static void check_slot(uint32_t slot, struct swap_counts *found)
     found->zero += (s->flags & SLOT_ZERO) != 0;
 }
 
+/* Who is charged for slots is remembered until the last of them is free. */
+static void check_members(const uint32_t *slots)
+{
+    for (uint32_t member = 1; member < MEMBERS_MAX; member++)
+        if (slots[member] != members_in_swap(member))
+            host_panic("swap: member %u is charged for %u slots and has %u", member, members_in_swap(member),
+                       slots[member]);
+}
+
 void swap_check(void)
 {
+    static uint32_t by_member[MEMBERS_MAX]; /* w */
     struct swap_counts found = {0};
     uint32_t empty = 0;
 
     lock_take(&swap.lock);
-    for (uint32_t slot = 1; slot <= swap.slots; slot++)
-        if (slot_is_taken(slot))
-            check_slot(slot, &found);
+    for (uint32_t member = 0; member < MEMBERS_MAX; member++)
+        by_member[member] = 0;
+    for (uint32_t slot = 1; slot <= swap.slots; slot++) {
+        if (!slot_is_taken(slot))
+            continue;
+        check_slot(slot, &found);
+        by_member[slot_at(slot)->member]++;
+    }
+    check_members(by_member);
     for (uint32_t word = 0; word < swap.words; word++)
         empty += swap.taken[word] == 0;
     CHECK_ALWAYS(found.used == swap.used && found.cached == swap.cached);
     CHECK_ALWAYS(found.bad == swap.bad && found.zero == swap.zero && empty == swap.empty_words);
     lock_drop(&swap.lock);
+}
+
+uint64_t swap_unmapped_frames(void)
+{
+    uint64_t count = 0;
+
+    lock_take(&swap.lock);
+    for (uint32_t slot = 1; slot <= swap.slots; slot++) {
+        const struct frame *frame = slot_is_taken(slot) ? slot_frame(slot_at(slot)) : NULL;
+
+        count += frame && frame->use == FRAME_ANON && frame_mapcount(frame) == 0;
+    }
+    lock_drop(&swap.lock);
+    return count;
 }
 
 /* ------------------------------------------------------------------ marks against counts */

@@ -23,6 +23,14 @@ void views_init(void)
         lock_init(&bucket_locks[i], RANK_RMAP);
 }
 
+bool views_any(void)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        if (!list_empty(&buckets[i]))
+            return true;
+    return false;
+}
+
 /* Views whose bases lie in the same 512 pages of an object are in one bucket. (Fibonacci hashing: Knuth, The
  * Art of Computer Programming, volume 3, 6.4.) */
 static unsigned bucket_of(uint32_t object_id, int64_t block)

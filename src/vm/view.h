@@ -38,6 +38,8 @@ struct view {
 };
 
 void views_init(void);
+/* Is there any view? For checks, without locks. */
+bool views_any(void);
 
 /* The first view of a leaf table. */
 static inline struct view *view_first(const struct frame *table)

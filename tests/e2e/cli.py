@@ -323,8 +323,8 @@ def small_machine_goes_without_bash():
 
 @case()
 def command_line_of_the_kernel():
-    got = describe("--no-aslr", "--append", "access=recursive x=1", "--", "busybox", "describe")["append"].split()
-    for word in ("stdio=pipe,pipe,pipe", "noaslr", "access=recursive", "x=1"):
+    got = describe("--no-aslr", "--check", "--append", "access=recursive x=1", "--", "busybox", "describe")["append"].split()
+    for word in ("stdio=pipe,pipe,pipe", "noaslr", "check=1", "access=recursive", "x=1"):
         expect(word in got, f"{word} in {got}")
     expect("share=1" not in got, "a share")
 

@@ -2,11 +2,9 @@
 """Swap: programs larger than the machine, on a disk, in compressed memory and in both; disks that fail; swap that is full."""
 
 import os
-import shutil
-import sys
-import tempfile
 
 import harness
+from disks import failing_qemu, slow_qemu
 from harness import boot, case, expect, expect_equal, expect_run
 
 PYTHON = "/usr/bin/python3"
@@ -129,34 +127,6 @@ def file_belongs_to_one_machine():
     expect(result.status == 2 and b"another machine" in result.err, repr(result))
     first.stdin.close()
     expect_equal(first.wait(30), 0, "status of the first")
-
-
-def qemu_with(driver, file, more=()):
-    """A QEMU with a driver of its own between the swap disk and its file, which it calls `file`."""
-    wrapper = os.path.join(harness.scratch(), "qemu")
-    with open(wrapper, "w") as script:
-        script.write(f"""#!{sys.executable}
-import os, sys
-words = [word.replace("driver=file,node-name=swap-file,filename=", "driver={driver},node-name=swap-file,{file}.driver=file,{file}.filename=")
-         .replace(",aio=", ",{file}.aio=") for word in sys.argv[1:]]
-os.execvp({shutil.which("qemu-system-x86_64")!r}, ["qemu-system-x86_64"] + {list(more)!r} + words)
-""")
-    os.chmod(wrapper, 0o755)
-    return {"QUIRE_QEMU": wrapper}
-
-
-def failing_qemu(event, once=False):
-    """A QEMU whose swap disk gives an error at `event` (read_aio or write_aio), after the first hundred or so."""
-    config = os.path.join(harness.scratch(), "blkdebug")
-    with open(config, "w") as file:
-        file.write("".join(f'[set-state]\nstate = "{n}"\nevent = "{event}"\nnew_state = "{n + 1}"\n\n' for n in range(1, 20)))
-        file.write(f'[inject-error]\nstate = "20"\nevent = "{event}"\niotype = "{event[:-4]}"\nerrno = "5"\nonce = "{"on" if once else "off"}"\n')
-    return qemu_with(f"blkdebug,config={config}", "image")
-
-
-def slow_qemu(reads):
-    """A QEMU whose swap disk gives so many reads in a second."""
-    return qemu_with("throttle,throttle-group=slow", "file", ("-object", f"throttle-group,id=slow,x-iops-read={reads}"))
 
 
 def page_ins(what, **more):

@@ -953,6 +953,44 @@ static void no_memory_for_slots(void **state)
     end_scene();
 }
 
+/* ------------------------------------------------------------------ what is left when all have ended */
+
+static void leak(enum frame_use use, const char *what)
+{
+    struct frame *frame = frame_alloc(0, use, FRAME_ZERO);
+
+    assert_string_equal(vm_left_over(), what);
+    frame_free(frame);
+    assert_null(vm_left_over());
+}
+
+/* Pages of an object may stay in swap, and in frames that were read ahead, when nobody maps them any more. */
+static void what_is_left_over(void **state)
+{
+    struct object *object = object_create(NULL, NULL, 30 * PAGE_SIZE);
+
+    space = new_space();
+    at = map_object(space, object, 0, 30, RW, SPACE_SHARED);
+    for (uint64_t i = 0; i < 30; i++)
+        put(space, at + i * PAGE_SIZE, i + 1);
+    assert_int_equal(page_out(space, at, 30), 30);
+    for (uint64_t i = 0; i < 8; i++)
+        assert_int_equal(get(space, at + i * PAGE_SIZE), i + 1);
+    assert_true(swap_unmapped_frames() > 0);
+    vm_check_all();
+    assert_string_equal(vm_left_over(), "a space is left");
+    space_unref(space);
+    assert_null(vm_left_over());
+    leak(FRAME_ANON, "private frames are left");
+    leak(FRAME_FILE, "frames are left that no object has");
+    leak(FRAME_TABLE, "page tables are left");
+    object_hold_pages(object, 1);
+    assert_string_equal(vm_left_over(), "an object counts pages that entries refer to");
+    object_release_pages(object, 1);
+    vm_check_all();
+    object_unref(object);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_swap, end_swap)
@@ -982,6 +1020,7 @@ int main(void)
         CASE(shared_anonymous_memory),
         CASE(truncated_while_it_is_written),
         CASE(private_mappings_of_shared_pages),
+        CASE(what_is_left_over),
         cmocka_unit_test_setup_teardown(a_full_swap, boot_swap_40, end_swap),
         CASE(a_page_that_cannot_be_written_stays),
         CASE(a_store_that_is_full),
