@@ -84,6 +84,7 @@ int cmd_sim(int argc, char **argv)
     sim_specs(&request, specs);
     if (options_parse_mixed("sim", specs, argc, argv, &request.words) && sim_request_check(&request))
         status = request.mix.mix       ? sim_mix(&request)
+                 : request.mix.replay  ? sim_replay(&request)
                  : request.full.tlb    ? sim_full(&request)
                  : request.working_set ? sim_working_set(&request)
                  : request.curve       ? sim_curve(&request)

@@ -28,8 +28,9 @@ bool sim_mix_check(const struct sim_request *request)
 {
     const struct sim_mix_request *mix = &request->mix;
 
-    if (!mix->mix && (mix->scope || mix->allocation || mix->load_control || mix->classes.count > 0)) {
-        say("sim: --scope, --allocation, --class, --load-control: expected --mix with them");
+    if (!mix->mix && !mix->replay &&
+        (mix->scope || mix->allocation || mix->load_control || mix->classes.count > 0)) {
+        say("sim: --scope, --allocation, --class, --load-control: expected --mix or --replay with them");
         return false;
     }
     if (mix->mix && request->full.tlb) {

@@ -9,10 +9,11 @@
 #include "cli/options.h"
 
 struct sim_mix_request {
-    bool mix, load_control;
+    bool mix, replay, load_control;
     const char *scope, *allocation;
     struct strings classes;
     uint64_t quantum, window, turn;
+    uint64_t low, known; /* with --replay: pages */
 };
 
 struct sim_full_request {
@@ -23,6 +24,11 @@ struct sim_full_request {
 /* Their lines of the table of options; the standard values are set. */
 #define SIM_MIX_SPECS(request)                                                                               \
     {"--mix", OPTION_FLAG, &(request)->mix.mix, NULL, "the traces are processes that share the memory"},     \
+        {"--replay", OPTION_FLAG, &(request)->mix.replay, NULL, "page recordings as the kernel does"},       \
+        {"--low", OPTION_NUMBER, &(request)->mix.low, "N",                                                   \
+         "with it: frames that are free when the cleaner begins; default 0"},                                \
+        {"--known", OPTION_NUMBER, &(request)->mix.known, "N",                                               \
+         "with it: pages when policies learn of them; default 7/8 of the frames"},                           \
         {"--quantum", OPTION_NUMBER, &(request)->mix.quantum, "N", "references in a turn; default 10000"},   \
         {"--scope", OPTION_TEXT, &(request)->mix.scope, "SCOPE",                                             \
          "whose pages may go: global (everybody's, the default) or local"},                                  \
@@ -54,6 +60,9 @@ bool sim_mix_check(const struct sim_request *request);
 /* Their paths, with a plus between them: what stands for "trace" where there are several. */
 json_t *sim_mix_traces(const struct sim_request *request);
 int sim_mix(const struct sim_request *request);
+/* The same for --replay. */
+bool sim_replay_check(const struct sim_request *request);
+int sim_replay(const struct sim_request *request);
 int sim_full(const struct sim_request *request);
 
 #endif

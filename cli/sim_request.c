@@ -273,7 +273,7 @@ static bool check_modes(struct sim_request *request)
         say("sim: expected --memory or --frames with sizes of memory");
         return false;
     }
-    return sim_mix_check(request);
+    return sim_mix_check(request) && sim_replay_check(request);
 }
 
 static bool check_taus(struct sim_request *request)

@@ -19,6 +19,13 @@
 
 enum { TRACE_BLOCK = 8192, TRACE_MARKS = 2 * TRACE_BLOCK }; /* references and marks of a block, at most */
 
+/* Marks of a recording besides time and the ends of pages, when they were asked for: `page` is one of these,
+ * and now_us the number of a member, from 1 on (a program with the children that it forks), in its low half.
+ */
+#define TRACE_MARK_MEMBER                                                                                    \
+    (POLICY_NO_PAGE - 1) /* references are its from here on; 0: system calls'. High half: its process */
+#define TRACE_MARK_MEMBER_ENDS (POLICY_NO_PAGE - 2)
+
 enum trace_format {
     TRACE_GUESS, /* by the first bytes and the name */
     TRACE_QUIRE,
@@ -37,6 +44,7 @@ struct trace_options {
                             one that it was made with */
     unsigned address_bits;   /* addresses (or pages times page_bytes) must be below; 0: 64 */
     uint32_t process;        /* of a recording: only this process's references; 0: all */
+    bool members;            /* of a recording: with marks that say whose the references are */
     const char *csv_columns; /* NULL: the standard of the format */
 };
 

@@ -20,6 +20,7 @@
 /* A page's name is what an address divided by the page size could be: of 52 bits, when pages are of 4096
  * bytes. The first bit: the page is private. Then the life, or the object's number, and the page's. */
 enum { NAME_BITS = 52, PAGE_NUMBER_BITS = 36, INDEX_BITS = 32, RECORDED_SHIFT = 12 };
+enum { SPARE_MARKS = 4 }; /* of a block: what one event may need besides the pages that it ends */
 enum { LIVES_MOST = 1 << (NAME_BITS - 1 - PAGE_NUMBER_BITS) };
 #define OBJECTS_MOST ((uint64_t)1 << (NAME_BITS - 1 - INDEX_BITS))
 #define NO_LIFE UINT32_MAX
@@ -28,6 +29,7 @@ struct life {
     uint32_t process;
     uint32_t parent; /* by fork; NO_LIFE: none */
     uint32_t lives;  /* whose life it is: its own number, or a parent's */
+    uint32_t member; /* whose pages are charged together: a program's, from 1 on, and its children's */
     bool over;
 };
 
@@ -55,6 +57,7 @@ struct recorded {
     struct known_page *pages; /* open addressing, a power of two, at most half full */
     size_t page_count, page_room;
     uint64_t now_us;
+    uint32_t members, who; /* how many there are; who the next references are said to be of */
     struct going going;
 };
 
@@ -68,6 +71,8 @@ static bool no_memory(const struct trace *trace, struct trace_error *error)
 
 static uint32_t life_add(struct recorded *recorded, uint32_t process, uint32_t parent)
 {
+    uint32_t member = parent != NO_LIFE ? recorded->lives[parent].member : recorded->members + 1;
+
     if (recorded->life_count == recorded->life_room) {
         uint32_t room = recorded->life_room ? recorded->life_room * 2 : 64;
         struct life *lives = room <= LIVES_MOST ? realloc(recorded->lives, room * sizeof(*lives)) : NULL;
@@ -77,7 +82,10 @@ static uint32_t life_add(struct recorded *recorded, uint32_t process, uint32_t p
         recorded->lives = lives;
         recorded->life_room = room;
     }
-    recorded->lives[recorded->life_count] = (struct life){process, parent, recorded->life_count, false};
+    if (parent == NO_LIFE)
+        recorded->members++;
+    recorded->lives[recorded->life_count] =
+        (struct life){process, parent, recorded->life_count, member, false};
     return recorded->life_count++;
 }
 
@@ -173,7 +181,7 @@ static void page_end(struct trace *trace, struct known_page *page, size_t at)
 {
     if (page->number == POLICY_NO_PAGE)
         return;
-    if (trace->recorded->shift == 0 && trace->mark_count < TRACE_MARKS)
+    if (trace->recorded->shift == 0 && trace->mark_count < TRACE_MARKS - SPARE_MARKS)
         trace->marks[trace->mark_count++] = (struct policy_mark){.at = (uint32_t)at, .page = page->number};
     page->number = POLICY_NO_PAGE;
 }
@@ -195,7 +203,8 @@ static bool pages_end(struct trace *trace, size_t at)
     struct recorded *recorded = trace->recorded;
     struct going *going = &recorded->going;
 
-    for (; going->left > 0 && (trace->mark_count < TRACE_MARKS || at == 0); going->left--, going->next++) {
+    for (; going->left > 0 && (trace->mark_count < TRACE_MARKS - SPARE_MARKS || at == 0);
+         going->left--, going->next++) {
         struct known_page *page = &recorded->pages[going->next];
 
         if (going->by_name)
@@ -235,6 +244,8 @@ static void forget(struct recorded *recorded)
     recorded->page_count = recorded->page_room = 0;
     recorded->going = (struct going){0};
     recorded->now_us = 0;
+    recorded->members = 0;
+    recorded->who = NO_LIFE;
 }
 
 static bool read_head(struct trace *trace, struct trace_error *error)
@@ -267,6 +278,7 @@ bool recording_open(struct trace *trace, struct trace_error *error)
     if (!trace->recorded)
         return trace_fail(error, trace->source->path, "not enough memory");
     trace->marked = true;
+    trace->recorded->who = NO_LIFE;
     trace->recorded->shift = (unsigned)__builtin_ctzll(trace->options.page_bytes) - (unsigned)RECORDED_SHIFT;
     return read_head(trace, error);
 }
@@ -350,6 +362,40 @@ static void take_time(struct trace *trace, const struct event *event, size_t at)
         (struct policy_mark){.at = (uint32_t)at, .page = POLICY_NO_PAGE, .now_us = now_us};
 }
 
+static void put_member_mark(struct trace *trace, uint32_t kind, uint64_t what, size_t at)
+{
+    if (trace->options.members && trace->mark_count < TRACE_MARKS)
+        trace->marks[trace->mark_count++] =
+            (struct policy_mark){.at = (uint32_t)at, .page = kind, .now_us = what};
+}
+
+/* Whose the reference is, when that changes. What system calls use is nobody's. */
+static void take_member(struct trace *trace, const struct event *event, size_t at)
+{
+    struct recorded *recorded = trace->recorded;
+    uint32_t life = event->detail & EVENT_BY_KERNEL ? NO_LIFE : life_of(recorded, event->process);
+    uint32_t who = life != NO_LIFE ? recorded->lives[life].member : 0;
+
+    if (who == recorded->who)
+        return;
+    recorded->who = who;
+    put_member_mark(trace, TRACE_MARK_MEMBER, (uint64_t)event->process << 32 | who, at);
+}
+
+/* The process's last life is over: so is its member, if nobody else lives in it. */
+static void tell_members_end(struct trace *trace, uint32_t process, size_t at)
+{
+    struct recorded *recorded = trace->recorded;
+    uint32_t life = life_find(recorded, process);
+    uint32_t member = life != NO_LIFE ? recorded->lives[life].member : 0;
+
+    for (uint32_t i = 0; i < recorded->life_count; i++)
+        if (recorded->lives[i].member == member && !recorded->lives[i].over)
+            return;
+    if (member != 0)
+        put_member_mark(trace, TRACE_MARK_MEMBER_ENDS, member, at);
+}
+
 static bool take_fork(struct trace *trace, const struct event *event, struct trace_error *error)
 {
     struct recorded *recorded = trace->recorded;
@@ -364,16 +410,18 @@ static bool take_fork(struct trace *trace, const struct event *event, struct tra
 }
 
 /* Everything but references. */
-static bool take_event(struct trace *trace, const struct event *event, struct trace_error *error)
+static bool take_event(struct trace *trace, const struct event *event, size_t at, struct trace_error *error)
 {
     struct recorded *recorded = trace->recorded;
 
     switch (event->kind) {
     case EVENT_START:
         life_dies(recorded, life_end(recorded, event->process));
+        tell_members_end(trace, event->process, at);
         return life_add(recorded, event->process, NO_LIFE) != NO_LIFE || no_memory(trace, error);
     case EVENT_EXIT:
         life_dies(recorded, life_end(recorded, event->process));
+        tell_members_end(trace, event->process, at);
         return true;
     case EVENT_GONE:
         named_die(recorded, event->page, event->value);
@@ -419,12 +467,13 @@ bool recording_read(struct trace *trace, size_t *count, struct trace_error *erro
     bool good = true;
 
     *count = 0;
-    while (pages_end(trace, *count) && (trace->mark_count < TRACE_MARKS || *count == 0) &&
+    while (pages_end(trace, *count) && (trace->mark_count < TRACE_MARKS - SPARE_MARKS || *count == 0) &&
            *count < TRACE_BLOCK && next_event(trace, &event, &good, error)) {
         if (event.kind != EVENT_REFERENCE) {
-            good = take_event(trace, &event, error);
+            good = take_event(trace, &event, *count, error);
         } else if (process == 0 || process == event.process) {
             take_time(trace, &event, *count);
+            take_member(trace, &event, *count);
             good = take_reference(trace, &event, &trace->block[*count], error);
             ++*count;
         }

@@ -104,6 +104,7 @@ struct reclaim_report {
     uint64_t refault_distance[REFAULT_BUCKETS]; /* bucket n: 2^n to 2^(n+1)-1 evictions after they went */
     uint64_t ticks, harvests, flushes;
     uint64_t rounds, room_mean;   /* of the cleaner; pages that policies have when it begins one */
+    uint64_t divided_mean;        /* frames that members shared, when one gave what it had too much */
     uint64_t known_first;         /* pages that policies learnt of when memory first fell short */
     uint64_t since_us, time_us;   /* policies' time when memory first fell short, and now (quire/work.h) */
     uint64_t moved, starved;      /* page-fault frequency */

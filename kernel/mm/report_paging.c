@@ -101,6 +101,7 @@ void report_reclaim(struct report *w)
     report_number(w, "high", look.high);
     report_number(w, "room_mean", look.room_mean);
     report_number(w, "rounds", look.rounds);
+    report_number(w, "divided_mean", look.divided_mean);
     report_number(w, "known_first", look.known_first);
     report_number(w, "evicted_clean", look.evicted - look.dirty);
     report_number(w, "evicted_dirty", look.dirty);

@@ -430,6 +430,11 @@ void members_fit_pools(void)
             pool_fit(&pools[i], members_list[pools[i].member].target); /* or what is lent to it */
 }
 
+uint32_t members_divided(void)
+{
+    return members_scope.config.frames;
+}
+
 void members_resize(uint64_t frames)
 {
     uint32_t now = members_scope.config.frames, then = as_frames(frames);

@@ -94,8 +94,9 @@ void members_ran(uint32_t member, uint64_t now);
 bool members_starve(uint32_t member);
 /* A pool of its own, or a larger one, if the member needs it. */
 void members_fit(uint32_t member);
-/* There are so many frames that pages can have. */
+/* There are so many frames that pages can have; how many members share, which follows that roughly. */
 void members_resize(uint64_t frames);
+uint32_t members_divided(void);
 
 /* scope_swapped(). */
 void members_swapped(uint32_t member, enum scope_swap how);

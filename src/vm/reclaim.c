@@ -53,6 +53,8 @@ static struct {
     uint64_t direct, background; /* evictions */
     uint64_t known_first;        /* pages */
     uint64_t rounds, room_sum;   /* of the cleaner; what policies had when each began */
+    uint64_t given,
+        divided_sum; /* how often a member gave what it had too much; the frames that members shared then */
 } state;
 
 void reclaim_init(void)
@@ -244,8 +246,11 @@ static void pass_time(struct upkeep *upkeep, const struct space *space)
     pool_now = state.now;
     upkeep->excess = members_run(space ? space_member(space) : MEMBER_NOBODY, passed,
                                  space ? __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) : 0);
-    if (upkeep->excess > 0)
+    if (upkeep->excess > 0) {
+        state.given++;
+        state.divided_sum += members_divided();
         upkeep->slack = slack_of(members_frames(space_member(space)));
+    }
     upkeep->tick = tick_is_due();
     upkeep->window = members_measure_use() && window_is_over(upkeep->tick);
 }
@@ -430,6 +435,7 @@ void reclaim_look(struct reclaim_report *out)
         .flushes = counts.flushes,
         .known_first = state.known_first,
         .rounds = state.rounds,
+        .divided_mean = state.given ? state.divided_sum / state.given : 0,
         .room_mean = state.rounds ? state.room_sum / state.rounds : 0,
         .since_us = state.since,
         .time_us = state.now,

@@ -192,6 +192,31 @@ def programs_run_as_ever_while_recorded():
 
 
 @case()
+def recordings_are_replayed():
+    """Three pages too many for a machine of 60: some come back, and the report says whose."""
+    _, _, name = record("up")
+    replay = ("sim", name, "--replay", "--policy", "clock", "--frames", "40", "--json")
+    one = json.loads(expect_run(run([QUIRE, *replay]), 0).out)["runs"][0]
+    expect(one["first_touches"] > 64 and one["page_ins"] > 0, f"{one}")
+    for figure in ("first_touches", "page_ins", "evictions"):
+        expect_equal(sum(member[figure] for member in one["members"]), one[figure], figure)
+    for words, expected in (
+        (("--policy", "lru"), "reference bits"),
+        (("--scope", "local", "--allocation", "pff"), "equal or proportional"),
+        (("--mix",), "none of --mix"),
+        (("--csv",), "--json"),
+    ):
+        refused = run([QUIRE, "sim", name, "--replay", "--frames", "9", *words])
+        expect_equal(refused.status, 2, words)
+        expect(expected in refused.err.decode(), f"{words}: {refused.err!r}")
+    text = os.path.join(harness.scratch(), "text")
+    with open(text, "w", encoding="ascii") as file:
+        file.write("1 2 3")
+    refused = run([QUIRE, "sim", text, "--replay", "--policy", "clock", "--frames", "9"])
+    expect(refused.status == 2 and b"expected a recording" in refused.err, f"{refused!r}")
+
+
+@case()
 def wrong_recordings():
     folder = harness.scratch()
     head = HEAD.pack(b"\x89QEV\r\n\x1a\n", 2, 16, 4096, 0)
