@@ -49,10 +49,11 @@ static bool check(struct replaying *replaying)
 
     if (!paging_check_scope("sim", request->mix.scope, request->mix.allocation, &replaying->scope))
         return false;
-    if (replaying->scope.kind == SCOPE_LOCAL && replaying->scope.rule == SCOPE_PFF) {
-        say("sim: --replay --allocation: expected equal or proportional (page-fault frequency goes by the "
-            "time that "
-            "faults take, which a recording does not have)");
+    if (replaying->scope.kind == SCOPE_LOCAL &&
+        (replaying->scope.rule == SCOPE_PFF || !replaying->scope.strict)) {
+        say("sim: --replay --allocation: expected equal:strict or proportional:strict (other rules go by the "
+            "time "
+            "that faults take, which a recording does not have)");
         return false;
     }
     for (size_t i = 0; i < request->policy_count; i++)

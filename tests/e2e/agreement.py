@@ -129,7 +129,7 @@ def two_programs_in_local_scope():
             file.write(TABLE % {"rows": 6000, "step": step, "prime": 6007, "rounds": 3, "work": 1, "end": end})
     host_program("mawk")
     words = ["sh", "-c", "mkfifo /tmp/end; mawk -f /share/a & mawk -f /share/b & wait"]
-    compare(words, "8M", 64, ["--root", "/", "--share", folder], ("clock", "second-chance"), ["--scope", "local", "--allocation", "equal"])
+    compare(words, "8M", 64, ["--root", "/", "--share", folder], ("clock", "second-chance"), ["--scope", "local", "--allocation", "equal:strict"])
 
 
 harness.main()

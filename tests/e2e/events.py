@@ -202,7 +202,7 @@ def recordings_are_replayed():
         expect_equal(sum(member[figure] for member in one["members"]), one[figure], figure)
     for words, expected in (
         (("--policy", "lru"), "reference bits"),
-        (("--scope", "local", "--allocation", "pff"), "equal or proportional"),
+        (("--scope", "local", "--allocation", "pff"), "equal:strict or proportional:strict"),
         (("--mix",), "none of --mix"),
         (("--csv",), "--json"),
     ):
