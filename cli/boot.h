@@ -28,7 +28,7 @@ struct boot_options {
     const char *demo;
     const char *cpu;
     struct strings environment; /* K=V */
-    bool check; /* the kernel checks itself at the end */
+    bool check;                 /* the kernel checks itself at the end */
     bool verbose;
     const char *kernel;
     const char *screenshot;

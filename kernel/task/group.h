@@ -34,7 +34,7 @@ extern struct list groups;
 /* With a reference of the caller's. -EEXIST, -ENOMEM: there is no memory, or there are too many members. May
  * sleep. */
 int group_create(const char *name, struct group **out);
-struct group *group_find(const char *name); /* no reference; NULL */
+struct group *group_find(const char *name);     /* no reference; NULL */
 struct group *group_of_member(uint32_t member); /* the same */
 void group_ref(struct group *group);
 void group_unref(struct group *group);
