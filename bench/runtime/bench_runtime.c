@@ -5,6 +5,8 @@
  *
  *      WAY     quire      libquire
  *              anonymous  libquire without reference bits (QUIRE_WAY_ANONYMOUS)
+ *              umap       LLNL's UMap, installed in the folder $QUIRE_BENCH_UMAP: pages of 4 KiB, a buffer of
+ * the budget, the rest as it is; "memory" is a memfd
  *              explicit   a buffer manager by hand, in the style of vmcache (Leis et al., SIGMOD 2023): one
  * word of state a page, memory by mmap, CLOCK, batched madvise; no fault: every access asks first mmap Linux,
  * MADV_RANDOM; the caller limits the memory (a cgroup) STORE   a file, which must be of that size; or
@@ -13,6 +15,7 @@
  * 90 % of the accesses read, 10 % write 8 bytes of a random page (and do not read them first). Prints
  * thousand operations a second, and how many of a thousand operations missed (0 where it is not known).
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -213,6 +216,48 @@ static void open_mmap(const char *path)
         die(path);
 }
 
+/* What umap() is given: a file past Linux's page cache, or a memfd with contents in each page. */
+static int umap_source(const char *name)
+{
+    uint8_t page[4096];
+    int fd = strcmp(name, "memory") == 0 ? memfd_create("bench", MFD_CLOEXEC) : open(name, O_RDWR | O_DIRECT);
+
+    if (fd < 0)
+        die(name);
+    for (uint64_t i = 0; i < run.pages && strcmp(name, "memory") == 0; i++) {
+        memset(page, (int)(i % 255 + 1), sizeof(page));
+        if (pwrite(fd, page, sizeof(page), (off_t)(i * sizeof(page))) != (ssize_t)sizeof(page))
+            die(name);
+    }
+    return fd;
+}
+
+/* include/umap/umap.h of UMap 2.1. */
+typedef void *umap_function(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+
+static void open_umap(const char *name, uint64_t budget)
+{
+    enum { UMAP_PRIVATE = 0x02 }; /* the only one that it has */
+    const char *prefix = getenv("QUIRE_BENCH_UMAP");
+    char text[4096];
+    void *library;
+    umap_function *map;
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)(budget / 4096));
+    setenv("UMAP_BUFSIZE", text, 1);
+    setenv("UMAP_PAGESIZE", "4096", 1);
+    snprintf(text, sizeof(text), "%s/lib/libumap.so", prefix ? prefix : "");
+    library = dlopen(text, RTLD_NOW);
+    map = library ? (umap_function *)dlsym(library, "umap") : NULL;
+    if (!map) {
+        fprintf(stderr, "bench-runtime: UMap is expected in $QUIRE_BENCH_UMAP: %s\n", dlerror());
+        exit(1);
+    }
+    run.memory = map(NULL, run.pages * 4096, PROT_READ | PROT_WRITE, UMAP_PRIVATE, umap_source(name), 0);
+    if (!run.memory || run.memory == MAP_FAILED)
+        die("umap");
+}
+
 static struct store *open_store(const char *name)
 {
     struct store *store = NULL;
@@ -236,7 +281,8 @@ int main(int argc, char **argv)
     uint64_t budget;
 
     if (argc < 8 || threads < 1 || threads > MOST_THREADS) {
-        fputs("usage: bench-runtime quire|anonymous|explicit|mmap FILE|memory uniform|zipf THREADS SECONDS "
+        fputs("usage: bench-runtime quire|anonymous|explicit|umap|mmap FILE|memory uniform|zipf THREADS "
+              "SECONDS "
               "DATA_MIB "
               "BUDGET_MIB "
               "[POLICY]\n",
@@ -250,6 +296,8 @@ int main(int argc, char **argv)
         zipf_prepare(0.99);
     if (strcmp(argv[1], "mmap") == 0)
         open_mmap(argv[2]);
+    else if (strcmp(argv[1], "umap") == 0)
+        open_umap(argv[2], budget);
     else if (strcmp(argv[1], "explicit") == 0)
         run.pool = manager_create(open_store(argv[2]), run.pages, budget / 4096);
     else
