@@ -8,23 +8,6 @@
 
 #define NAP_NS 10000000u
 
-/* The pages of [address, address + length), which must be in one region. */
-struct range {
-    struct region *region;
-    uint64_t first, end;
-};
-
-static enum status range_of(const void *address, size_t length, struct range *range)
-{
-    struct region *region = region_at(address);
-    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
-
-    if (!region || length > region->pages * PAGE_SIZE - at)
-        return ST_NOT_MAPPED;
-    *range = (struct range){region, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE};
-    return ST_OK;
-}
-
 /* The first page from `page` on in a window that has any in memory. */
 static uint64_t skip_empty_windows(const struct region *region, uint64_t page, uint64_t end)
 {
@@ -101,7 +84,7 @@ enum status quire_sync(void *address, size_t length)
 {
     struct writer *writer = NULL;
     struct range range;
-    enum status status = range_of(address, length, &range), noted;
+    enum status status = region_range(address, length, &range), noted;
     sigset_t saved;
 
     if (status != ST_OK)
@@ -180,7 +163,7 @@ enum status quire_pin(void *address, size_t length, enum access access)
 {
     bool write = (access & ACCESS_WRITE) != 0;
     struct range range;
-    enum status status = range_of(address, length, &range);
+    enum status status = region_range(address, length, &range);
 
     if (status == ST_OK && write && (range.region->mapping.flags & QUIRE_READ_ONLY))
         status = ST_DENIED;
@@ -205,7 +188,7 @@ void quire_unpin(void *address, size_t length)
 {
     struct range range;
 
-    if (range_of(address, length, &range) != ST_OK)
+    if (region_range(address, length, &range) != ST_OK)
         return;
     for (uint64_t page = range.first; page < range.end; page++)
         page_unpin((struct place){range.region, page});
@@ -287,7 +270,7 @@ static enum status done_with(struct range range)
 enum status quire_advise(void *address, size_t length, enum quire_advice advice)
 {
     struct range range;
-    enum status status = range_of(address, length, &range);
+    enum status status = region_range(address, length, &range);
 
     if (status != ST_OK)
         return status;

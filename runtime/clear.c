@@ -129,9 +129,10 @@ static enum status clear_pages(struct region *region, uint64_t first, uint64_t e
     return status;
 }
 
-/* The range is within the region, with signals as they are. */
-static enum status clear_range(struct region *region, uint64_t at, size_t length, bool refresh)
+/* With signals as they are. */
+static enum status clear_range(struct range range, bool refresh)
 {
+    struct region *region = range.region;
     enum status status;
     sigset_t saved;
 
@@ -139,7 +140,7 @@ static enum status clear_range(struct region *region, uint64_t at, size_t length
         return ST_UNSUPPORTED;
     signals_block(&saved);
     pthread_mutex_lock(&region->pager->round);
-    status = clear_pages(region, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE, refresh);
+    status = clear_pages(region, range.first, range.end, refresh);
     pthread_mutex_unlock(&region->pager->round);
     signals_restore(&saved);
     return status;
@@ -147,22 +148,20 @@ static enum status clear_range(struct region *region, uint64_t at, size_t length
 
 enum status quire_clear(void *address, size_t length)
 {
-    struct region *region = region_at(address);
-    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+    struct range range;
+    enum status status = region_range(address, length, &range);
 
-    if (!region || length > region->pages * PAGE_SIZE - at)
-        return ST_NOT_MAPPED;
-    if (!(region->mapping.flags & QUIRE_FRESH) || !is_aligned((uintptr_t)address | length, PAGE_SIZE))
+    if (status != ST_OK)
+        return status;
+    if (!(range.region->mapping.flags & QUIRE_FRESH) || !is_aligned((uintptr_t)address | length, PAGE_SIZE))
         return ST_INVALID;
-    return clear_range(region, at, length, false);
+    return clear_range(range, false);
 }
 
 enum status quire_refresh(void *address, size_t length)
 {
-    struct region *region = region_at(address);
-    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+    struct range range;
+    enum status status = region_range(address, length, &range);
 
-    if (!region || length > region->pages * PAGE_SIZE - at)
-        return ST_NOT_MAPPED;
-    return clear_range(region, at, length, true);
+    return status == ST_OK ? clear_range(range, true) : status;
 }

@@ -172,16 +172,6 @@ static enum status bring_from_store(struct place place, bool stored, bool write)
     return status;
 }
 
-/* In a section of writing. */
-static bool region_has_views(const struct region *region)
-{
-    bool any = false;
-
-    for (unsigned i = 0; i < MOST_SNAPSHOTS; i++)
-        any |= region->views[i] != NULL;
-    return any;
-}
-
 /* Who writes zeroed memory in order goes on to do so: the pages ahead are open too, unless a view would have
  * to be given its own of them first. */
 static enum status bring_zeroes(struct place place, bool write)

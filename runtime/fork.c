@@ -200,15 +200,12 @@ static enum status inherit(struct region *region, const struct region *parent, u
 
 enum status quire_inherit(void *address, size_t length)
 {
-    struct region *region = region_at(address);
-    const struct region *parent = region ? parent_of(region) : NULL;
-    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+    struct range range;
+    const struct region *parent;
 
-    if (!parent || length > region->pages * PAGE_SIZE - at)
+    if (region_range(address, length, &range) != ST_OK || !(parent = parent_of(range.region)))
         return ST_NOT_MAPPED;
-    if (region->plain)
-        return ST_OK;
-    return inherit(region, parent, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE);
+    return range.region->plain ? ST_OK : inherit(range.region, parent, range.first, range.end);
 }
 
 static void forget_parents(void)

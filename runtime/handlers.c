@@ -10,7 +10,7 @@
  * while, so that a later access asks the store again. Before Linux 6.6 there is no poison; the thread gets a
  * SIGBUS that is sent, with the address in it.
  *
- * The threads touch no region themselves, have all signals blocked, and end with the pager.
+ * The threads touch no region themselves, get no signals, and end with the pager.
  */
 #include "pager.h"
 
@@ -126,7 +126,7 @@ static void *handle_forever(void *context)
 enum status handlers_start(struct quire_pager *pager, unsigned count)
 {
     struct handlers *handlers = calloc(1, sizeof(*handlers));
-    sigset_t all, saved;
+    sigset_t saved;
 
     if (!handlers)
         return ST_NO_MEMORY;
@@ -137,12 +137,11 @@ enum status handlers_start(struct quire_pager *pager, unsigned count)
         return ST_NO_MEMORY;
     if (count > MOST_HANDLERS)
         count = MOST_HANDLERS;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    signals_block(&saved);
     while (handlers->count < count && thread_start(&handlers->thread[handlers->count], handle_forever,
                                                    handlers, pager->is_child) == ST_OK)
         handlers->count++;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    signals_restore(&saved);
     return handlers->count == count ? ST_OK : ST_NO_MEMORY;
 }
 

@@ -175,18 +175,17 @@ enum status live_start(struct quire_pager *pager)
 {
     struct live *live = calloc(1, sizeof(*live));
     enum status status = ST_NO_MEMORY;
-    sigset_t all, saved;
+    sigset_t saved;
 
     if (!live)
         return ST_NO_MEMORY;
     live->pager = pager;
     live->socket = descriptor_high(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     live->stop = descriptor_high(eventfd(0, EFD_CLOEXEC));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    signals_block(&saved);
     if (live->socket >= 0 && live->stop >= 0 && bind_name(live))
         status = thread_start(&live->thread, answer_forever, live, pager->is_child);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    signals_restore(&saved);
     if (status == ST_OK) {
         pager->live = live;
         return ST_OK;

@@ -177,6 +177,12 @@ struct quire_pager {
     struct ahead *ahead;       /* - the threads that read */
 };
 
+/* The pages that a range of addresses meets. */
+struct range {
+    struct region *region;
+    uint64_t first, end;
+};
+
 static inline page_word *place_word(struct place place)
 {
     return &place.region->words[place.page];
@@ -203,6 +209,8 @@ struct region *region_open_by_index(struct quire_pager *pager, uint32_t index);
 /* A region whose pages come from `live` as long as it has none of its own: quire_snapshot(). */
 MUST_USE enum status region_map_view(struct region *live, const struct quire_mapping *mapping,
                                      struct region **view, struct quire_error *error);
+/* ST_NOT_MAPPED: the addresses are not all in one region. Async-signal-safe. */
+MUST_USE enum status region_range(const void *address, size_t length, struct range *range);
 /* Every region of the pager, under regions_lock; `visit` may not map or unmap. */
 void regions_for_each(struct quire_pager *pager, void (*visit)(struct region *region, void *context),
                       void *context);

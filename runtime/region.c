@@ -54,6 +54,17 @@ struct region *region_at(const void *address)
     return region && !atomic_load_explicit(&forked, memory_order_relaxed) ? region : NULL;
 }
 
+enum status region_range(const void *address, size_t length, struct range *range)
+{
+    struct region *region = region_at(address);
+    uint64_t at = region ? (uint64_t)((const uint8_t *)address - region->start) : 0;
+
+    if (!region || length > region->pages * PAGE_SIZE - at)
+        return ST_NOT_MAPPED;
+    *range = (struct range){region, at / PAGE_SIZE, (at + length + PAGE_MASK) / PAGE_SIZE};
+    return ST_OK;
+}
+
 struct region *region_by_index(uint32_t index)
 {
     return entries[index].region;

@@ -283,13 +283,21 @@ enum status view_leave(struct region *view)
     return ST_OK;
 }
 
-bool region_has_snapshots(struct region *region)
+bool region_has_views(const struct region *region)
 {
     bool any = false;
 
-    pthread_mutex_lock(&region->door_lock);
     for (unsigned i = 0; i < MOST_SNAPSHOTS; i++)
         any |= region->views[i] != NULL;
+    return any;
+}
+
+bool region_has_snapshots(struct region *region)
+{
+    bool any;
+
+    pthread_mutex_lock(&region->door_lock);
+    any = region_has_views(region);
     pthread_mutex_unlock(&region->door_lock);
     return any;
 }

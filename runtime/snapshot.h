@@ -44,6 +44,8 @@ MUST_USE enum status region_freeze(struct region *region);
 void region_thaw(struct region *region);
 
 bool region_has_snapshots(struct region *region);
+/* The same in a section of writing, where the list of views does not change. Async-signal-safe. */
+bool region_has_views(const struct region *region);
 /* The view is about to end: nothing is kept for it any more. */
 MUST_USE enum status view_leave(struct region *view);
 

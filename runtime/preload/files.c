@@ -17,10 +17,7 @@
  */
 #include "preload.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -46,28 +43,6 @@ static struct file files[MOST_FILES];
 static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint32_t files_used; /* none is taken from here on */
 _Atomic uint32_t files_count;
-
-static void lock(sigset_t *saved)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, saved);
-    pthread_mutex_lock(&files_lock);
-}
-
-static void unlock(const sigset_t *saved)
-{
-    pthread_mutex_unlock(&files_lock);
-    pthread_sigmask(SIG_SETMASK, saved, NULL);
-}
-
-static int fails(int error)
-{
-    errno = error;
-    return -1;
-}
-
 /* ------------------------------------------------------------------ the file as a store */
 
 /* Page by page: at the end of the file the last is padded with zeroes, and behind it there is none. */
@@ -244,16 +219,16 @@ static void *map_locked(size_t length, int protection, int flags, int fd, off_t 
 
 void *files_mmap(size_t length, int protection, int flags, int fd, off_t offset)
 {
-    size_t whole = (length + PAGE_MASK) & ~(size_t)PAGE_MASK;
+    size_t whole = whole_pages(length);
     struct stat stat;
     sigset_t saved;
     void *address;
 
     if (!is_for_us(protection, flags, fd, offset, &stat))
         return MAP_FAILED;
-    lock(&saved);
+    lock_table(&files_lock, &saved);
     address = map_locked(whole, protection, flags, fd, offset, &stat);
-    unlock(&saved);
+    unlock_table(&files_lock, &saved);
     return address;
 }
 
@@ -288,13 +263,13 @@ int files_munmap(void *address, size_t length)
     int failed;
     sigset_t saved;
 
-    lock(&saved);
+    lock_table(&files_lock, &saved);
     file = file_at(address, length);
     if (!file || start < atomic_load(&file->start) || end > atomic_load(&file->end))
         failed = fails(EINVAL);
     else
         failed = unmap_part(file, start, end);
-    unlock(&saved);
+    unlock_table(&files_lock, &saved);
     return failed;
 }
 
@@ -400,12 +375,12 @@ each_of(int fd, void (*visit)(struct file *file, const struct stat *stat, uint64
         errno = error;
         return;
     }
-    lock(&saved);
+    lock_table(&files_lock, &saved);
     for (uint32_t i = 0; i < atomic_load(&files_used); i++)
         if (atomic_load(&files[i].start) != 0 && !files[i].swap && files[i].device == stat.st_dev &&
             files[i].inode == stat.st_ino)
             visit(&files[i], &stat, offset, bytes);
-    unlock(&saved);
+    unlock_table(&files_lock, &saved);
     errno = error;
 }
 
@@ -431,11 +406,4 @@ void files_changed(int fd, uint64_t offset, uint64_t bytes)
 void files_locked(int fd)
 {
     each_of(fd, on_lock, 0, 0);
-}
-
-bool files_start(void)
-{
-    for (unsigned i = 0; i < MOST_FILES; i++)
-        files[i].fd = -1;
-    return true;
 }

@@ -17,10 +17,7 @@
  */
 #include "preload.h"
 
-#include <errno.h>
 #include <linux/mman.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -55,26 +52,6 @@ const char *const left_names[LEFTS] = {
     [LEFT_FULL] = "full",
 };
 
-static void lock(sigset_t *saved)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, saved);
-    pthread_mutex_lock(&memory_lock);
-}
-
-static void unlock(const sigset_t *saved)
-{
-    pthread_mutex_unlock(&memory_lock);
-    pthread_sigmask(SIG_SETMASK, saved, NULL);
-}
-
-static size_t whole_pages(size_t length)
-{
-    return (length + PAGE_MASK) & ~(size_t)PAGE_MASK;
-}
-
 /* Does the range touch the arena? Wrong for lengths that wrap around: those Linux refuses. */
 static bool meets_arena(const void *address, size_t length)
 {
@@ -89,13 +66,6 @@ static bool is_within_arena(const void *address, size_t length)
 
     return start >= extents.start && start <= extents.end && length <= extents.end - start;
 }
-
-static int fails(int error)
-{
-    errno = error;
-    return -1;
-}
-
 static void *map_fails(int error)
 {
     errno = error;
@@ -211,9 +181,9 @@ static void *map_fixed(void *address, size_t length, int protection, int flags, 
         return leave(LEFT_FIXED, address, length, protection, flags, fd, offset);
     if (!is_within_arena(address, length))
         return map_fails(flags & MAP_FIXED_NOREPLACE ? EEXIST : EINVAL);
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     mapped = map_over(address, length, protection, flags);
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     return mapped;
 }
 
@@ -232,46 +202,59 @@ void *memory_mmap(void *address, size_t length, int protection, int flags, int f
         return mapped;
     if (why != LEFTS)
         return leave(why, address, length, protection, flags, fd, offset);
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     mapped = part_place(address, whole, protection);
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     return mapped != MAP_FAILED ? mapped : leave(LEFT_FULL, address, length, protection, flags, fd, offset);
 }
 
 /* ------------------------------------------------------------------ what is done to ranges */
 
+/* Whose the range is, in whole pages. */
+enum whose { LINUX, FILES, ARENA };
+
+static enum whose whose(const void *address, size_t length, size_t *whole)
+{
+    *whole = whole_pages(length);
+    if (*whole < length || *whole == 0) /* nothing, or it wraps around: Linux has a word for that */
+        return LINUX;
+    if (meets_arena(address, *whole))
+        return ARENA;
+    return files_meet(address, *whole) ? FILES : LINUX;
+}
+
 int memory_munmap(void *address, size_t length)
 {
-    size_t whole = whole_pages(length);
+    size_t whole;
+    enum whose owner = whose(address, length, &whole);
     uintptr_t start = (uintptr_t)address;
     sigset_t saved;
     int failed;
 
-    if (length == 0 || whole < length || (start & PAGE_MASK))
+    if (owner == LINUX || (start & PAGE_MASK))
         return raw_munmap(address, length);
-    if (!meets_arena(address, whole))
-        return files_meet(address, whole) ? files_munmap(address, whole) : raw_munmap(address, length);
+    if (owner == FILES)
+        return files_munmap(address, whole);
     if (!is_within_arena(address, whole)) /* nobody maps across the border in one piece */
         return fails(EINVAL);
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     failed = extents_are_free(&extents, start, start + whole) ? 0 : part_unmap(start, start + whole);
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     return failed;
 }
 
 int memory_mprotect(void *address, size_t length, int protection)
 {
-    size_t whole = whole_pages(length);
+    size_t whole;
+    enum whose owner = whose(address, length, &whole);
     uintptr_t start = (uintptr_t)address;
     sigset_t saved;
     int failed;
 
-    if (whole < length || whole == 0)
-        return raw_mprotect(address, length, protection);
-    if (!meets_arena(address, whole))
-        return files_meet(address, whole) ? files_mprotect(address, whole, protection)
-                                          : raw_mprotect(address, length, protection);
-    lock(&saved);
+    if (owner != ARENA)
+        return owner == FILES ? files_mprotect(address, whole, protection)
+                              : raw_mprotect(address, length, protection);
+    lock_table(&memory_lock, &saved);
     if (start & PAGE_MASK)
         failed = fails(EINVAL);
     else if (!extents_cover(&extents, start, start + whole))
@@ -279,7 +262,7 @@ int memory_mprotect(void *address, size_t length, int protection)
     else if ((failed = part_protect(start, start + whole, protection)) == 0 &&
              !extents_set(&extents, start, start + whole, protection))
         failed = fails(ENOMEM);
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     return failed;
 }
 
@@ -314,21 +297,19 @@ static int advise(uintptr_t start, size_t length, int advice)
 
 int memory_madvise(void *address, size_t length, int advice)
 {
-    size_t whole = whole_pages(length);
+    size_t whole;
+    enum whose owner = whose(address, length, &whole);
     uintptr_t start = (uintptr_t)address;
     sigset_t saved;
     int error;
 
-    if (whole < length || whole == 0)
-        return raw_madvise(address, length, advice);
-    if (!meets_arena(address, whole))
-        return files_meet(address, whole) ? files_madvise(address, whole, advice)
-                                          : raw_madvise(address, length, advice);
+    if (owner != ARENA)
+        return owner == FILES ? files_madvise(address, whole, advice) : raw_madvise(address, length, advice);
     if (start & PAGE_MASK)
         return fails(EINVAL);
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     error = extents_cover(&extents, start, start + whole) ? advise(start, whole, advice) : ENOMEM;
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     return error ? fails(error) : 0;
 }
 
@@ -371,11 +352,11 @@ static void *move_part(uintptr_t start, size_t old_length, size_t length)
     int protection;
     void *moved;
 
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     extent = extents_at(&extents, start);
     protection = extent ? extent->protection : PROT_NONE;
     moved = extent ? part_place(NULL, length, PROT_READ | PROT_WRITE) : MAP_FAILED;
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     if (moved == MAP_FAILED)
         return map_fails(ENOMEM);
     if (!(protection & PROT_READ)) {
@@ -396,16 +377,16 @@ static void *resize_part(uintptr_t start, size_t old_length, size_t length, int 
 
     if ((start & PAGE_MASK) || (flags & ~MREMAP_MAYMOVE) || old_length == 0)
         return map_fails(EINVAL);
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     if (!extents_cover(&extents, start, start + old_length)) {
-        unlock(&saved);
+        unlock_table(&memory_lock, &saved);
         return map_fails(EFAULT);
     }
     if (length < old_length)
         done = part_unmap(start + length, start + old_length) == 0;
     else if (length > old_length)
         done = grow_in_place(start, start + old_length, start + length);
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     if (done)
         return (void *)start;
     return flags & MREMAP_MAYMOVE ? move_part(start, old_length, length) : map_fails(ENOMEM);
@@ -459,14 +440,14 @@ int memory_brk(void *address)
         return 0;
     if (wanted < heap_start || wanted > heap_end)
         return fails(ENOMEM);
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     if (to > from)
         failed = part_map(from, to - from, PROT_READ | PROT_WRITE) == MAP_FAILED;
     else if (to < from)
         failed = part_unmap(to, from);
     if (!failed)
         heap_now = wanted;
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     __curbrk = (void *)heap_now;
     return failed ? fails(ENOMEM) : 0;
 }
@@ -515,9 +496,9 @@ uint64_t memory_mapped_bytes(void)
     uint64_t bytes;
     sigset_t saved;
 
-    lock(&saved);
+    lock_table(&memory_lock, &saved);
     bytes = extents_bytes(&extents);
-    unlock(&saved);
+    unlock_table(&memory_lock, &saved);
     return bytes;
 }
 

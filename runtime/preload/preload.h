@@ -22,6 +22,9 @@
 #ifndef QUIRE_PRELOAD_H
 #define QUIRE_PRELOAD_H
 
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -82,6 +85,35 @@ struct left_count {
 extern struct left_count left_counts[LEFTS];
 extern const char *const left_names[LEFTS];
 
+/* ---- what memory.c and files.c share */
+
+/* A table's lock, with all signals blocked: a handler of the program's may come to us, too. */
+static inline void lock_table(pthread_mutex_t *lock, sigset_t *saved)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+    pthread_mutex_lock(lock);
+}
+
+static inline void unlock_table(pthread_mutex_t *lock, const sigset_t *saved)
+{
+    pthread_mutex_unlock(lock);
+    pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+static inline int fails(int error)
+{
+    errno = error;
+    return -1;
+}
+
+static inline size_t whole_pages(size_t length)
+{
+    return (length + PAGE_MASK) & ~(size_t)PAGE_MASK;
+}
+
 /* ---- what paging did (report.c), to where `quire run --report` says */
 
 void report_start(void);
@@ -128,7 +160,6 @@ struct quire_options pager_options(void);
 void files_hold(bool hold);
 bool files_inherit(void);
 
-bool files_start(void);
 /* MAP_FAILED: it is to be left to Linux. */
 void *files_mmap(size_t length, int protection, int flags, int fd, off_t offset);
 /* Does the range touch a mapped file of ours? */

@@ -169,7 +169,7 @@ __attribute__((constructor)) static void start(void)
     /* What it allocates serves faults in children, so it comes before the heap is paged. */
     if (!library.quire_fork_prepare(settings.handlers))
         give_up("this C library", "threads of its cannot be made for children", EXIT_MACHINE);
-    if (!files_start() || !memory_start(map_arena()) || !fork_start())
+    if (!memory_start(map_arena()) || !fork_start())
         give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)",
                 EXIT_MACHINE);
 }
