@@ -6,8 +6,10 @@
  *                                            \------ dirty: WRITING ---- written: LEAVING --/
  *                                                                   \--- used meanwhile: back to the policy
  *
- * A round that frees nothing is followed by a short sleep and counted; a fault that waits for a frame ends in
- * an error after many of them (frame.c). Errors of writing are noted in the region for quire_sync().
+ * A round that frees nothing, or less than what stores refused to take, is followed by a short sleep and
+ * counted; a fault that waits for a frame ends in an error after many of them in a row (frame.c): where a few
+ * clean pages come and go in a budget of pages that cannot be written, the program would crawl for ever.
+ * Errors of writing are noted in the region for quire_sync().
  *
  * Locking: `round` through a round, `order` while victims are chosen, nothing while anything is written.
  */
@@ -24,6 +26,7 @@
 struct round {
     struct place leave[BATCH_PAGES], write[BATCH_PAGES], clean[BATCH_PAGES];
     uint32_t leave_count, write_count, clean_count;
+    uint32_t refused; /* of those to be written, what had to stay because of an error */
 };
 
 void evict_wake(struct quire_pager *pager)
@@ -120,7 +123,7 @@ static uint32_t evict_round(struct quire_pager *pager, struct round *round)
     uint32_t written = 0;
     enum status status;
 
-    round->leave_count = round->write_count = round->clean_count = 0;
+    round->leave_count = round->write_count = round->clean_count = round->refused = 0;
     pthread_mutex_lock(&pager->round);
     began = now_ns();
     choose(pager, round);
@@ -130,6 +133,7 @@ static uint32_t evict_round(struct quire_pager *pager, struct round *round)
     if (round->write_count > 0) {
         written = writer_write(&pager->writer, round->write, round->write_count, WRITE_LEAVE, &status);
         places_leave(round->write, written);
+        round->refused = status == ST_OK ? 0 : round->write_count - written;
         if (written < round->write_count)
             give_back(pager, &round->write[written], round->write_count - written);
     }
@@ -158,7 +162,7 @@ static void *evict_forever(void *context)
     while (round && !atomic_load(&pager->stop)) {
         sleep_until_wanted(pager);
         while (atomic_load(&pager->free) < pager->high && !atomic_load(&pager->stop)) {
-            if (evict_round(pager, round) > 0) {
+            if (evict_round(pager, round) > round->refused) {
                 atomic_store(&pager->fruitless, 0);
                 continue;
             }
