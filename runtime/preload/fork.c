@@ -60,13 +60,24 @@ static _Noreturn void give_up(const char *why)
     __builtin_unreachable();
 }
 
+static bool store_is(const char *kind)
+{
+    return strncmp(settings.store, kind, strlen(kind)) == 0;
+}
+
+static const char *why_not_copied(void)
+{
+    return store_is("swap:") || store_is("file:")
+               ? "the memory of the parent cannot be copied to a file of the child's (no room, or an error)"
+               : "the memory of the parent cannot be copied, only its own process can read such a --store: "
+                 "programs that fork want swap:FOLDER or file:PATH";
+}
+
 static struct store *reopen(const struct quire_mapping *mapping, void *context)
 {
     /* A file of a name is the parent's. */
-    const char *name = strncmp(settings.store, "swap:", 5) == 0 || strncmp(settings.store, "lz4:", 4) == 0 ||
-                               strncmp(settings.store, "zstd:", 5) == 0
-                           ? settings.store
-                           : "swap:/var/tmp";
+    const char *name =
+        store_is("swap:") || store_is("lz4:") || store_is("zstd:") ? settings.store : "swap:/var/tmp";
     struct store *store = NULL;
 
     return library.quire_store_open(name, mapping->offset + mapping->length, &store, context) == ST_OK ? store
@@ -86,7 +97,7 @@ static void be_child(struct robust_list_head *robust, size_t robust_bytes)
     if (library.quire_fork_child(pager, &options, reopen, &error, &pager, &error) != ST_OK)
         give_up(error.text);
     if (!memory_inherit() || !files_inherit())
-        give_up("the memory of the parent cannot be copied");
+        give_up(why_not_copied());
     if (library.quire_inherited(pager, options.handlers) != ST_OK)
         give_up("no memory for threads");
 }

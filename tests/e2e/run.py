@@ -155,6 +155,14 @@ def forks():
         "status = os.waitpid(child, 0)[1]\n"
         "print(status == 5 << 8, sum(a) == sum(i if i % 3 else 7 for i in range(n)))\n")
     expect_run(quire("run", "--memory", "2M", "--", PYTHON, "-c", program), out=b"True True\n", err=b"")
+    private = quire("run", "--memory", "2M", "--store", "lz4:64M", "--", PYTHON, "-c",
+                    "import array, os\n"
+                    "a = array.array('Q', range(1 << 19))\n"
+                    "child = os.fork()\n"
+                    "if child == 0: os._exit(0 if sum(a) == sum(range(1 << 19)) else 9)\n"
+                    "print(os.waitpid(child, 0)[1] >> 8, sum(a) == sum(range(1 << 19)))\n")
+    expect_run(private, out=b"125 True\n")
+    expect(b"programs that fork want swap:FOLDER or file:PATH" in private.err, f"the reason: {private.err}")
     words = quire("run", "--", "sh", "-c", "x=$(seq 1 50000); echo $x | wc -w; (exit 3); echo $?")
     expect_run(words, out=b"50000\n3\n", err=b"")
 
