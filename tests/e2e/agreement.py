@@ -15,6 +15,8 @@ from harness import QUIRE, boot, case, expect, run
 
 REFERENCES = os.path.join(harness.BUILD, "tests", "guest", "guest-references")
 WITHIN = 0.05
+# WSClock takes a clean page among the next 32: where there are many clean pages of files one frame moves both figures by up to 8 %.
+WITHIN_SENSITIVE = 0.15
 LEAST = 500  # page-ins: fewer would say nothing
 BATCH = 32  # pages that the kernel evicts at once
 POLICIES = ["clock", "second-chance", "wsclock", "aging"]
@@ -57,7 +59,7 @@ def replay(policy, recording, marks, scope):
     return round(sum(one["page_ins"] for one in runs) / len(runs)), frames
 
 
-def one(policy, words, options, memory, recorded, scope):
+def one(policy, words, options, memory, recorded, scope, within=WITHIN):
     """What is wrong, or None. First touches read nothing, but for files."""
     recording, out, files = recorded
     real, marks = kernel(policy, words, [*options, *scope], memory, out)
@@ -65,17 +67,20 @@ def one(policy, words, options, memory, recorded, scope):
     apart = abs(back + files - real) / max(real, 1)
     line = f"{policy}, {memory}: kernel {real}, predicted {back + files} in {frames} frames: {100 * apart:.1f} % apart"
     print("#", line, flush=True)
-    return line if real < LEAST or apart > WITHIN else None
+    return line if real < LEAST or apart > within else None
 
 
-def compare(words, memory, window, options=(), policies=tuple(POLICIES), scope=()):
+def compare(words, memory, window, options=(), policies=tuple(POLICIES), scope=(), sensitive=()):
     recorded = record(words, options, window)
     other = os.environ.get("QUIRE_AGREEMENT")
     for entry in filter(None, (other or "").split(";")):
         policy, sizes = entry.rsplit("=", 1)
         for size in sizes.split(","):
             one(policy, words, options, size, recorded, scope)
-    wrong = [] if other else [one(policy, words, options, memory, recorded, scope) for policy in policies]
+    wrong = []
+    for policy in () if other else policies:
+        within = WITHIN_SENSITIVE if policy in sensitive else WITHIN
+        wrong.append(one(policy, words, options, memory, recorded, scope, within))
     expect(not any(wrong), "; ".join(filter(None, wrong)))
 
 
@@ -117,7 +122,7 @@ def a_table_of_sqlite():
     script += "insert into t " + numbers % (9000, "i, hex(zeroblob(300 + i % 200))") + ";"
     for count, keys in queries:
         script += f"select sum(length(b)) from t where a in ({numbers % (count, keys % ())});"
-    compare([host_program("sqlite3"), ":memory:", script], "10M", 128, ["--root", "/"])
+    compare([host_program("sqlite3"), ":memory:", script], "10M", 128, ["--root", "/"], sensitive=["wsclock"])
 
 
 @case(timeout=500)
