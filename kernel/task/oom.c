@@ -52,7 +52,7 @@ static bool wait_for_dying(uint32_t member)
     if (last_ns == 0 || now_ns - last_ns > PATIENCE_NS)
         return false;
     process_for_each(look_for_dying, &dying);
-    if (dying.any && !signal_pending())
+    if (dying.any)
         (void)sched_sleep(now_ns + LOOK_AGAIN_NS, SLEEP_KILLABLE);
     return dying.any;
 }

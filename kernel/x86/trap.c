@@ -198,7 +198,11 @@ void trap_page_fault_user(struct trap_frame *frame)
         fault_signal(status, address, frame);
 }
 
-/* A copy from or to user memory met a page that is not there. True: the instruction can be tried again. */
+/*
+ * A copy from or to user memory met a page that is not there. True: the instruction can be tried again. While
+ * memory comes free, a signal waits: a read or a write that ended here would be short, or EFAULT, for
+ * somebody whose address was right. Only a task that is to end does not wait.
+ */
 static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
 {
     const struct task *task = task_current();
@@ -214,7 +218,7 @@ static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
 
         if (status == ST_OK)
             return true;
-        if (status != ST_NO_MEMORY || !make_room() || signal_pending())
+        if (status != ST_NO_MEMORY || task->killed || !make_room())
             return false;
     }
 }

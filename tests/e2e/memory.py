@@ -115,6 +115,13 @@ def out_of_memory_of_the_first_program():
 
 
 @case(timeout=120)
+def out_of_memory_in_a_copy_with_a_signal_pending():
+    """Who reads into memory while there is none gets all that he reads, though a signal waits for him: another ends, and the copy goes on."""
+    result = boot("--memory", "32M", "--", tool("oomtest"), "signals", limit=100)
+    expect_run(result, 0, b"pages read: 1024\na signal came: yes\nthe holder was ended: yes\n")
+
+
+@case(timeout=120)
 def no_aslr_repeats():
     script = "cat /proc/self/maps"
     first = boot("--no-aslr", "--", "sh", "-c", script, limit=100)

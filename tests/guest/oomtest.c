@@ -1,9 +1,15 @@
 /*
- * Out of memory: a child takes all there is, while its parent and a small brother live on.
+ * Out of memory.
+ *
+ *   oomtest ROUNDS    a child takes all there is, while its parent and a small brother live on
+ *   oomtest signals   a child holds nearly all; its parent reads a file into the rest and beyond, while a
+ * brother who always wants the processor sends it signals: the child ends, and the read is whole
  *
  * Not for the host: it would take the host's memory.
  */
 #include "guest.h"
+
+#include <sched.h>
 
 static void takes_all(void)
 {
@@ -17,6 +23,105 @@ static void takes_all(void)
     }
 }
 
+/* ------------------------------------------------------------------ a read while signals are pending */
+
+enum { FILE_BYTES = 4 * MIB, LEFT_BYTES = 2 * MIB };
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int signo)
+{
+    (void)signo;
+    signals++;
+}
+
+static size_t free_bytes(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long long kibibytes = 0;
+    char line[100];
+
+    must(file != NULL, "/proc/meminfo");
+    while (fgets(line, sizeof line, file) != NULL && sscanf(line, "MemFree: %llu", &kibibytes) != 1)
+        ;
+    fclose(file);
+    return kibibytes * KIB;
+}
+
+/* Takes memory until hardly any is left, says so, and keeps it. */
+static void hold_memory(int say)
+{
+    while (free_bytes() > LEFT_BYTES)
+        memset(map_anon_rw(MIB / 2), 'h', MIB / 2);
+    must(write(say, "", 1) == 1, "write");
+    for (;;)
+        pause();
+}
+
+/* Whoever gives the processor away meets this one, who sends a signal. */
+static void send_signals(pid_t parent)
+{
+    while (kill(parent, SIGUSR1) == 0)
+        sched_yield();
+}
+
+static pid_t begin_holder(void)
+{
+    int said[2];
+    pid_t holder;
+    char byte;
+
+    must(pipe(said) == 0, "pipe");
+    holder = fork();
+    must(holder >= 0, "the holder");
+    if (holder == 0)
+        hold_memory(said[1]);
+    must(read(said[0], &byte, 1) == 1, "the holder");
+    return holder;
+}
+
+static pid_t begin_sender(void)
+{
+    struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
+    pid_t sender;
+
+    must(sigaction(SIGUSR1, &action, NULL) == 0, "sigaction");
+    sender = fork();
+    must(sender >= 0, "the sender");
+    if (sender == 0)
+        send_signals(getppid());
+    return sender;
+}
+
+/* A byte for each page, so that no second try of a copy that failed hides it. */
+static size_t read_bytes(int file, char *area)
+{
+    size_t pages = 0;
+
+    while (pages < FILE_BYTES / PAGE && pread(file, area + pages * PAGE, 1, (off_t)(pages * PAGE)) == 1 &&
+           area[pages * PAGE] == (char)(pages + 1))
+        pages++;
+    if (pages < FILE_BYTES / PAGE)
+        printf("page %zu: %s\n", pages, error_name(errno));
+    return pages;
+}
+
+static void read_among_signals(void)
+{
+    int file = scratch_file(FILE_BYTES), status = 0, before;
+    char *area = map_anon_rw(FILE_BYTES);
+    pid_t holder = begin_holder(), sender = begin_sender();
+
+    while (signals == 0) /* the sender has all the memory that it needs */
+        sched_yield();
+    before = signals;
+    show("pages read", (long)read_bytes(file, area));
+    show_yes("a signal came", signals > before);
+    must(kill(sender, SIGKILL) == 0 && waitpid(sender, NULL, 0) == sender, "the sender's end");
+    show_yes("the holder was ended",
+             waitpid(holder, &status, WNOHANG) == holder && WTERMSIG(status) == SIGKILL);
+}
+
 int main(int count, char **arguments)
 {
     int rounds = count > 1 ? atoi(arguments[1]) : 1;
@@ -26,9 +131,11 @@ int main(int count, char **arguments)
     char byte;
 
     if (count < 2) {
-        fprintf(stderr, "usage: oomtest ROUNDS\n");
+        fprintf(stderr, "usage: oomtest ROUNDS | signals\n");
         return 2;
     }
+    if (strcmp(arguments[1], "signals") == 0)
+        return read_among_signals(), 0;
     memset(kept, 'k', MIB);
     must(pipe(lives) == 0, "pipe");
     brother = fork();
