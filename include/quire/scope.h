@@ -123,6 +123,20 @@ bool scope_is_idle(const struct scope *scope, uint32_t member);
 uint32_t scope_excess(const struct scope *scope, uint32_t member);
 
 /*
+ * Local scope, a victim is sought for `taker` (SCOPE_NOBODY: for nobody in particular): whose pages shall go?
+ * Who is idle; who has most above his target; the taker, if he has more than his class protects; who has most
+ * that no class protects; then vips; then the taker. `empty`: a bit for each member of whom no page can go.
+ * SCOPE_NOBODY: no one's.
+ */
+uint32_t scope_giver(const struct scope *scope, uint32_t taker, const uint64_t *empty);
+
+/* How many frames its class protects in any way. */
+static inline uint32_t scope_protected(const struct scope_member *member)
+{
+    return member->class == CLASS_VVIP && member->low > member->minimum ? member->low : member->minimum;
+}
+
+/*
  * Load control, now and then: what the host must do next, SCOPE_NOBODY: nothing. It does that, then says so
  * by scope_swapped(), and asks again. A vvip is never swapped out, and one member that is none is always in.
  */

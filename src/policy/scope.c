@@ -1,5 +1,5 @@
 /*
- * Scope, allocation, classes and load control: the decisions of quire/scope.h.
+ * Allocation, classes and load control: decisions of quire/scope.h. Whose page goes: scope_give.c.
  *
  * Equal and proportional allocation: as textbooks have them (Silberschatz, Galvin, Gagne, Operating System
  * Concepts, "Allocation of Frames": 93 frames for 5 processes are 18 each; 62 frames for processes of 10 and
@@ -10,10 +10,6 @@
  * Replacement Algorithm", Computer 9(11), 1976, in the form with two bounds. Departure: the rate is counted
  * over a window of the member's time rather than from one fault to the next, a step is an eighth of the
  * target, and a member above the upper bound takes from one below the lower when no frame is free.
- *
- * Lending. Textbooks keep a process to its allocation whether frames are free or not (`strict`). Otherwise a
- * target only says who gives when none is free: then members share what there is by their targets, but a
- * program that runs alone has all of memory.
  *
  * Load control: P. J. Denning, "Working Sets Past and Present", IEEE TSE 6(1), 1980: the sum of the working
  * sets of those in memory shall not outgrow it. Departure: so that nobody waits for ever, one that has been
@@ -52,12 +48,6 @@ static uint64_t guaranteed(const struct scope_member *member)
     if (member->place == MEMBER_GONE)
         return 0;
     return member->class == CLASS_VVIP && member->minimum > 1 ? member->minimum : 1;
-}
-
-/* What its class protects in any way. */
-static uint32_t protected_of(const struct scope_member *member)
-{
-    return member->class == CLASS_VVIP && member->low > member->minimum ? member->low : member->minimum;
 }
 
 static uint64_t all_guaranteed(const struct scope *scope)
@@ -140,35 +130,6 @@ void scope_resize(struct scope *scope, uint32_t frames)
     divide(scope);
 }
 
-/* ------------------------------------------------------------------ global scope */
-
-bool scope_spares(const struct scope *scope, uint32_t owner, uint32_t taker, unsigned round)
-{
-    const struct scope_member *member = &scope->members[owner];
-
-    if (member->frames > (round == 0 ? protected_of(member) : member->minimum) ||
-        (round > 0 && member->class != CLASS_VVIP))
-        return false;
-    return round < 2 || owner != taker;
-}
-
-/* ------------------------------------------------------------------ lending */
-
-bool scope_is_idle(const struct scope *scope, uint32_t number)
-{
-    uint64_t ran = __atomic_load_n(&scope->members[number].ran, __ATOMIC_RELAXED);
-
-    return scope->config.idle > 0 && scope->now > ran && scope->now - ran >= scope->config.idle;
-}
-
-uint32_t scope_excess(const struct scope *scope, uint32_t number)
-{
-    const struct scope_member *member = &scope->members[number];
-    uint32_t keeps = scope_is_idle(scope, number) ? protected_of(member) : member->target;
-
-    return member->frames > keeps ? member->frames - keeps : 0;
-}
-
 /* ------------------------------------------------------------------ dividing the frames */
 
 /* A member's floor is one frame, or what its class protects. What is guaranteed always fits, what is
@@ -177,7 +138,7 @@ uint32_t scope_excess(const struct scope *scope, uint32_t number)
 static uint32_t floor_of(const struct scope_member *member, uint64_t *room)
 {
     uint64_t sure = guaranteed(member);
-    uint64_t extra = protected_of(member) > sure ? protected_of(member) - sure : 0;
+    uint64_t extra = scope_protected(member) > sure ? scope_protected(member) - sure : 0;
 
     extra = extra < *room ? extra : *room;
     *room -= extra;
@@ -262,8 +223,8 @@ static uint32_t above_floor(const struct scope_member *member, bool also_vips_mi
 {
     uint64_t least = guaranteed(member);
 
-    if (!also_vips_minimum && protected_of(member) > least)
-        least = protected_of(member);
+    if (!also_vips_minimum && scope_protected(member) > least)
+        least = scope_protected(member);
     return is_in(member) && member->target > least ? member->target - (uint32_t)least : 0;
 }
 

@@ -82,82 +82,18 @@ static struct frame *of_one(bool *dirty)
     return frame;
 }
 
-static bool is_empty(uint32_t member)
-{
-    return search.empty[member / WORD_BITS] >> member % WORD_BITS & 1;
-}
-
-static uint32_t excess(uint32_t member)
-{
-    return scope_excess(&members_scope, member);
-}
-
-static uint32_t idle_excess(uint32_t member)
-{
-    return scope_is_idle(&members_scope, member) ? excess(member) : 0;
-}
-
-/* Local scope: who is idle; who has most above his target; then who has most that no class protects; then
- * vips. The one for whom frames are sought stands behind those who have too much, if he has not. */
-static uint32_t worst(uint32_t (*measure)(uint32_t member))
-{
-    uint32_t best = MEMBER_NOBODY;
-
-    for (uint32_t i = 1; i < members_scope.count; i++)
-        if (members_list[i].frames > 0 && !is_empty(i) && measure(i) > (best ? measure(best) : 0))
-            best = i;
-    return best;
-}
-
-/* How many frames its class protects. */
-static uint32_t protected_of(const struct scope_member *of)
-{
-    return of->class == CLASS_VVIP && of->low > of->minimum ? of->low : of->minimum;
-}
-
-static uint32_t unprotected(uint32_t member)
-{
-    const struct scope_member *of = &members_list[member];
-
-    return of->frames > protected_of(of) ? of->frames - protected_of(of) : 0;
-}
-
-static uint32_t vips(uint32_t member)
-{
-    const struct scope_member *of = &members_list[member];
-    uint32_t sure = of->class == CLASS_VVIP ? of->minimum : 0;
-
-    return of->frames > sure ? of->frames - sure : 0;
-}
-
 /* Whose page is next; false: nobody's. */
 static bool next_giver(void)
 {
     uint32_t taker = search.for_whom.member, giver;
 
-    if (members_nobodys > 0 && !is_empty(MEMBER_NOBODY)) {
-        search.only = MEMBER_NOBODY;
+    search.only = MEMBER_NOBODY;
+    if (members_nobodys > 0 && !(search.empty[0] & 1))
         return true;
-    }
-    if (members_scope.config.strict && taker != MEMBER_NOBODY && members_list[taker].frames > 0 &&
-        members_list[taker].frames >= members_list[taker].target && !is_empty(taker)) {
-        search.only = taker;
-        return true;
-    }
-    giver = worst(idle_excess);
-    if (giver == MEMBER_NOBODY)
-        giver = worst(excess);
-    if (giver == MEMBER_NOBODY && taker != MEMBER_NOBODY && unprotected(taker) > 0 && !is_empty(taker))
-        giver = taker;
-    if (giver == MEMBER_NOBODY)
-        giver = worst(unprotected);
-    if (giver == MEMBER_NOBODY)
-        giver = worst(vips);
-    if (giver == MEMBER_NOBODY && taker != MEMBER_NOBODY && members_list[taker].frames > 0 &&
-        !is_empty(taker))
-        giver = taker;
-    search.only = giver;
-    return giver != MEMBER_NOBODY;
+    giver = scope_giver(&members_scope, taker == MEMBER_NOBODY ? SCOPE_NOBODY : taker, search.empty);
+    if (giver != SCOPE_NOBODY)
+        search.only = giver;
+    return giver != SCOPE_NOBODY;
 }
 
 static struct frame *local_victim(bool *dirty)
@@ -208,7 +144,7 @@ static void count_victim(const struct frame *frame, bool dirty)
     members_records[owner].dirty += dirty;
     members_records[owner].lost += owner != search.for_whom.member;
     members_records[owner].lost_protected +=
-        owner != search.for_whom.member && members_list[owner].frames < protected_of(&members_list[owner]);
+        owner != search.for_whom.member && members_list[owner].frames < scope_protected(&members_list[owner]);
 }
 
 struct frame *members_victim(bool *dirty)
