@@ -133,7 +133,7 @@ uint32_t ahead_bring(struct place place, uint32_t most, uint8_t *memory, enum st
     *status = ST_OK;
     if (page_state(word) != PAGE_ABSENT || (!stored && !place.region->mapping.base))
         return 1;
-    count = pages_claim(place, 0, most, stored, pager->low);
+    count = pages_claim(place, 0, most, stored, RESERVE_WHOLE);
     if (count == 0)
         return 1;
     *status = read_run(place, stored, memory, count);
@@ -143,7 +143,7 @@ uint32_t ahead_bring(struct place place, uint32_t most, uint8_t *memory, enum st
         pages_give_up(place, 0, count);
         return count;
     }
-    pages_came(place, count, 0);
+    pages_came(place, count, 0, 0);
     count_add(pager, COUNT_READ_AHEAD, count);
     return count;
 }
@@ -159,7 +159,7 @@ static void fulfil(struct reader *reader, struct wish wish)
         struct place place = {region, wish.page + (uint64_t)(wish.stride * (int64_t)done)};
 
         if (place.page >= region->pages || /* another one, in the place of the one that was meant */
-            !frames_wait(reader->pager, reader->pager->low, now_ns() + PATIENCE_NS))
+            !frames_wait(region->member, RESERVE_WHOLE, now_ns() + PATIENCE_NS))
             break;
         done += ahead_bring(place, wish.stride == 1 ? wish.count - done : 1, reader->memory, &status);
         if (status == ST_INTERRUPTED)

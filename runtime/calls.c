@@ -105,6 +105,13 @@ enum status quire_sync(void *address, size_t length)
 
 /* ------------------------------------------------------------------ pins */
 
+static void count_pinned(struct quire_member *member, uint32_t change)
+{
+    atomic_fetch_add_explicit(&member->pager->budget.pinned, change, memory_order_relaxed);
+    if (member->own)
+        atomic_fetch_add_explicit(&member->own->pinned, change, memory_order_relaxed);
+}
+
 bool page_pin(struct place place, bool write)
 {
     uint32_t seen = page_look(place_word(place));
@@ -114,7 +121,7 @@ bool page_pin(struct place place, bool write)
             return false;
         if (page_change(place_word(place), &seen, seen + PAGE_PIN)) {
             if (page_pins(seen) == 0)
-                atomic_fetch_add_explicit(&place.region->pager->pinned, 1, memory_order_relaxed);
+                count_pinned(place.region->member, 1);
             return true;
         }
     }
@@ -128,15 +135,27 @@ void page_unpin(struct place place)
     while (page_pins(seen) > 0)
         if (page_change(place_word(place), &seen, seen - PAGE_PIN)) {
             if (page_pins(seen) == 1)
-                atomic_fetch_sub_explicit(&place.region->pager->pinned, 1, memory_order_relaxed);
+                count_pinned(place.region->member, UINT32_MAX);
             return;
         }
 }
 
-/* Besides the reserve, and as many as that for the pages that come and go. */
-static bool may_pin_more(struct quire_pager *pager)
+/* Besides the reserve, and as many as that for the pages that come and go, and `kept`. */
+static bool has_room_to_pin(struct budget *budget, uint32_t kept)
 {
-    return atomic_load_explicit(&pager->pinned, memory_order_relaxed) < pager->frames - 2 * pager->high;
+    uint64_t kept_all = (uint64_t)2 * atomic_load_explicit(&budget->high, memory_order_relaxed) + kept;
+
+    return atomic_load_explicit(&budget->pinned, memory_order_relaxed) + kept_all <
+           atomic_load_explicit(&budget->frames, memory_order_relaxed);
+}
+
+/* What others are guaranteed nobody pins away. */
+static bool may_pin_more(const struct quire_member *member)
+{
+    struct quire_pager *pager = member->pager;
+    uint32_t guaranteed = atomic_load_explicit(&pager->guaranteed, memory_order_relaxed) - member->guaranteed;
+
+    return has_room_to_pin(&pager->budget, guaranteed) && (!member->own || has_room_to_pin(member->own, 0));
 }
 
 static enum status page_bring_and_pin(struct place place, bool write)
@@ -144,7 +163,7 @@ static enum status page_bring_and_pin(struct place place, bool write)
     enum status status = ST_OK;
     sigset_t saved;
 
-    if (!may_pin_more(place.region->pager) || page_pins(page_look(place_word(place))) == PAGE_MOST_PINS)
+    if (!may_pin_more(place.region->member) || page_pins(page_look(place_word(place))) == PAGE_MOST_PINS)
         return ST_LIMIT;
     signals_block(&saved);
     while (status == ST_OK && !page_pin(place, write))
@@ -155,7 +174,7 @@ static enum status page_bring_and_pin(struct place place, bool write)
 
 static bool is_pinnable_at_once(struct place place, bool write)
 {
-    return (page_pins(page_look(place_word(place))) > 0 || may_pin_more(place.region->pager)) &&
+    return (page_pins(page_look(place_word(place))) > 0 || may_pin_more(place.region->member)) &&
            page_pin(place, write);
 }
 
@@ -211,7 +230,7 @@ static enum status will_need(struct range range)
         return status;
     }
     for (uint64_t page = range.first;
-         page < range.end && status == ST_OK && atomic_load(&pager->free) > pager->low;) {
+         page < range.end && status == ST_OK && frames_beyond(range.region->member, RESERVE_WHOLE);) {
         uint64_t left = range.end - page;
 
         page +=
@@ -233,7 +252,7 @@ static void send_away(struct quire_pager *pager, struct place *places, uint32_t 
     order_drain_all(pager);
     for (uint32_t i = 0; i < count; i++)
         if (page_take_to_leave(places[i])) {
-            order_remove(pager, places[i]);
+            order_remove(places[i]);
             places[leaving++] = places[i];
         }
     pthread_mutex_unlock(&pager->order);

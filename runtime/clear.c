@@ -57,7 +57,7 @@ static void flush_batch(struct clearing *clearing)
     pthread_mutex_lock(&pager->order);
     order_drain_all(pager);
     for (uint32_t i = 0; i < clearing->count; i++)
-        order_remove(pager, clearing->batch[i]);
+        order_remove(clearing->batch[i]);
     pthread_mutex_unlock(&pager->order);
     places_leave(clearing->batch, clearing->count);
     clearing->count = 0;

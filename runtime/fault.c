@@ -28,10 +28,10 @@
 
 static const _Alignas(4096) uint8_t zeroes[SLOT_PAGES * PAGE_SIZE];
 
-uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, uint32_t reserve)
+uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, enum reserve reserve)
 {
-    struct quire_pager *pager = place.region->pager;
-    uint32_t frames = wanted > from ? frames_try_take(pager, wanted - from, reserve) : 0, count = from;
+    struct quire_member *member = place.region->member;
+    uint32_t frames = wanted > from ? frames_try_take(member, wanted - from, reserve) : 0, count = from;
 
     for (; count < from + frames && place.page + count < place.region->pages; count++) {
         page_word *word = &place.region->words[place.page + count];
@@ -41,7 +41,7 @@ uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool st
             !page_change(word, &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_COMING))
             break;
     }
-    frames_give(pager, frames - (count - from));
+    frames_give(member, frames - (count - from));
     return count;
 }
 
@@ -49,10 +49,10 @@ void pages_give_up(struct place place, uint32_t from, uint32_t count)
 {
     for (uint32_t i = from; i < count; i++)
         page_settle(&place.region->words[place.page + i], PAGE_ABSENT, 0, 0);
-    frames_give(place.region->pager, count - from);
+    frames_give(place.region->member, count - from);
 }
 
-void pages_came(struct place place, uint32_t count, uint32_t open)
+void pages_came(struct place place, uint32_t count, uint32_t open, uint32_t touched)
 {
     struct quire_pager *pager = place.region->pager;
 
@@ -61,7 +61,7 @@ void pages_came(struct place place, uint32_t count, uint32_t open)
 
         atomic_fetch_add_explicit(&place.region->windows[one.page / WINDOW_PAGES].resident, 1,
                                   memory_order_relaxed);
-        arrivals_push(pager, place_name(one));
+        arrivals_push(pager, one, i < touched);
         page_settle(place_word(one), i < open ? PAGE_DIRTY : PAGE_CLEAN, PAGE_FRESH, 0);
     }
 }
@@ -70,7 +70,7 @@ static void have_come(struct place place, uint32_t count, uint32_t open)
 {
     struct quire_pager *pager = place.region->pager;
 
-    pages_came(place, count, open);
+    pages_came(place, count, open, 1);
     count_add(pager, COUNT_FAULTS, 1);
     if (count > 1)
         count_add(pager, COUNT_READ_AHEAD, count - 1);
@@ -136,10 +136,8 @@ enum status pages_read(struct place place, bool stored, uint8_t *memory, uint32_
  * at once. */
 static uint32_t claim_more(struct place place, bool stored, uint32_t wanted)
 {
-    struct quire_pager *pager = place.region->pager;
-
-    return wanted > 1 && frames_wait(pager, pager->low / 2, now_ns() + AHEAD_PATIENCE_NS)
-               ? pages_claim(place, 1, wanted, stored, pager->low / 2)
+    return wanted > 1 && frames_wait(place.region->member, RESERVE_HALF, now_ns() + AHEAD_PATIENCE_NS)
+               ? pages_claim(place, 1, wanted, stored, RESERVE_HALF)
                : 1;
 }
 
@@ -192,7 +190,7 @@ static enum status bring_page(struct place place, uint32_t word, bool write)
 {
     struct region *region = place.region;
     bool stored = region_page_is_stored(region, word);
-    enum status status = frame_take(region->pager);
+    enum status status = frame_take(region->member);
 
     if (status != ST_OK) {
         page_settle(place_word(place), PAGE_ABSENT, 0, 0);
@@ -203,7 +201,7 @@ static enum status bring_page(struct place place, uint32_t word, bool write)
     if (status != ST_OK) {
         count_add(region->pager, COUNT_READ_ERRORS, 1);
         page_settle(place_word(place), PAGE_ABSENT, 0, 0);
-        frames_give(region->pager, 1);
+        frames_give(region->member, 1);
     } else {
         record_reference(place, write);
     }

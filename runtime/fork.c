@@ -93,6 +93,7 @@ void quire_fork_end(struct quire_pager *pager)
 
 /* ------------------------------------------------------------------ in the child */
 
+/* Members have their parents' numbers. */
 static enum status map_again(struct quire_pager *pager, const struct region *parent,
                              struct store *(*reopen)(const struct quire_mapping *mapping, void *context),
                              void *context, struct quire_error *error)
@@ -101,6 +102,7 @@ static enum status map_again(struct quire_pager *pager, const struct region *par
     void *address;
 
     mapping.address = parent->start;
+    mapping.member = &pager->members[parent->member->number];
     if (!parent->plain && !(mapping.store = reopen(&parent->mapping, context))) {
         error_say(error, "fork: no store for the child");
         return ST_UNSUPPORTED;
@@ -119,6 +121,8 @@ enum status quire_fork_child(struct quire_pager *pager, const struct quire_optio
     close(pager->uffd);
     close(pager->pagemap);
     status = regions_keep_addresses(parents, true) ? pager_open(options, own, error) : ST_NO_SPACE;
+    if (status == ST_OK)
+        status = members_copy(*own, pager, error);
     for (uint32_t i = 0; i < MOST_REGIONS && status == ST_OK; i++)
         if (parents[i] && parents[i]->pager == pager && !parents[i]->live)
             status = map_again(*own, parents[i], reopen, context, error);

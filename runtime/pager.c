@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 enum {
-    RESERVE_PERCENT = 3,
-    LEAST_RESERVE = 8,
     STANDARD_SCAN_PERCENT =
         25, /* bench/runtime, zipf: a tenth fewer faults than 100; 12 brings nothing more */
     STANDARD_DEADLINE_MS = 30000
@@ -24,7 +22,7 @@ enum {
 #define MOST_FRAMES ((uint64_t)1 << 30)
 
 static enum status options_check(struct quire_pager *pager, const struct quire_options *options,
-                                 struct policy_config *config, struct quire_error *error)
+                                 struct quire_error *error)
 {
     const char *text = options->policy ? options->policy : STANDARD_POLICY;
     struct policy_error wrong;
@@ -44,7 +42,7 @@ static enum status options_check(struct quire_pager *pager, const struct quire_o
                   (int)options->way);
         return ST_INVALID;
     }
-    if (policy_parse(text, &pager->type, config, &wrong) != ST_OK) {
+    if (policy_parse(text, &pager->type, &pager->policy_config, &wrong) != ST_OK) {
         error_say(error, "policy '%s': '%.*s': expected %s", text, (int)wrong.length, text + wrong.at,
                   wrong.expected);
         return ST_INVALID;
@@ -62,16 +60,12 @@ static void set_sizes(struct quire_pager *pager, const struct quire_options *opt
     uint64_t capacity = 1;
 
     pager->frames = (uint32_t)(options->memory_bytes / PAGE_SIZE);
-    pager->low = (uint32_t)((uint64_t)pager->frames * RESERVE_PERCENT / 100);
-    if (pager->low < LEAST_RESERVE)
-        pager->low = LEAST_RESERVE;
-    pager->high = 2 * pager->low;
-    pager->scan_interval = (uint32_t)((uint64_t)pager->frames * percent / 100);
+    budget_set(&pager->budget, pager->frames);
+    pager->scan_percent = percent;
     pager->deadline_ns = (options->deadline_ms ? options->deadline_ms : STANDARD_DEADLINE_MS) * 1000000;
     while (capacity < pager->frames)
         capacity *= 2;
     pager->arrivals_mask = capacity - 1;
-    atomic_store(&pager->free, pager->frames);
 }
 
 static void *fresh(size_t bytes)
@@ -182,7 +176,7 @@ static void pager_destroy(struct quire_pager *pager)
     live_stop(pager);
     handlers_stop(pager);
     ahead_stop(pager);
-    order_destroy(pager);
+    members_end(pager);
     writer_destroy(pager->writer);
     if (pager->arrivals)
         munmap(pager->arrivals, (pager->arrivals_mask + 1) * sizeof(*pager->arrivals));
@@ -211,9 +205,12 @@ static bool is_published(void)
 static enum status pager_make(struct quire_pager *pager, const struct quire_options *options,
                               struct quire_error *error)
 {
-    struct policy_config config = {.seed = options->seed};
-    enum status status = options_check(pager, options, &config, error);
+    enum status status;
 
+    pager->policy_config.seed = options->seed;
+    status = options_check(pager, options, error);
+    if (status == ST_OK)
+        status = members_parse(pager, options, error);
     if (status != ST_OK)
         return status;
     set_sizes(pager, options);
@@ -221,7 +218,7 @@ static enum status pager_make(struct quire_pager *pager, const struct quire_opti
     if (status == ST_OK)
         status = open_kernel(pager, options, error);
     if (status == ST_OK)
-        status = order_create(pager, &config, error);
+        status = members_begin(pager, error);
     if (status == ST_OK)
         status = record_open(pager, options->record, error);
     pager->publish = options->publish || is_published();
@@ -341,7 +338,7 @@ enum status quire_close(struct quire_pager *pager)
 /* ------------------------------------------------------------------ invariants */
 
 struct count_pages {
-    uint64_t resident;
+    uint64_t resident, of_member[MOST_MEMBERS];
     uint32_t pinned;
     const char *wrong;
 };
@@ -365,6 +362,7 @@ static void check_region(struct region *region, void *context)
         if (resident != seen)
             count->wrong = "a window's count of resident pages is wrong";
         count->resident += seen;
+        count->of_member[region->member->number] += seen;
     }
 }
 
@@ -373,13 +371,11 @@ static const char *check_all(struct quire_pager *pager, struct count_pages *coun
     order_drain_all(pager);
     if (count->wrong)
         return count->wrong;
-    if (count->resident != pager->policy->resident)
-        return "the policy does not know the pages that are in memory";
-    if (count->resident + atomic_load(&pager->free) != pager->frames)
+    if (count->resident != atomic_load(&pager->budget.taken))
         return "frames are lost";
-    if (count->pinned != atomic_load(&pager->pinned))
+    if (count->pinned != atomic_load(&pager->budget.pinned))
         return "the count of pinned pages is wrong";
-    return order_check(pager);
+    return members_check(pager, count->of_member);
 }
 
 const char *quire_check(struct quire_pager *pager)

@@ -2,13 +2,14 @@
  * The runtime's structures. The public side is quire/quire.h.
  *
  *      region    a mapping of a memfd, a word for each page, a counter for each window of 2 MiB
- *      pager     frames (a counter), the policy with its pages' numbers, the thread that evicts
+ *      pager     a budget of frames, the thread that evicts
+ *      member    whose regions are; with a policy and its pages' numbers, with a budget (member.h)
  *      slot      a piece of memory to read into before a page comes; whoever brings a page in has one
  *
  * Who protects what:
  *      w   the page's word (page.h)
- *      o   pager->order: the policy, names, what scans note; taken by the evicting thread and by calls of the
- *          program, never by a fault
+ *      o   pager->order: policies, names, members, what scans note; taken by the evicting thread and by calls
+ *          of the program, never by a fault
  *      r   regions_lock: the table of regions; faults read it without
  *      a   atomic
  *      -   set when made
@@ -25,8 +26,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "member.h"
 #include "page.h"
-#include "policy/names.h"
 #include "quire/quire.h"
 #include "uffd.h"
 
@@ -71,12 +72,13 @@ struct counts {
 
 struct window {
     _Atomic uint32_t resident; /* a: pages that have a frame, or are about to */
-    uint32_t scanned;          /* o: pager->clock when it was scanned last */
+    uint32_t scanned;          /* o: its pool's clock when it was scanned last */
     _Atomic uint32_t shutting; /* a: odd while open pages of it are being write-protected (shut.c) */
 };
 
 struct region {
     struct quire_pager *pager;    /* - */
+    struct quire_member *member;  /* - */
     uint32_t index;               /* - in the table of regions */
     int memory;                   /* - the memfd; -1: anonymous memory */
     uint8_t *start;               /* - */
@@ -123,18 +125,18 @@ struct handlers;
 struct ahead;
 
 struct quire_pager {
-    uint32_t frames;                /* - the budget */
-    uint32_t low, high;             /* - free frames: below, eviction begins; and ends */
+    uint32_t frames;                /* - the budget's */
     uint64_t deadline_ns;           /* - */
-    uint32_t scan_interval;         /* - of clock, after which reference bits are stale */
+    unsigned scan_percent;          /* - reference bits are stale after this part of a pool's frames came */
     enum quire_way way;             /* - */
     int record;                     /* - a trace is written there; -1: none */
     int uffd, pagemap;              /* - */
     int self;                       /* - of anonymous memory: this process */
     const struct policy_type *type; /* - */
+    struct policy_config policy_config; /* - its options and seed */
 
-    _Alignas(64) _Atomic uint32_t free;          /* a: frames; whoever finds none sleeps on it */
-    _Atomic uint32_t frame_waiters;              /* a */
+    struct budget budget;
+    _Atomic uint32_t guaranteed;                 /* a: frames, to all members together */
     _Alignas(64) _Atomic uint32_t slots_taken;   /* a: a bit each; whoever finds none free sleeps on it */
     _Atomic uint32_t slot_waiters;               /* a */
     struct slot slots[SLOTS];                    /* - */
@@ -144,31 +146,21 @@ struct quire_pager {
     uint64_t arrivals_head;                      /* o */
     _Alignas(64) _Atomic uint32_t wanted;        /* a: 1: somebody woke the evicting thread */
     _Atomic uint32_t nobody;                     /* a: 0 until the end: what the evicting thread naps on */
-    _Atomic uint32_t fruitless;                  /* a: rounds in a row that could free nothing */
-    _Atomic uint32_t pinned;                     /* a: pages with pins */
     _Atomic bool stop;                           /* a */
     struct counts counts[COUNT_SHARDS];          /* a */
 
     pthread_mutex_t round; /* held through a round of the evicting thread */
     pthread_mutex_t order;
-    struct policy *policy;     /* o */
-    struct policy_host host;   /* - */
-    struct policy_names names; /* o */
-    uint64_t *name_of;         /* o: by number; unlike names.name, also while a number is being forgotten */
-    uint32_t *forgotten;       /* o: numbers to be forgotten once the victim is known */
-    uint32_t forgotten_count;
-    uint32_t choice; /* o: counts choices of a victim */
-    uint32_t
-        *verdicts; /* o: by number: the choice at which it was judged, times two, plus one if it must stay */
-    struct place to_clean[BATCH_PAGES]; /* o: what the policy wants written soon */
+    struct scope scope;                       /* o */
+    struct scope_member scoped[MOST_MEMBERS]; /* o */
+    struct quire_member members[MOST_MEMBERS];
+    uint32_t members_count;             /* r, o, round: none is used from here on */
+    uint64_t measured_us;               /* o: processor time at the last look at fault rates */
+    struct search search;               /* o */
+    struct place to_clean[BATCH_PAGES]; /* o: what policies want written soon */
     uint32_t to_clean_count;            /* o */
-    uint32_t clock;                     /* o: pages that came, ever (wraps around) */
-    uint32_t ticked;                    /* o: clock at the last tick */
-    uint32_t advanced;                  /* o: clock when policy->now was moved on last */
-    void *policy_memory;
-    size_t policy_bytes;
-    uint64_t mapped_pages; /* r */
-    struct writer *writer; /* - the evicting thread's */
+    uint64_t mapped_pages;              /* r */
+    struct writer *writer;              /* - the evicting thread's */
     struct thread evictor;
     struct live *live;         /* - NULL: nobody is told */
     bool publish;              /* - */
@@ -275,9 +267,9 @@ MUST_USE enum status handlers_start(struct quire_pager *pager, unsigned count);
 void handlers_stop(struct quire_pager *pager);
 
 /* Pages from `from` on behind `place` that are absent and come from the same place (`stored`) become COMING,
- * and the caller's, each with a frame, while more than `reserve` are free: up to `wanted`, counted from
+ * and the caller's, each with a frame, while more than the reserve are free: up to `wanted`, counted from
  * `place`. Returns how many, those before `from` included. */
-uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, uint32_t reserve);
+uint32_t pages_claim(struct place place, uint32_t from, uint32_t wanted, bool stored, enum reserve reserve);
 /* They do not come after all: from `from` on. */
 void pages_give_up(struct place place, uint32_t from, uint32_t count);
 /* Their contents, into memory of the caller's. */
@@ -285,8 +277,8 @@ MUST_USE enum status pages_read(struct place place, bool stored, uint8_t *memory
 /* ... and from there in place, the first `open` of them open for writing. *count: how many are there now, at
  * least one with ST_OK, and else one; the others do not come. */
 MUST_USE enum status pages_put(struct place place, const uint8_t *contents, uint32_t *count, uint32_t open);
-/* They are settled, and the policy will hear of them. */
-void pages_came(struct place place, uint32_t count, uint32_t open);
+/* They are settled, and the policy will hear of them; nobody touched those from `touched` on. */
+void pages_came(struct place place, uint32_t count, uint32_t open, uint32_t touched);
 
 /* ---- read-ahead: who asks for it (stream.c), who reads (ahead.c) */
 
@@ -349,17 +341,10 @@ MUST_USE enum status pages_watch(struct region *region);
 /* The largest budget without userfaultfd. */
 uint32_t protect_most_frames(void);
 
-/* ---- frames and slots (frame.c) */
+/* ---- slots (frame.c) */
 
-MUST_USE enum status frame_take(struct quire_pager *pager);
-/* Up to `wanted` while there are more than `reserve`, without waiting. */
-uint32_t frames_try_take(struct quire_pager *pager, uint32_t wanted, uint32_t reserve);
-/* Until there are more than `reserve`; false: not until then. */
-bool frames_wait(struct quire_pager *pager, uint32_t reserve, uint64_t until);
-void frames_give(struct quire_pager *pager, uint32_t count);
 MUST_USE enum status slot_take(struct quire_pager *pager, unsigned *slot);
 void slot_give(struct quire_pager *pager, unsigned slot);
-void arrivals_push(struct quire_pager *pager, uint64_t name);
 
 /* ---- stores (io.c) */
 
@@ -367,33 +352,27 @@ void arrivals_push(struct quire_pager *pager, uint64_t name);
 MUST_USE enum status io_transfer(struct store *store, enum store_op op, uint64_t first, uint32_t count,
                                  void *memory, uint64_t deadline_ns);
 
-/* ---- what policies know (order.c); under pager->order */
+/* ---- what policies hear of (order.c); under pager->order */
 
-MUST_USE enum status order_create(struct quire_pager *pager, struct policy_config *config,
-                                  struct quire_error *error);
-void order_destroy(struct quire_pager *pager);
-/* The policy learns what came since; not what came behind a place in the queue that is taken and not yet
- * filled. */
+/* A page came, which somebody touched or not. Without the lock; async-signal-safe. */
+void arrivals_push(struct quire_pager *pager, struct place place, bool touched);
+/* Policies learn what came since; not what came behind a place in the queue that is taken and not yet filled.
+ */
 void order_drain(struct quire_pager *pager);
-/* It learns of every page that is settled now. The lock is let go of on the way. */
+/* They learn of every page that is settled now. The lock is let go of on the way. */
 void order_drain_all(struct quire_pager *pager);
-/* The page is in memory (again). */
-void order_insert(struct quire_pager *pager, struct place place);
+/* The page, which was to go, stays in memory. */
+void order_insert(struct place place);
 /* The page is not to be known any more. */
-void order_remove(struct quire_pager *pager, struct place place);
+void order_remove(struct place place);
 /* No page of the region is, ghosts neither. */
-void order_remove_region(struct quire_pager *pager, const struct region *region);
-/* A scan saw the page used: `tells`, a policy that needs every reference hears of it. */
-void order_referenced(struct quire_pager *pager, struct place place, bool tells);
-/* Before victims are sought: time passes for the policy; reference bits of one that hears of each. */
+void order_remove_region(struct region *region);
+/* Before victims are sought: time passes for policies; reference bits of one that hears of each. */
 void order_advance(struct quire_pager *pager);
-/* Dirty pages that the policy wants clean: up to `most`, taken to be written. */
+/* A dirty page that its policy wants clean. */
+void order_note_to_clean(struct quire_pager *pager, struct place place);
+/* Of those up to `most`, taken to be written. */
 uint32_t order_take_to_clean(struct quire_pager *pager, struct place *places, uint32_t most);
-MUST_USE const char *order_check(struct quire_pager *pager);
-/* False: no page may go. */
-bool order_victim(struct quire_pager *pager, struct place *victim);
-/* Pages under this number may be mapped at the same time. */
-uint64_t order_most_pages(const struct quire_pager *pager);
 
 /* ---- reference bits (reference.c); under pager->order */
 

@@ -32,7 +32,7 @@ bool window_is_stale(const struct region *region, uint64_t window)
 
     return region->memory >= 0 &&
            atomic_load_explicit(&((struct window *)at)->resident, memory_order_relaxed) > 0 &&
-           region->pager->clock - at->scanned >= region->pager->scan_interval;
+           region->member->pool->clock - at->scanned >= region->member->pool->scan_interval;
 }
 
 /* A page that is mapped: used, or new. True: used. */
@@ -55,7 +55,7 @@ static uint64_t note_used(struct region *region, uint64_t first, uint64_t bits, 
 
         if (!was_used(place_word(place)))
             continue;
-        order_referenced(region->pager, place, tells);
+        pool_referenced(region->member->pool, place, tells);
         used++;
     }
     return used;
@@ -68,7 +68,7 @@ void window_scan(struct region *region, uint64_t window, bool tells)
     unsigned pages = window_pages(region, window);
     uint64_t mapped[WINDOW_PAGES / 64], any = 0, used = 0;
 
-    region->windows[window].scanned = pager->clock;
+    region->windows[window].scanned = region->member->pool->clock;
     if (!pagemap_mapped(pager->pagemap, start, pages, mapped))
         return;
     for (unsigned i = 0; i < WINDOW_PAGES / 64; i++) {

@@ -192,6 +192,10 @@ static enum status mapping_check(struct quire_pager *pager, const struct quire_m
             (unsigned)PAGE_SIZE);
         return ST_INVALID;
     }
+    if (mapping->member && (mapping->member->pager != pager || !mapping->member->used)) {
+        error_say(error, "mapping: expected a member of this pager");
+        return ST_INVALID;
+    }
     if (!lies_within(mapping->store, mapping->offset, pages) ||
         (mapping->base && !lies_within(mapping->base, mapping->base_offset, pages))) {
         error_say(error, "mapping: %llu pages from offset %llu, and the store '%s' ends before",
@@ -202,9 +206,9 @@ static enum status mapping_check(struct quire_pager *pager, const struct quire_m
         error_say(error, "mapping: a part of these pages of the store is mapped already");
         return ST_MAPPED;
     }
-    if (pages > order_most_pages(pager) - pager->mapped_pages) {
+    if (pages > pool_most_pages(pager->type) - pager->mapped_pages) {
         error_say(error, "mapping: the policy %s can know %llu pages and no more", pager->type->name,
-                  (unsigned long long)order_most_pages(pager));
+                  (unsigned long long)pool_most_pages(pager->type));
         return ST_LIMIT;
     }
     return ST_OK;
@@ -299,11 +303,15 @@ static enum status region_make(struct region *region)
 static enum status region_enter(struct region *region)
 {
     uint32_t i = 0;
+    enum status status;
 
     while (i < MOST_REGIONS && entries[i].region)
         i++;
     if (i == MOST_REGIONS)
         return ST_LIMIT;
+    status = member_enter(region->member, region->pages);
+    if (status != ST_OK)
+        return status;
     region->index = i;
     pthread_mutex_lock(&region->pager->order);
     entries[i].region = region;
@@ -328,6 +336,9 @@ static enum status map_locked(struct quire_pager *pager, const struct quire_mapp
     if (!region)
         return ST_NO_MEMORY;
     *region = (struct region){.pager = pager,
+                              .member = mapping->member ? mapping->member
+                                        : live          ? live->member
+                                                        : &pager->members[0],
                               .memory = -1,
                               .pages = pages,
                               .mapping = *mapping,
@@ -437,7 +448,7 @@ static void forget_in_policy(struct region *region)
 {
     pthread_mutex_lock(&region->pager->order);
     order_drain_all(region->pager);
-    order_remove_region(region->pager, region);
+    order_remove_region(region);
     pthread_mutex_unlock(&region->pager->order);
 }
 
@@ -475,7 +486,8 @@ static enum status region_leave(struct region *region)
     if (status != ST_OK)
         return status;
     leave_table(region);
-    frames_give(pager, resident_pages(region));
+    frames_give(region->member, resident_pages(region));
+    member_leave(region->member, region->pages);
     region_destroy(region);
     return ST_OK;
 }

@@ -82,15 +82,15 @@ static const char *way_of(const struct quire_pager *pager)
 
 void quire_stats(struct quire_pager *pager, struct quire_stats *stats)
 {
-    uint64_t free = atomic_load(&pager->free);
+    uint64_t taken = atomic_load(&pager->budget.taken);
 
     *stats = (struct quire_stats){
         .way = way_of(pager),
         .policy = pager->type->name,
         .memory_bytes = pager->frames * PAGE_SIZE,
-        .resident_bytes = (pager->frames - free) * PAGE_SIZE,
-        .free_bytes = free * PAGE_SIZE,
-        .pinned_bytes = atomic_load(&pager->pinned) * PAGE_SIZE,
+        .resident_bytes = taken * PAGE_SIZE,
+        .free_bytes = (pager->frames - taken) * PAGE_SIZE,
+        .pinned_bytes = atomic_load(&pager->budget.pinned) * PAGE_SIZE,
         .faults = total(pager, COUNT_FAULTS),
         .zero_faults = total(pager, COUNT_ZERO_FAULTS),
         .write_faults = total(pager, COUNT_WRITE_FAULTS),

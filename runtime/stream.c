@@ -155,11 +155,11 @@ static struct stream *stream_of(struct streams *streams, struct place place)
     return stream;
 }
 
-static uint32_t window_most(const struct stream *stream, const struct quire_pager *pager)
+static uint32_t window_most(const struct stream *stream, const struct quire_member *member)
 {
     uint32_t most = stream->stride == 1 || stream->stride == -1 ? WINDOW_MOST : WINDOW_MOST_SINGLE;
 
-    return most < pager->frames / PART_OF_FRAMES ? most : pager->frames / PART_OF_FRAMES;
+    return most < member_frames(member) / PART_OF_FRAMES ? most : member_frames(member) / PART_OF_FRAMES;
 }
 
 /* Pages that the thread brings in itself: what was asked for and has not come begins with them. */
@@ -174,7 +174,7 @@ static uint32_t own_part(const struct stream *stream, enum stream_use use)
  */
 static uint32_t stream_asks(struct stream *stream, struct place place, enum stream_use use)
 {
-    uint32_t most = window_most(stream, place.region->pager), own;
+    uint32_t most = window_most(stream, place.region->member), own;
 
     if (stream->asked > stream->window)
         return own_part(stream, use);

@@ -3,7 +3,8 @@
  *
  * A *pager* has a budget of memory and a policy. A *region* is a range of addresses whose pages come from a
  * store (quire/store.h) when they are touched, and go back to it, chosen by the policy, when the budget is
- * used up. Any code reads and writes a region through plain pointers. docs/RUNTIME.md explains and has an
+ * used up. Any code reads and writes a region through plain pointers. Several *members*, each with regions of
+ * its own, may share a pager; scopes and classes say whose pages go. docs/RUNTIME.md explains and has an
  * example.
  *
  * Threads: every function may be called by any thread at any time, but for quire_close() and quire_unmap(),
@@ -21,6 +22,7 @@
 #include "quire/types.h"
 
 struct quire_pager;
+struct quire_member;
 
 /* Why a call failed, in a sentence for the user. May be NULL wherever it is asked for. */
 struct quire_error {
@@ -52,6 +54,10 @@ struct quire_options {
     enum quire_way way;
     bool publish;       /* `quire top` sees the pager; also when $QUIRE_PUBLISH is 1 */
     const char *record; /* a trace for `quire sim` is written there; NULL: none */
+    /* Of several members, as in `quire sim --mix`: whose pages go. */
+    const char *scope;      /* "global" (NULL) or "local" */
+    const char *allocation; /* local scope: "equal" (NULL), "proportional", "pff:low=N,high=N,window=N", each
+                               with "strict" or without */
 };
 #define QUIRE_LEAST_MEMORY ((uint64_t)256 << 10)
 
@@ -64,6 +70,54 @@ MUST_USE enum status quire_open(const struct quire_options *options, struct quir
 /* Unmaps every region as quire_unmap() does, then frees the pager. On an error it stays, with the regions
  * that could not be unmapped. */
 MUST_USE enum status quire_close(struct quire_pager *pager);
+
+/*
+ * A member: regions that compete for the pager's memory as one. Regions of none belong to a member of the
+ * pager's own, "default", an ordinary one. Under global scope a page that the policy chooses goes, whosever
+ * it is, unless a class protects it. Under local scope each member has a policy of its own and a target by
+ * the allocation rule; frames are lent as long as some are free, and who has most above its target gives
+ * then.
+ *
+ *      class      what of its memory goes for others
+ *      vvip:16M   nothing, as long as it has no more than that; pins of others leave it room
+ *      vip:16M    nothing, as long as it has no more than that, and others have something that can go
+ *      ordinary   anything
+ */
+struct quire_member_options {
+    const char *name;         /* for reports: 1 to 31 ASCII characters without blanks, quotes, backslashes; no
+                                 other member's */
+    const char *class;        /* as above, as in `quire sim --class NAME=…`; NULL: "ordinary" */
+    uint64_t protected_bytes; /* a vvip's: so much is protected as a vip's is; 0: what is guaranteed */
+    uint64_t maximum_bytes;   /* a budget of its own within the pager's: at this much it pages itself only. At
+                                 least QUIRE_LEAST_MEMORY; 0: none */
+};
+
+/*
+ * ST_INVALID: the options; ST_LIMIT: 63 members, or what is guaranteed to all of them does not fit into the
+ * memory that pages can have (the budget less the 6 % that are kept free); ST_NO_MEMORY. Nothing has changed
+ * then.
+ */
+MUST_USE enum status quire_member_create(struct quire_pager *pager,
+                                         const struct quire_member_options *options,
+                                         struct quire_member **member, struct quire_error *error);
+/* The member has no regions any more (ST_INVALID: it has, and stays), and ends. quire_close() ends all. */
+MUST_USE enum status quire_member_end(struct quire_member *member);
+
+struct quire_member_stats {
+    const char *name;                                          /* as long as the member lives */
+    const char *class;                                         /* "vvip", "vip", "ordinary" */
+    uint64_t guaranteed_bytes, protected_bytes, maximum_bytes; /* 0: none */
+    uint64_t target_bytes;                                     /* local scope; else 0 */
+    uint64_t resident_bytes; /* less than it holds while pages of its are on their way */
+    uint64_t regions, mapped_bytes;
+    uint64_t faults, read_ahead; /* pages that came: because somebody touched them, and besides */
+    uint64_t evictions;          /* pages that went; */
+    uint64_t written;            /* of these, that had to be written first */
+    uint64_t lost;               /* of these, for another member, */
+    uint64_t lost_protected;     /* although its class protected them */
+    uint64_t fault_rate; /* page-fault frequency: faults in a second of the process's processor time */
+};
+void quire_member_stats(struct quire_member *member, struct quire_member_stats *stats);
 
 enum quire_map_flags {
     QUIRE_FRESH = 1,    /* the region begins as zeroes, whatever the store holds (anonymous memory) */
@@ -79,12 +133,15 @@ struct quire_mapping {
                              `store`; never written to. NULL: none */
     uint64_t base_offset; /* in bytes, as offset */
     void *address; /* where, a multiple of 2 MiB; ST_NO_SPACE when something is there. NULL: anywhere */
+    struct quire_member
+        *member; /* of the same pager; NULL: the pager's own, or of a snapshot, the region's */
 };
 
 /*
- * A region. ST_INVALID: offset, flags; ST_BEYOND_END: the store is shorter than that; ST_MAPPED: a region
- * shows a part of that range of the store already; ST_LIMIT: too many regions, or pages for this policy;
- * ST_NO_MEMORY, ST_NO_SPACE (of addresses). Nothing is left then.
+ * A region. ST_INVALID: offset, flags, member; ST_BEYOND_END: the store is shorter than that; ST_MAPPED: a
+ * region shows a part of that range of the store already; ST_LIMIT: too many regions, or pages for this
+ * policy, or members are guaranteed everything; ST_NO_MEMORY, ST_NO_SPACE (of addresses). Nothing is left
+ * then.
  */
 MUST_USE enum status quire_map(struct quire_pager *pager, const struct quire_mapping *mapping, void **address,
                                struct quire_error *error);
@@ -131,8 +188,8 @@ MUST_USE enum status quire_advise(void *address, size_t length, enum quire_advic
 /*
  * Brings the pages in and keeps them there until quire_unpin() of the same range: the way for system calls
  * (which see EFAULT where a page is absent) and for hot loops. Pins count. `access` ACCESS_WRITE: the pages
- * count as written. ST_LIMIT: more than can be pinned within the budget; ST_IO_ERROR, ST_NOT_MAPPED,
- * ST_DENIED. Nothing is pinned then.
+ * count as written. ST_LIMIT: more than can be pinned within the budget, or the member's maximum;
+ * ST_IO_ERROR, ST_NOT_MAPPED, ST_DENIED. Nothing is pinned then.
  */
 MUST_USE enum status quire_pin(void *address, size_t length, enum access access);
 void quire_unpin(void *address, size_t length);
