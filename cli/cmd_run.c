@@ -21,8 +21,9 @@
 #define SPACE_DEFAULT ((uint64_t)64 << 30)
 #define SPACE_LEAST ((uint64_t)16 << 20)
 #define SPACE_MOST ((uint64_t)16 << 40)
+#define HANDLERS_AUTO UINT64_MAX                /* as many as are good, if they may be */
 #define THRESHOLD_DEFAULT ((uint64_t)128 << 10) /* from there on malloc() asks for a mapping of its own */
-enum { HANDLERS_DEFAULT = 4, HANDLERS_MOST = 32, OPTIONS = 11, MOST_INTERPRETERS = 4 };
+enum { HANDLERS_MOST = 32, OPTIONS = 11, MOST_INTERPRETERS = 4 };
 
 struct run_options {
     uint64_t memory_bytes, space_bytes, threshold_bytes, handlers;
@@ -47,7 +48,8 @@ static void describe(struct run_options *options, struct option_spec *specs)
          "most that the program can have of paged memory; the store is as long, where it can be (64G)"},
         {"--threshold", OPTION_SIZE, &options->threshold_bytes, "SIZE",
          "page what is asked for in pieces of at least that (128K)"},
-        {"--handlers", OPTION_NUMBER, &options->handlers, "N", "threads that serve faults (4)"},
+        {"--handlers", OPTION_NUMBER, &options->handlers, "N",
+         "threads that serve faults, which need a privilege; 0: the program's own do (4 if they may be)"},
         {"--no-files", OPTION_FLAG, &options->no_files, NULL, "leave mapped files to Linux"},
         {"--report", OPTION_TEXT, &options->report, "FILE",
          "write at the end what paging did there; -: standard error"},
@@ -113,7 +115,8 @@ static bool check(const struct run_options *options)
     if (!check_range("--memory", options->memory_bytes, MEMORY_LEAST, MEMORY_MOST, "256K to 4T") ||
         !check_range("--space", options->space_bytes, SPACE_LEAST, SPACE_MOST, "16M to 16T") ||
         !check_range("--threshold", options->threshold_bytes, 1, SPACE_MOST, "at least 1") ||
-        !check_range("--handlers", options->handlers, 1, HANDLERS_MOST, "1 to 32") ||
+        (options->handlers != HANDLERS_AUTO &&
+         !check_range("--handlers", options->handlers, 0, HANDLERS_MOST, "0 to 32")) ||
         !check_policy(options->policy)) {
         return false;
     }
@@ -211,20 +214,24 @@ static void set_environment(const struct run_options *options, const struct run_
                                     : options->json ? "-"
                                                     : NULL),
          *record = path_for_program(options->record),
-         *settings = must_format(
-             "library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
-             "handlers=%llu\nfiles=%d\nreport=%s\njson=%d\n"
-             "record=%s\n",
-             parts->library, options->store, options->policy, (unsigned long long)options->memory_bytes,
-             (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
-             (unsigned long long)options->threshold_bytes, (unsigned long long)options->handlers,
-             !options->no_files, report, options->json, record);
+         *handlers = options->handlers == HANDLERS_AUTO
+                         ? must_copy("auto")
+                         : must_format("%llu", (unsigned long long)options->handlers),
+         *settings = must_format("library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
+                                 "handlers=%s\nfiles=%d\nreport=%s\njson=%d\n"
+                                 "record=%s\n",
+                                 parts->library, options->store, options->policy,
+                                 (unsigned long long)options->memory_bytes,
+                                 (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
+                                 (unsigned long long)options->threshold_bytes, handlers, !options->no_files,
+                                 report, options->json, record);
 
     free(report);
     free(record);
     setenv("LD_PRELOAD", preload, 1);
     setenv("QUIRE_RUN", settings, 1);
     free(settings);
+    free(handlers);
     free(preload);
 }
 
@@ -249,7 +256,7 @@ int cmd_run(int argc, char **argv)
     struct run_options options = {.memory_bytes = MEMORY_DEFAULT,
                                   .space_bytes = SPACE_DEFAULT,
                                   .threshold_bytes = THRESHOLD_DEFAULT,
-                                  .handlers = HANDLERS_DEFAULT,
+                                  .handlers = HANDLERS_AUTO,
                                   .policy = "car",
                                   .store = "swap:/var/tmp"};
     struct option_spec specs[OPTIONS];

@@ -27,7 +27,30 @@ static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
     unsigned count;
 } spurious;
 
-static struct sigaction bus_before, segv_before; /* what the signals were before */
+/* To whom goes what is not ours. Changed while faults are served, so the next one has a place of its own. */
+enum { CHAIN = 16 };
+static struct chain {
+    struct sigaction of[CHAIN];
+    _Atomic uint32_t now;
+} bus_chain, segv_chain;
+
+static struct chain *chain_of(int signal)
+{
+    return signal == SIGBUS ? &bus_chain : &segv_chain;
+}
+
+static const struct sigaction *chain_now(const struct chain *chain)
+{
+    return &chain->of[atomic_load(&chain->now)];
+}
+
+static void chain_set(struct chain *chain, const struct sigaction *action)
+{
+    uint32_t next = (atomic_load(&chain->now) + 1) % CHAIN;
+
+    chain->of[next] = *action;
+    atomic_store(&chain->now, next);
+}
 
 static bool is_write(const void *context)
 {
@@ -128,16 +151,38 @@ bool quire_fault(int signal, void *info, void *context)
     return served;
 }
 
+static bool has_handler(const struct sigaction *before)
+{
+    return (before->sa_flags & SA_SIGINFO) ||
+           (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN);
+}
+
+/* What the program blocks while its handler runs; but never what tells us of faults, which it may make. */
+static void set_mask_of(const struct sigaction *action, int signal, const ucontext_t *context)
+{
+    sigset_t mask;
+
+    sigorset(&mask, &context->uc_sigmask, &action->sa_mask);
+    if (!(action->sa_flags & SA_NODEFER))
+        sigaddset(&mask, signal);
+    sigdelset(&mask, SIGBUS);
+    sigdelset(&mask, SIGSEGV);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
 /* To whom it went before. Without a handler, the access is made again and ends the process. */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
-    const struct sigaction *before = signal == SIGBUS ? &bus_before : &segv_before;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
+    const struct sigaction before = *chain_now(chain_of(signal)), standard = {.sa_handler = SIG_DFL};
 
-    if (before->sa_flags & SA_SIGINFO) {
-        before->sa_sigaction(signal, info, context);
-    } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
-        before->sa_handler(signal);
+    if (has_handler(&before)) {
+        set_mask_of(&before, signal, context);
+        if (before.sa_flags & (int)SA_RESETHAND)
+            chain_set(chain_of(signal), &standard);
+        if (before.sa_flags & SA_SIGINFO)
+            before.sa_sigaction(signal, info, context);
+        else
+            before.sa_handler(signal);
     } else {
         sigaction(signal, &standard, NULL);
         if (info->si_code <= 0) /* sent by kill(): nothing is made again */
@@ -145,18 +190,12 @@ static void pass_on(int signal, siginfo_t *info, void *context)
     }
 }
 
-static bool has_handler(const struct sigaction *before)
-{
-    return (before->sa_flags & SA_SIGINFO) ||
-           (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN);
-}
-
 /* The page cannot come. */
 static void refuse(siginfo_t *info, void *context, struct place place, enum status status)
 {
     siginfo_t bus = *info;
 
-    if (!has_handler(&bus_before)) {
+    if (!has_handler(chain_now(&bus_chain))) {
         struct sigaction standard = {.sa_handler = SIG_DFL};
 
         fault_say_why(place, status);
@@ -183,7 +222,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     errno = saved;
 }
 
-static enum status install(int signal, struct sigaction *kept)
+static enum status install(int signal)
 {
     struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART},
                      before;
@@ -193,13 +232,23 @@ static enum status install(int signal, struct sigaction *kept)
         return ST_UNSUPPORTED;
     if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == on_fault)
         return ST_OK;
-    *kept = before;
+    chain_set(chain_of(signal), &before);
     return sigaction(signal, &ours, NULL) == 0 ? ST_OK : ST_UNSUPPORTED;
 }
 
 enum status fault_handler_install(enum quire_way way)
 {
-    enum status status = way == QUIRE_WAY_PINS ? ST_OK : install(SIGBUS, &bus_before);
+    enum status status = way == QUIRE_WAY_PINS ? ST_OK : install(SIGBUS);
 
-    return status == ST_OK && way == QUIRE_WAY_PROTECT ? install(SIGSEGV, &segv_before) : status;
+    return status == ST_OK && way == QUIRE_WAY_PROTECT ? install(SIGSEGV) : status;
+}
+
+void quire_chain(int signal, const struct sigaction *next, struct sigaction *last)
+{
+    struct chain *chain = chain_of(signal);
+
+    if (last)
+        *last = *chain_now(chain);
+    if (next)
+        chain_set(chain, next);
 }

@@ -80,6 +80,11 @@ static const char *way_of(const struct quire_pager *pager)
     }
 }
 
+enum quire_way quire_way(const struct quire_pager *pager)
+{
+    return pager->way;
+}
+
 void quire_stats(struct quire_pager *pager, struct quire_stats *stats)
 {
     uint64_t taken = atomic_load(&pager->budget.taken);

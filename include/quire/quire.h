@@ -215,6 +215,8 @@ struct quire_stats {
     uint64_t not_recorded; /* references that could not be written to the trace */
 };
 void quire_stats(struct quire_pager *pager, struct quire_stats *stats);
+/* Which way is in use; never QUIRE_WAY_BEST. */
+enum quire_way quire_way(const struct quire_pager *pager);
 
 /*
  * fork(). Without these calls the child has no regions. Between quire_fork_begin() and quire_fork_end()
@@ -244,6 +246,12 @@ MUST_USE const char *quire_check(struct quire_pager *pager);
 /* For a program that replaces the handler of SIGBUS after quire_open(): to be called first in its own, with
  * its arguments. True: the access is to be tried again. */
 bool quire_fault(int signal, void *info, void *context);
+
+/* For one who stands between a program and the kernel: SIGBUS (SIGSEGV where there is no userfaultfd) stays
+ * the library's, and what is not the library's goes to the handler `next` from now on (NULL: to whom it
+ * went). *last: to whom it went; may be NULL. One thread at a time. */
+struct sigaction;
+void quire_chain(int signal, const struct sigaction *next, struct sigaction *last);
 
 /* Stores. */
 enum quire_file_mode {

@@ -43,6 +43,8 @@ static struct file files[MOST_FILES];
 static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint32_t files_used; /* none is taken from here on */
 _Atomic uint32_t files_count;
+_Atomic uintptr_t paged_files_start = UINTPTR_MAX, paged_files_end;
+
 /* ------------------------------------------------------------------ the file as a store */
 
 /* Page by page: at the end of the file the last is padded with zeroes, and behind it there is none. */
@@ -110,6 +112,16 @@ static struct file *file_at(const void *address, size_t length)
     return NULL;
 }
 
+bool files_part(uintptr_t start, size_t *bytes)
+{
+    const struct file *file = file_at((const void *)start, 1);
+    uintptr_t end = file ? atomic_load(&file->end) : 0;
+
+    if (end > start && *bytes > end - start)
+        *bytes = end - start;
+    return end > start;
+}
+
 bool files_meet(const void *address, size_t length)
 {
     return file_at(address, length) != NULL;
@@ -149,10 +161,17 @@ static void release(struct file *file)
     file->fd = -1;
 }
 
+static int protect(void *address, size_t length, int protection)
+{
+    return paged_by_protection ? 0 : raw_mprotect(address, length, protection);
+}
+
 /* With the lock. The mapping's pages are those of the store from the offset on. */
 static void *map_file(struct file *file, size_t length, int protection)
 {
-    struct quire_mapping mapping = {.store = file->swap ? file->swap : &file->store, .length = length};
+    struct quire_mapping mapping = {.store = file->swap ? file->swap : &file->store,
+                                    .length = length,
+                                    .flags = paged_by_protection && !file->swap ? QUIRE_READ_ONLY : 0};
     void *address;
 
     if (file->swap) {
@@ -163,7 +182,7 @@ static void *map_file(struct file *file, size_t length, int protection)
     }
     if (library.quire_map(pager, &mapping, &address, NULL) != ST_OK)
         return MAP_FAILED;
-    if (raw_mprotect(address, length, protection) != 0 && library.quire_discard(address) == ST_OK)
+    if (protect(address, length, protection) != 0 && library.quire_discard(address) == ST_OK)
         return MAP_FAILED;
     return address;
 }
@@ -179,6 +198,14 @@ static struct file *free_entry(void)
     if (i >= atomic_load(&files_used))
         atomic_store(&files_used, i + 1);
     return &files[i];
+}
+
+static void note_range(uintptr_t start, uintptr_t end)
+{
+    if (start < atomic_load(&paged_files_start))
+        atomic_store(&paged_files_start, start);
+    if (end > atomic_load(&paged_files_end))
+        atomic_store(&paged_files_end, end);
 }
 
 static void *map_locked(size_t length, int protection, int flags, int fd, off_t offset,
@@ -212,6 +239,7 @@ static void *map_locked(size_t length, int protection, int flags, int fd, off_t 
     }
     file->unmapped_below = (uintptr_t)address;
     file->unmapped_from = (uintptr_t)address + length;
+    note_range((uintptr_t)address, (uintptr_t)address + length);
     atomic_store(&file->end, (uintptr_t)address + length);
     atomic_store(&file->start, (uintptr_t)address);
     return address;
@@ -247,7 +275,7 @@ static int end_file(struct file *file)
  * rest. */
 static int unmap_part(struct file *file, uintptr_t start, uintptr_t end)
 {
-    if (raw_mprotect((void *)start, end - start, PROT_NONE) != 0)
+    if (protect((void *)start, end - start, PROT_NONE) != 0)
         return -1;
     if (start <= file->unmapped_below && end > file->unmapped_below)
         file->unmapped_below = end;
@@ -280,7 +308,7 @@ int files_mprotect(void *address, size_t length, int protection)
     if (!file->swap && (protection & PROT_WRITE))
         return fails(EACCES);
     file->protection |= protection;
-    return raw_mprotect(address, length, protection);
+    return protect(address, length, protection);
 }
 
 int files_madvise(void *address, size_t length, int advice)
@@ -343,7 +371,7 @@ bool files_inherit(void)
 
         if (start != 0)
             good = (!files[i].swap || library.quire_inherit((void *)start, length) == ST_OK) &&
-                   raw_mprotect((void *)start, length, files[i].protection) == 0;
+                   protect((void *)start, length, files[i].protection) == 0;
     }
     return good;
 }

@@ -11,7 +11,7 @@
  *
  * A child that cannot have its memory ends, with status 125 and a line that says why.
  */
-#include "preload.h"
+#include "gate.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -94,6 +94,7 @@ static void be_child(struct robust_list_head *robust, size_t robust_bytes)
         robust->list.next = &robust->list;
         syscall(SYS_set_robust_list, robust, robust_bytes);
     }
+    held_by_nobody();
     if (library.quire_fork_child(pager, &options, reopen, &error, &pager, &error) != ST_OK)
         give_up(error.text);
     if (!memory_inherit() || !files_inherit())

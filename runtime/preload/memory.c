@@ -39,6 +39,9 @@ enum { MOST_EXTENTS = 1 << 17 };
 static struct extents extents;
 static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
 static uintptr_t heap_start, heap_now, heap_end; /* 0: none */
+uintptr_t paged_arena_start;
+uint64_t paged_arena_bytes;
+bool paged_by_protection;
 
 struct left_count left_counts[LEFTS];
 const char *const left_names[LEFTS] = {
@@ -94,7 +97,7 @@ static int errno_of(enum status status)
 
 static int part_protect(uintptr_t start, uintptr_t end, int protection)
 {
-    return raw_mprotect((void *)start, end - start, protection);
+    return paged_by_protection ? 0 : raw_mprotect((void *)start, end - start, protection);
 }
 
 static void *part_map(uintptr_t start, size_t length, int protection)
@@ -478,13 +481,13 @@ void memory_hold(bool hold)
 
 bool memory_inherit(void)
 {
-    bool good = raw_mprotect((void *)extents.start, extents.end - extents.start, PROT_NONE) == 0;
+    bool good = part_protect(extents.start, extents.end, PROT_NONE) == 0;
 
     for (size_t i = 0; i < extents.count && good; i++) {
         const struct extent *extent = &extents.items[i];
 
         good = library.quire_inherit((void *)extent->start, extent->end - extent->start) == ST_OK &&
-               raw_mprotect((void *)extent->start, extent->end - extent->start, extent->protection) == 0;
+               part_protect(extent->start, extent->end, extent->protection) == 0;
     }
     return good;
 }
@@ -519,8 +522,10 @@ bool memory_start(void *arena)
     extents.most = MOST_EXTENTS;
     extents.start = (uintptr_t)arena;
     extents.end = extents.open_end = extents.start + settings.arena_bytes;
-    if (raw_mprotect(arena, settings.arena_bytes, PROT_NONE) != 0)
+    if (part_protect(extents.start, extents.end, PROT_NONE) != 0)
         return false;
+    paged_arena_start = extents.start;
+    paged_arena_bytes = settings.arena_bytes;
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
         if (!patch_function(functions[i].name, functions[i].ours))
             return false;

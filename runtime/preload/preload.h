@@ -44,6 +44,10 @@
     FUNCTION(quire_advise)                                                                                   \
     FUNCTION(quire_stats)                                                                                    \
     FUNCTION(quire_store_open)                                                                               \
+    FUNCTION(quire_pin)                                                                                      \
+    FUNCTION(quire_unpin)                                                                                    \
+    FUNCTION(quire_chain)                                                                                    \
+    FUNCTION(quire_way)                                                                                      \
     FUNCTION(quire_fork_prepare)                                                                             \
     FUNCTION(quire_fork_begin)                                                                               \
     FUNCTION(quire_fork_end)                                                                                 \
@@ -62,8 +66,9 @@ struct settings {
     uint64_t memory_bytes, arena_bytes, threshold_bytes, seed;
     const char *policy, *store, *library, *report, *record;
     bool files, json;
-    unsigned handlers;
+    unsigned handlers; /* HANDLERS_AUTO until the pager is open */
 };
+enum { HANDLERS_AUTO = -1, HANDLERS_STANDARD = 4 };
 extern struct settings settings;
 extern struct quire_pager *pager;
 
@@ -174,6 +179,16 @@ void files_changed(int fd, uint64_t offset, uint64_t bytes);
 /* The program has got a lock on the file: others may have changed it. */
 void files_locked(int fd);
 extern _Atomic uint32_t files_count; /* mapped files that system calls could change */
+
+/* ---- what is paged, for who looks at each system call (gate.h) */
+
+extern uintptr_t paged_arena_start;
+extern uint64_t paged_arena_bytes;
+extern _Atomic uintptr_t paged_files_start, paged_files_end; /* mapped files have been within, ever */
+extern bool
+    paged_by_protection; /* protections are libquire's: those that the program asks for are not kept */
+/* The part of the bytes from `start` on that is in the mapped file that is there. False: none is. */
+bool files_part(uintptr_t start, size_t *bytes);
 
 /* Bytes of the arena that the program has mapped. */
 uint64_t memory_mapped_bytes(void);

@@ -8,7 +8,7 @@
  * What goes wrong here ends the program before its main(), with status 125 (2: an option) and a line that
  * says why.
  */
-#include "preload.h"
+#include "gate.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static void set(const char *name, const char *value)
     else if (strcmp(name, "seed") == 0)
         settings.seed = number;
     else if (strcmp(name, "handlers") == 0)
-        settings.handlers = (unsigned)number;
+        settings.handlers = strcmp(value, "auto") == 0 ? (unsigned)HANDLERS_AUTO : (unsigned)number;
     else if (strcmp(name, "files") == 0)
         settings.files = number != 0;
     else if (strcmp(name, "policy") == 0)
@@ -124,15 +124,40 @@ struct quire_options pager_options(void)
                                   .record = settings.record};
 }
 
+static enum status try_pager(unsigned handlers, struct quire_error *error)
+{
+    struct quire_options options;
+
+    settings.handlers = handlers;
+    options = pager_options();
+    return library.quire_open(&options, &pager, error);
+}
+
+/* With handler threads, if they may be; else the program's own threads serve their faults. */
 static void open_pager(void)
 {
-    struct quire_options options = pager_options();
+    bool automatic = settings.handlers == (unsigned)HANDLERS_AUTO;
     struct quire_error error = {{0}};
+    enum status status = try_pager(automatic ? HANDLERS_STANDARD : settings.handlers, &error);
 
-    enum status status = library.quire_open(&options, &pager, &error);
-
+    if (status == ST_UNSUPPORTED && automatic)
+        status = try_pager(0, &error);
     if (status != ST_OK)
         give_up("the pager", error.text, status == ST_INVALID ? EXIT_USAGE : EXIT_MACHINE);
+}
+
+/* Without handler threads the kernel finds no page by itself that a system call wants. */
+static void open_gate(void)
+{
+    if (settings.handlers > 0)
+        return;
+    paged_by_protection = library.quire_way(pager) == QUIRE_WAY_PROTECT;
+    masks_start(paged_by_protection);
+    if (!gate_start(settings.memory_bytes))
+        give_up("this C library",
+                "its system calls cannot be changed (not x86-64 glibc): --handlers, and its privilege, are "
+                "needed",
+                EXIT_MACHINE);
 }
 
 static struct store *open_store(void)
@@ -165,10 +190,12 @@ __attribute__((constructor)) static void start(void)
     if (settings.report)
         report_start();
     load_library();
-    open_pager();
     /* What it allocates serves faults in children, so it comes before the heap is paged. */
-    if (!library.quire_fork_prepare(settings.handlers))
+    if (!library.quire_fork_prepare(settings.handlers == (unsigned)HANDLERS_AUTO ? HANDLERS_STANDARD
+                                                                                 : settings.handlers))
         give_up("this C library", "threads of its cannot be made for children", EXIT_MACHINE);
+    open_pager();
+    open_gate();
     if (!memory_start(map_arena()) || !fork_start())
         give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)",
                 EXIT_MACHINE);

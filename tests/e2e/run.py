@@ -22,11 +22,34 @@ def quire(*words, **more):
     return harness.run([harness.QUIRE] + [str(word) for word in words], **more)
 
 
-def need_userfaultfd():
-    """Skips where faults of system calls cannot be served: no privilege, or a kernel without."""
+def need_paging():
+    """Skips where no way is there: another C library, say."""
     result = quire("run", "--store", "lz4:16M", "--space", "16M", "--", "/bin/true")
     if result.status == 125:
         raise harness.Skip(result.err.decode().strip())
+
+
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+
+def need_nobody():
+    """Skips where nothing can be taken away, or is to be had by everybody."""
+    need_paging()
+    if os.geteuid() != 0:
+        raise harness.Skip("not root, so nothing can be taken away")
+    with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
+        if file.read().strip() == "1":
+            raise harness.Skip("everybody may have handler threads here")
+    if harness.run(NOBODY + [harness.QUIRE, "--version"]).status != 0:
+        raise harness.Skip("others cannot reach the build folder")
+
+
+def scratch_for_all():
+    """A folder that nobody can write to as well."""
+    folder = harness.scratch()
+    os.chmod(os.path.dirname(folder), 0o711)  # the case's own
+    os.chmod(folder, 0o777)
+    return folder
 
 
 def memfd_bytes(pid):
@@ -55,14 +78,15 @@ def smaps(pid):
 class Watched:
     """A program under quire run, whose memory is looked at while it runs."""
 
-    def __init__(self, *words, memory, env=None, stdin=None, stdout=subprocess.PIPE):
-        self.folder = harness.scratch()
+    def __init__(self, *words, memory, nobody=False, env=None, stdin=None, stdout=subprocess.PIPE):
+        self.folder = scratch_for_all()
+        self.nobody = nobody
         self.report_path = os.path.join(self.folder, "report")
         self.memory = memory
         self.most = self.most_other = 0
         options = ["--memory", str(memory), "--store", f"swap:{self.folder}", "--report", self.report_path, "--json"]
         self.process = subprocess.Popen(
-            [harness.QUIRE, "run", *options, "--", *[str(word) for word in words]],
+            (NOBODY if nobody else []) + [harness.QUIRE, "run", *options, "--", *[str(word) for word in words]],
             stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=dict(os.environ, **(env or {})))
         self.watcher = threading.Thread(target=self.watch, daemon=True)
         self.watcher.start()
@@ -89,40 +113,65 @@ class Watched:
         expect(self.most <= self.memory * 1.05, f"{self.most} bytes in memory with a budget of {self.memory}")
         expect(self.most > self.memory // 2, f"the budget of {self.memory} was not used: {self.most}")
         expect(self.report["evictions"] > 0, f"nothing was evicted: {self.report}")
+        if self.nobody:
+            expect("faulting thread" in self.report["way"], f"the way in use: {self.report}")
 
 
-@case(timeout=120)
-def python_array():
-    """An array of eight times the memory, written and read."""
-    need_userfaultfd()
+def run_python_array(nobody):
     program = (
         "import array\n"
         "a = array.array('Q', bytes(128 << 20))\n"
         "for i in range(0, len(a), 64): a[i] = i * i\n"
         "print(sum(a[i] == i * i for i in range(0, len(a), 64)), sum(a[1::512]))\n")
-    watched = Watched(PYTHON, "-c", program, memory=16 * MIB)
+    watched = Watched(PYTHON, "-c", program, memory=16 * MIB, nobody=nobody)
     expect_equal(watched.finish(), b"262144 0\n", "what the array held")
     watched.expect_within_budget()
 
 
-@case(timeout=180)
-def sort():
-    """GNU sort, with threads, in an eighth of what it wants."""
-    need_userfaultfd()
+@case(timeout=120)
+def python_array():
+    """An array of eight times the memory, written and read."""
+    need_paging()
+    run_python_array(False)
+
+
+@case(timeout=120)
+def python_array_unprivileged():
+    """The same without any privilege."""
+    need_nobody()
+    run_python_array(True)
+
+
+def run_sort(nobody):
     numbers = list(range(400000))
     random.Random(1).shuffle(numbers)
     text = "".join(f"{number}\n" for number in numbers).encode()
-    watched = Watched("sort", "-n", "--parallel=2", "-S", "64M", memory=6 * MIB, stdin=subprocess.PIPE)
+    watched = Watched("sort", "-n", "--parallel=2", "-S", "64M", memory=6 * MIB, nobody=nobody,
+                      stdin=subprocess.PIPE)
     out = watched.finish(text)
     expect_equal(hashlib.sha256(out).hexdigest(),
                  hashlib.sha256("".join(f"{number}\n" for number in sorted(numbers)).encode()).hexdigest(), "the order")
     watched.expect_within_budget()
 
 
+@case(timeout=180)
+def sort():
+    """GNU sort, with threads, in an eighth of what it wants."""
+    need_paging()
+    run_sort(False)
+
+
+@case(timeout=180)
+def sort_unprivileged():
+    """The same without any privilege."""
+    need_nobody()
+    run_sort(True)
+
+
 @case(timeout=60)
 def children():
     """Programs that it starts are ordinary; its environment is as it was."""
-    need_userfaultfd()
+    need_paging()
     result = quire("run", "--", PYTHON, "-c",
                    "import os, subprocess\n"
                    "print('QUIRE_RUN' in os.environ, 'LD_PRELOAD' in os.environ, flush=True)\n"
@@ -136,7 +185,7 @@ def children():
 @case(timeout=60)
 def forks():
     """A child, and its child, have the memory of the moment; the parent goes on."""
-    need_userfaultfd()
+    need_paging()
     program = (
         "import array, os\n"
         "n = 1 << 19\n"
@@ -178,23 +227,35 @@ pragma integrity_check;
 """
 
 
-@case(timeout=120)
-def sqlite():
-    """SQLite that maps its database: what it writes by system calls is seen in the mapping."""
-    need_userfaultfd()
-    folder = harness.scratch()
+def run_sqlite(nobody):
+    folder = scratch_for_all()
     plain, paged = os.path.join(folder, "plain"), os.path.join(folder, "paged")
     harness.run(["sqlite3", plain], stdin=(
         b"pragma synchronous=off; create table t(a integer primary key, b text); with recursive c(x) as "
         b"(select 1 union all select x+1 from c where x<150000) insert into t select x, hex(randomblob(40)) from c;"))
     shutil.copy(plain, paged)
+    os.chmod(paged, 0o666)
     wanted = harness.run(["sqlite3", plain], stdin=SQL.encode())
     expect(b"ok" in wanted.out, f"SQLite itself: {wanted}")
-    watched = Watched("sqlite3", paged, memory=2 * MIB, stdin=subprocess.PIPE)
+    watched = Watched("sqlite3", paged, memory=2 * MIB, nobody=nobody, stdin=subprocess.PIPE)
     expect_equal(watched.finish(SQL.encode()), wanted.out, "the answers")
     watched.expect_within_budget()
     with open(plain, "rb") as first, open(paged, "rb") as second:
         expect(first.read()[100:] == second.read()[100:], "the databases differ")
+
+
+@case(timeout=120)
+def sqlite():
+    """SQLite that maps its database: what it writes by system calls is seen in the mapping."""
+    need_paging()
+    run_sqlite(False)
+
+
+@case(timeout=120)
+def sqlite_unprivileged():
+    """The same without any privilege."""
+    need_nobody()
+    run_sqlite(True)
 
 
 class Redis:
@@ -224,15 +285,11 @@ class Redis:
         return self.answer()
 
 
-@case(timeout=180)
-def redis():
-    """redis-server with eight times the memory, which saves in a child meanwhile."""
-    need_userfaultfd()
-    folder = harness.scratch()
-    count, memory = 40000, 6 * MIB
+def run_redis(nobody, count, memory):
+    folder = scratch_for_all()
     values = [b"%010d" % i * 100 for i in range(count)]
     watched = Watched("redis-server", "--port", 0, "--unixsocket", f"{folder}/socket", "--dir", folder, "--save", "",
-                      memory=memory)
+                      memory=memory, nobody=nobody)
     client = Redis(f"{folder}/socket")
     for start in range(0, count, 1000):
         for i in range(start, start + 1000):
@@ -241,7 +298,7 @@ def redis():
             expect_equal(client.answer(), b"+OK", "SET")
     expect_equal(client.ask(b"BGSAVE"), b"+Background saving started", "BGSAVE")
     expect_equal(client.ask(b"SET", b"key:7", b"other"), b"+OK", "SET while a child saves")
-    for i in random.Random(2).sample(range(count), 4000):
+    for i in random.Random(2).sample(range(count), count // 10):
         if i != 7:
             expect_equal(client.ask(b"GET", b"key:%d" % i), values[i], f"key {i}")
     while b"rdb_bgsave_in_progress:1" in client.ask(b"INFO", b"persistence"):
@@ -252,6 +309,20 @@ def redis():
     watched.expect_within_budget()
     result = harness.run(["redis-check-rdb", f"{folder}/dump.rdb"])
     expect(f"[info] {count} keys read".encode() in result.out, f"what was saved: {result}")
+
+
+@case(timeout=180)
+def redis():
+    """redis-server with eight times the memory, which saves in a child meanwhile."""
+    need_paging()
+    run_redis(False, 40000, 6 * MIB)
+
+
+@case(timeout=180)
+def redis_unprivileged():
+    """The same without any privilege."""
+    need_nobody()
+    run_redis(True, 20000, 3 * MIB)
 
 
 BUSY = ("import array, random, sys, time\n"
@@ -269,7 +340,7 @@ PARSE = ("import json, sys\n"
 @case(timeout=60)
 def top():
     """quire top: a look, JSON, OpenMetrics read by another's parser, and the live view until the process ends."""
-    need_userfaultfd()
+    need_paging()
     process = subprocess.Popen([harness.QUIRE, "run", "--memory", "4M", "--", PYTHON, "-c", BUSY],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     expect_equal(process.stdout.readline(), b"ready\n", "the program")
@@ -301,7 +372,7 @@ def top():
 @case(timeout=90)
 def record():
     """A trace goes into the simulator, whose faults are like those that there were."""
-    need_userfaultfd()
+    need_paging()
     folder = harness.scratch()
     program = ("import array, random\n"
                "random.seed(1)\n"
@@ -417,7 +488,7 @@ def installed():
         if result.status == 77:
             raise harness.Skip("no userfaultfd")
         expect_run(result, out=printed)
-    need_userfaultfd()
+    need_paging()
     expect_run(harness.run([f"{places['quire']}/quire", "run", "--", "echo", "installed"]), out=b"installed\n", err=b"")
 
 
@@ -444,18 +515,36 @@ def usage():
         expect(message in result.err.decode(), f"{words}: expected {message!r} in {result.err}")
 
 
+def build_calls(folder):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_calls.c")
+    built = harness.run(["cc", "-O1", "-o", f"{folder}/calls", source, "-pthread"])
+    expect_equal(built.status, 0, f"run_calls.c: {built.err}")
+
+
+def run_calls(folder, handlers, before):
+    return harness.run(before + [harness.QUIRE, "run", "--handlers", str(handlers), "--memory", "1M", "--store",
+                                 f"swap:{folder}", "--report", f"{folder}/report", "--json", "--", "./calls"],
+                       cwd=folder)
+
+
+@case(timeout=120)
+def calls():
+    """System calls on memory that is paged out, with and without handler threads, and without any privilege."""
+    need_nobody()
+    folder = scratch_for_all()
+    build_calls(folder)
+    for handlers, before, way in ((4, [], "handler threads"), (0, [], "faulting thread"), (0, NOBODY, "faulting thread")):
+        expect_run(run_calls(folder, handlers, before), out=b"right\n", err=b"")
+        with open(f"{folder}/report", encoding="ascii") as file:
+            expect(way in json.load(file)["way"], f"the way with --handlers {handlers}")
+        os.unlink(f"{folder}/report")
+
+
 @case(timeout=60)
-def without_the_privilege():
-    """Nobody may serve the faults of system calls: the program does not begin, and is told why."""
-    if os.geteuid() != 0:
-        raise harness.Skip("not root, so nothing can be taken away")
-    with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
-        if file.read().strip() == "1":
-            raise harness.Skip("everybody has it here")
-    if harness.run(["setpriv", "--reuid", "65534", "--clear-groups", harness.QUIRE, "--version"]).status != 0:
-        raise harness.Skip("others cannot reach the build folder")
-    result = harness.run(["setpriv", "--reuid", "65534", "--clear-groups", harness.QUIRE, "run", "--store", "lz4:16M", "--",
-                          "echo", "begun"])
+def handlers_need_a_privilege():
+    """Who asks for handler threads and may not have them is told so, and the program does not begin."""
+    need_nobody()
+    result = harness.run(NOBODY + [harness.QUIRE, "run", "--store", "lz4:16M", "--handlers", "4", "--", "echo", "begun"])
     expect_run(result, status=125, out=b"")
     expect(b"unprivileged_userfaultfd" in result.err, f"the reason: {result.err}")
 
@@ -463,7 +552,7 @@ def without_the_privilege():
 @case(timeout=60)
 def status():
     """The exit status and the signal are the program's."""
-    need_userfaultfd()
+    need_paging()
     expect_equal(quire("run", "sh", "-c", "exit 7").status, 7, "the status")
     expect_equal(quire("run", "sh", "-c", "kill -TERM $$").status, 128 + 15, "the signal")
 
