@@ -169,11 +169,11 @@ bool pool_insert(struct pool *pool, struct frame *frame, uint64_t ghost, uint64_
 
     if (policy->resident == policy->most_frames)
         return false;
+    if (policy->resident == policy->frames) /* first, for it may forget what the page was known by */
+        policy_resize(policy, policy->resident + 1);
     number = number_for(pool, ghost, name);
     if (number == POLICY_NO_PAGE)
         return false;
-    if (policy->resident == policy->frames)
-        policy_resize(policy, policy->resident + 1);
     pool->frames[number] = (uint32_t)frame_pfn(frame).v;
     frame->paging.number = number;
     policy->now = pool_now;
