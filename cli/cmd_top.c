@@ -210,6 +210,53 @@ static void print_times(const struct look *look)
            rate(look, "write_ns") * scale, unit);
 }
 
+/* What a member of the same name had counted before. */
+static double before_of(const struct look *look, const json_t *member, const char *name)
+{
+    const json_t *other;
+    size_t i;
+
+    json_array_foreach(json_object_get(look->before, "members"), i, other)
+    {
+        if (json_equal(json_object_get(other, "name"), json_object_get(member, "name"))) {
+            return number(other, name);
+        }
+    }
+    return 0;
+}
+
+static double rate_of(const struct look *look, const json_t *member, const char *name)
+{
+    double since = number(member, name) - (look->before ? before_of(look, member, name) : 0);
+
+    return since / (look->before ? look->seconds : 1);
+}
+
+/* Only where there are several. */
+static void print_members(const struct look *look)
+{
+    const json_t *members = json_object_get(look->now, "members"), *member;
+    const json_t *rule = json_object_get(look->now, "allocation");
+    size_t i;
+
+    if (json_array_size(members) < 2) {
+        return;
+    }
+    printf("\nscope %s%s%s\n", json_string_value(json_object_get(look->now, "scope")), rule ? ", " : "",
+           rule ? json_string_value(rule) : "");
+    printf("%-18s %-9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "member", "class", "MiB", "in memory", "protected",
+           "maximum", "target", "faults", "evicted", "lost");
+    json_array_foreach(members, i, member)
+    {
+        printf("%-18s %-9s %9.1f %9.1f %9.1f %9.1f %9.1f %9.0f %9.0f %9.0f\n",
+               json_string_value(json_object_get(member, "name")),
+               json_string_value(json_object_get(member, "class")), mib(member, "mapped_bytes"),
+               mib(member, "resident_bytes"), mib(member, "protected_bytes"), mib(member, "maximum_bytes"),
+               mib(member, "target_bytes"), rate_of(look, member, "faults"),
+               rate_of(look, member, "evictions"), rate_of(look, member, "lost"));
+    }
+}
+
 static void print_look(const struct look *look)
 {
     const json_t *now = look->now, *region;
@@ -222,6 +269,7 @@ static void print_look(const struct look *look)
            mib(now, "pinned_bytes"));
     print_rates(look);
     print_times(look);
+    print_members(look);
     printf("\n%-18s %12s %12s %12s  %s\n", "region", "MiB", "in memory", "dirty", "store");
     json_array_foreach(json_object_get(now, "regions"), i, region)
     {
@@ -232,6 +280,67 @@ static void print_look(const struct look *look)
 }
 
 /* ------------------------------------------------------------------ OpenMetrics */
+
+static void print_region_metrics(const json_t *now, int pid)
+{
+    static const char *const kinds[] = {"bytes", "resident_bytes", "dirty_bytes"};
+    static const char *const names[] = {"mapped", "resident", "dirty"};
+    const json_t *region;
+    size_t i;
+
+    printf("# TYPE quire_region_bytes gauge\n# UNIT quire_region_bytes bytes\n"
+           "# HELP quire_region_bytes Of a region: mapped, in memory, dirty.\n");
+    json_array_foreach(json_object_get(now, "regions"), i, region)
+    {
+        for (size_t kind = 0; kind < 3; kind++) {
+            printf("quire_region_bytes{pid=\"%d\",address=\"%s\",store=\"%s\",member=\"%s\",kind=\"%s\"} "
+                   "%.0f\n",
+                   pid, json_string_value(json_object_get(region, "address")),
+                   json_string_value(json_object_get(region, "store")),
+                   json_string_value(json_object_get(region, "member")), names[kind],
+                   number(region, kinds[kind]));
+        }
+    }
+}
+
+static void print_member_metrics(const json_t *now, int pid)
+{
+    static const struct {
+        const char *name, *member, *help;
+    } counters[] = {
+        {"quire_member_faults", "faults", "Of a member: pages brought in because somebody touched them."},
+        {"quire_member_read_ahead", "read_ahead", "Of a member: pages brought in besides."},
+        {"quire_member_evictions", "evictions", "Of a member: pages that left memory."},
+        {"quire_member_lost", "lost", "Of these, for another member."},
+    };
+    static const char *const kinds[] = {"mapped", "resident", "guaranteed", "protected", "maximum", "target"};
+    const json_t *members = json_object_get(now, "members"), *member;
+    size_t i;
+
+    printf("# TYPE quire_member_bytes gauge\n# UNIT quire_member_bytes bytes\n"
+           "# HELP quire_member_bytes Of a member: mapped, in memory, and what its class and scope say.\n");
+    json_array_foreach(members, i, member)
+    {
+        for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+            char *name = must_format("%s_bytes", kinds[kind]);
+
+            printf("quire_member_bytes{pid=\"%d\",member=\"%s\",class=\"%s\",kind=\"%s\"} %.0f\n", pid,
+                   json_string_value(json_object_get(member, "name")),
+                   json_string_value(json_object_get(member, "class")), kinds[kind], number(member, name));
+            free(name);
+        }
+    }
+    for (size_t counter = 0; counter < sizeof(counters) / sizeof(counters[0]); counter++) {
+        printf("# TYPE %s counter\n# HELP %s %s\n", counters[counter].name, counters[counter].name,
+               counters[counter].help);
+        json_array_foreach(members, i, member)
+        {
+            printf("%s_total{pid=\"%d\",member=\"%s\"} %.0f\n", counters[counter].name, pid,
+                   json_string_value(json_object_get(member, "name")),
+                   number(member, counters[counter].member));
+        }
+    }
+}
 
 /* https://openmetrics.io, version 1.0: a counter's samples end in _total, times are seconds. */
 static void print_openmetrics(const json_t *now)
@@ -262,7 +371,6 @@ static void print_openmetrics(const json_t *now)
       };
     static const char *const times[] = {"fault", "frame_wait", "read", "policy", "write"};
     int pid = (int)number(now, "pid");
-    const json_t *region;
     size_t i;
 
     for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
@@ -283,20 +391,8 @@ static void print_openmetrics(const json_t *now)
                number(now, member) / SECOND_NS);
         free(member);
     }
-    printf("# TYPE quire_region_bytes gauge\n# UNIT quire_region_bytes bytes\n"
-           "# HELP quire_region_bytes Of a region: mapped, in memory, dirty.\n");
-    json_array_foreach(json_object_get(now, "regions"), i, region)
-    {
-        static const char *const kinds[] = {"bytes", "resident_bytes", "dirty_bytes"};
-        static const char *const names[] = {"mapped", "resident", "dirty"};
-
-        for (size_t kind = 0; kind < 3; kind++) {
-            printf("quire_region_bytes{pid=\"%d\",address=\"%s\",store=\"%s\",kind=\"%s\"} %.0f\n", pid,
-                   json_string_value(json_object_get(region, "address")),
-                   json_string_value(json_object_get(region, "store")), names[kind],
-                   number(region, kinds[kind]));
-        }
-    }
+    print_region_metrics(now, pid);
+    print_member_metrics(now, pid);
     printf("# EOF\n");
 }
 

@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MOST_PAGERS = 16, BUFFER_BYTES = 64 << 10, MOST_MS = 1000 };
+enum { MOST_PAGERS = 16, BUFFER_BYTES = 128 << 10, MOST_MS = 1000 };
 
 struct live {
     struct quire_pager *pager;
@@ -63,10 +63,55 @@ static void put_region(struct region *region, void *context)
     }
     put(live,
         "%s{\"address\": \"0x%llx\", \"bytes\": %llu, \"resident_bytes\": %llu, \"dirty_bytes\": %llu, "
-        "\"store\": \"%s\"}",
+        "\"store\": \"%s\", \"member\": \"%s\"}",
         live->text[live->at - 1] == '[' ? "" : ", ", (unsigned long long)(uintptr_t)region->start,
         (unsigned long long)(region->pages * PAGE_SIZE), (unsigned long long)(resident * PAGE_SIZE),
-        (unsigned long long)(dirty * PAGE_SIZE), region->mapping.store->type->name);
+        (unsigned long long)(dirty * PAGE_SIZE), region->mapping.store->type->name, region->member->name);
+}
+
+static void put_member(struct live *live, const struct quire_member_stats *stats)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"guaranteed_bytes", stats->guaranteed_bytes},
+        {"protected_bytes", stats->protected_bytes},
+        {"maximum_bytes", stats->maximum_bytes},
+        {"target_bytes", stats->target_bytes},
+        {"resident_bytes", stats->resident_bytes},
+        {"mapped_bytes", stats->mapped_bytes},
+        {"faults", stats->faults},
+        {"read_ahead", stats->read_ahead},
+        {"evictions", stats->evictions},
+        {"written", stats->written},
+        {"lost", stats->lost},
+        {"lost_protected", stats->lost_protected},
+        {"fault_rate", stats->fault_rate},
+    };
+
+    put(live, "%s{\"name\": \"%s\", \"class\": \"%s\"", live->text[live->at - 1] == '[' ? "" : ", ",
+        stats->name, stats->class);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        put(live, ", \"%s\": %llu", numbers[i].name, (unsigned long long)numbers[i].value);
+    put(live, "}");
+}
+
+static void put_members(struct live *live)
+{
+    const struct scope_config *scope = &live->pager->scope.config;
+    struct quire_member_stats stats;
+    char name[MEMBER_NAME_BYTES];
+
+    put(live, ", \"scope\": \"%s\"", scope_kind_names[scope->kind]);
+    if (scope->kind == SCOPE_LOCAL)
+        put(live, ", \"allocation\": \"%s%s\"", scope_rule_names[scope->rule],
+            scope->strict ? ":strict" : "");
+    put(live, ", \"members\": [");
+    for (uint32_t i = 0; i < MOST_MEMBERS; i++)
+        if (member_look(live->pager, i, &stats, name))
+            put_member(live, &stats);
+    put(live, "]");
 }
 
 static void put_all(struct live *live)
@@ -107,6 +152,7 @@ static void put_all(struct live *live)
     put(live, "{\"pid\": %d, \"way\": \"%s\", \"policy\": \"%s\"", (int)getpid(), stats.way, stats.policy);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         put(live, ", \"%s\": %llu", numbers[i].name, (unsigned long long)numbers[i].value);
+    put_members(live);
     put(live, ", \"regions\": [");
     regions_for_each(live->pager, put_region, live);
     put(live, "]}\n");

@@ -498,15 +498,19 @@ void quire_member_stats(struct quire_member *member, struct quire_member_stats *
     pthread_mutex_unlock(&pager->order);
 }
 
-bool member_look(struct quire_pager *pager, uint32_t number, struct quire_member_stats *stats)
+bool member_look(struct quire_pager *pager, uint32_t number, struct quire_member_stats *stats,
+                 char name[MEMBER_NAME_BYTES])
 {
     bool used;
 
     pthread_mutex_lock(&pager->order);
     order_drain(pager);
     used = pager->members[number].used;
-    if (used)
+    if (used) {
         tell(&pager->members[number], stats);
+        strcpy(name, stats->name);
+        stats->name = name;
+    }
     pthread_mutex_unlock(&pager->order);
     return used;
 }

@@ -173,8 +173,9 @@ void members_are_even(struct quire_pager *pager);
 /* Before victims are sought: page-fault frequencies are looked at, pools follow their targets. Under
  * pager->order. */
 void members_upkeep(struct quire_pager *pager);
-/* False: there is no such member. */
-bool member_look(struct quire_pager *pager, uint32_t number, struct quire_member_stats *stats);
+/* False: there is no such member. Its name is copied: it may end meanwhile. */
+bool member_look(struct quire_pager *pager, uint32_t number, struct quire_member_stats *stats,
+                 char name[MEMBER_NAME_BYTES]);
 /* NULL, or what is wrong. Under pager->order, with `resident` pages in memory of each. */
 MUST_USE const char *members_check(struct quire_pager *pager, const uint64_t resident[MOST_MEMBERS]);
 

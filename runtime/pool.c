@@ -91,21 +91,29 @@ static bool is_resident(const struct pool *pool, uint32_t number)
     return (pool->policy->state[number] & POLICY_RESIDENT) != 0;
 }
 
+static void resize(struct pool *pool, uint32_t frames)
+{
+    policy_resize(pool->policy, frames);
+    give_numbers_back(pool);
+}
+
 bool pool_insert(struct pool *pool, struct place place)
 {
     uint64_t name = place_name(place);
-    uint32_t number = names_find(&pool->names, name);
-    struct policy *policy = pool->policy;
+    const struct policy *policy = pool->policy;
+    uint32_t number;
 
+    /* What is lent to its member. First, for it may forget what the page was known by. */
+    if (policy->resident == policy->frames && policy->frames < policy->most_frames)
+        resize(pool, policy->frames + 1);
+    number = names_find(&pool->names, name);
     if (number == POLICY_NO_PAGE) {
         number = names_add(&pool->names, name);
         pool->name_of[number] = name;
     }
     if (is_resident(pool, number))
         return false;
-    if (policy->resident == policy->frames) /* what is lent to its member */
-        policy_resize(policy, policy->frames + 1);
-    policy_insert(policy, number);
+    policy_insert(pool->policy, number);
     give_numbers_back(pool);
     return true;
 }
@@ -189,14 +197,14 @@ static uint32_t scan_interval(const struct pool *pool, uint32_t frames)
 
 void pool_fit(struct pool *pool, uint32_t frames)
 {
-    struct policy *policy = pool->policy;
+    const struct policy *policy = pool->policy;
     uint32_t fits = frames > policy->resident ? frames : policy->resident, apart;
 
     fits = fits < 1 ? 1 : fits > policy->most_frames ? policy->most_frames : fits;
     apart = fits > policy->frames ? fits - policy->frames : policy->frames - fits;
     if (apart <= policy->frames / FIT_PART)
         return;
-    policy_resize(policy, fits);
+    resize(pool, fits);
     pool->scan_interval = scan_interval(pool, fits);
 }
 

@@ -369,6 +369,40 @@ def top():
         expect_equal(quire("top", *words).status, 2, f"top {words}")
 
 
+METRICS = ("import json, sys\n"
+           "from prometheus_client.openmetrics.parser import text_string_to_metric_families\n"
+           "families = text_string_to_metric_families(sys.stdin.read())\n"
+           "print(json.dumps([[s.name, s.labels, s.value] for f in families for s in f.samples if 'member' in s.labels]))\n")
+
+
+@case(timeout=60)
+def tenants():
+    """quire top of a program with several members: for people, as JSON, and as OpenMetrics with labels."""
+    process = subprocess.Popen([os.path.join(harness.BUILD, "tests", "e2e", "tenants")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if process.stdout.readline() != b"ready\n":
+        raise harness.Skip(f"status {process.wait(20)}")
+    pid = str(process.pid)
+    look = json.loads(expect_run(quire("top", "--json", pid)).out)
+    expect_equal((look["scope"], look["allocation"]), ("local", "equal"), "scope")
+    members = {member["name"]: member for member in look["members"]}
+    expect_equal(sorted(members), ["default", "scan", "shop"], "members")
+    shop, scan = members["shop"], members["scan"]
+    expect_equal((shop["class"], shop["guaranteed_bytes"], shop["resident_bytes"], shop["lost"]), ("vvip", MIB, MIB, 0), "shop")
+    expect(scan["resident_bytes"] <= scan["maximum_bytes"] == MIB and scan["evictions"] > 1700, f"scan: {scan}")
+    expect_equal(sum(member["mapped_bytes"] for member in look["members"]), 17 * MIB, "mapped")
+    expect_equal(sorted(region["member"] for region in look["regions"]), ["default", "scan", "shop"], "regions")
+    parsed = harness.run([PYTHON, "-c", METRICS], stdin=expect_run(quire("top", "--openmetrics", pid)).out)
+    expect_equal(parsed.status, 0, f"the parser: {parsed}")
+    values = {(name, labels["member"], labels.get("kind")): value for name, labels, value in json.loads(parsed.out)}
+    expect_equal(values["quire_member_bytes", "shop", "guaranteed"], MIB, "OpenMetrics")
+    expect(values["quire_member_faults_total", "scan", None] >= scan["faults"] > 0, f"faults: {values}")
+    expect(("quire_region_bytes", "default", "resident") in values, f"regions: {values}")
+    text = expect_run(quire("top", "--once", pid)).out
+    expect(b"scope local, equal\n" in text and b"\nshop               vvip" in text, f"--once: {text}")
+    process.communicate(b"e", timeout=20)
+    expect_equal(process.returncode, 0, "the program")
+
+
 @case(timeout=90)
 def record():
     """A trace goes into the simulator, whose faults are like those that there were."""

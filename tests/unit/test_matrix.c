@@ -1,7 +1,8 @@
 /*
- * Every byte that is read is what was written: policies x stores x budgets x threads x modes, each against a
- * shadow copy, with other threads that synchronise, pin and give advice meanwhile, and a snapshot taken in
- * the middle of it. Under ASan and under TSan.
+ * Every byte that is read is what was written: policies x stores x budgets x threads x modes x members, each
+ * against a shadow copy, with other threads that synchronise, pin and give advice meanwhile, a snapshot taken
+ * in the middle of it, and another member with a region of its own at work in the same pager. Under ASan and
+ * under TSan.
  *
  * A case is a kind of store; it goes through its combinations in a random order for a second, or through all
  * of them when QUIRE_MATRIX is "all". What fails names its combination, and QUIRE_SEED repeats it.
@@ -35,7 +36,20 @@ static const uint64_t budgets[] = {QUIRE_LEAST_MEMORY, 512 * KIB, 3 * MIB};
 static const unsigned thread_counts[] = {1, 3, 8};
 static const enum quire_advice advices[] = {QUIRE_NORMAL, QUIRE_RANDOM, QUIRE_SEQUENTIAL};
 static const enum quire_way ways[] = {QUIRE_WAY_USERFAULTFD, QUIRE_WAY_PROTECT, QUIRE_WAY_ANONYMOUS};
-enum { WAYS = 3, BUDGETS = 3, THREADS = 3, ADVICES = 3, MOST_POLICIES = 64 };
+/* What the region's member and its neighbour are. */
+static const struct company {
+    const char *scope, *allocation, *class, *other_class;
+    uint64_t other_maximum;
+} companies[] = {
+    {NULL, NULL, NULL, NULL, 0}, /* there is none */
+    {"global", NULL, NULL, "ordinary", 0},
+    {"global", NULL, "vip:128K", "vvip:100K", QUIRE_LEAST_MEMORY},
+    {"local", "equal", NULL, "vvip:100K", 0},
+    {"local", "equal:strict", NULL, "vip:64K", 0},
+    {"local", "proportional", "vvip:96K", NULL, QUIRE_LEAST_MEMORY},
+    {"local", "pff:low=50,high=500,window=500", NULL, NULL, 0},
+};
+enum { WAYS = 3, BUDGETS = 3, THREADS = 3, ADVICES = 3, MOST_POLICIES = 64, COMPANIES = 7 };
 
 struct combination {
     const char *policy;
@@ -45,6 +59,7 @@ struct combination {
     enum mode mode;
     bool snapshot;
     enum quire_way way;
+    unsigned company;
 };
 
 static const char *policies[MOST_POLICIES];
@@ -52,7 +67,7 @@ static unsigned policy_count;
 
 static unsigned combinations(void)
 {
-    return policy_count * BUDGETS * THREADS * ADVICES * MODES * 2 * WAYS;
+    return policy_count * BUDGETS * THREADS * ADVICES * MODES * 2 * WAYS * COMPANIES;
 }
 
 static struct combination combination_at(unsigned i)
@@ -70,6 +85,7 @@ static struct combination combination_at(unsigned i)
     i /= MODES;
     c.snapshot = i % 2 != 0;
     c.way = ways[i / 2 % WAYS];
+    c.company = i / 2 / WAYS % COMPANIES;
     return c;
 }
 
@@ -79,13 +95,13 @@ static struct combination now;
 /* Before it begins: the last one is what failed. */
 static void say_combination(const char *store, uint64_t seed)
 {
-    print_message("# %s: policy %s, %llu KiB, %u threads, advice %d, %s%s%s, QUIRE_SEED=%llu\n", store,
-                  now.policy, (unsigned long long)(now.budget / KIB), now.threads, (int)now.advice,
+    print_message("# %s: policy %s, %llu KiB, %u threads, advice %d, %s%s%s, members %u, QUIRE_SEED=%llu\n",
+                  store, now.policy, (unsigned long long)(now.budget / KIB), now.threads, (int)now.advice,
                   mode_names[now.mode], now.snapshot ? ", snapshot" : "",
                   now.way == QUIRE_WAY_PROTECT     ? ", mprotect"
                   : now.way == QUIRE_WAY_ANONYMOUS ? ", anonymous"
                                                    : "",
-                  (unsigned long long)seed);
+                  now.company, (unsigned long long)seed);
 }
 
 /* ------------------------------------------------------------------ one of them */
@@ -188,18 +204,80 @@ static void beside_snapshot(uint64_t *memory, uint64_t *shadow, uint64_t seed)
     free(then);
 }
 
+/* Another member, at work in a thread of its own until it is told to stop. */
+struct neighbour {
+    pthread_t thread;
+    _Atomic bool stop;
+    struct quire_member *member;
+    struct store *store;
+    uint64_t *memory, *shadow;
+    uint64_t seed;
+    const char *wrong;
+};
+
+static void *work_as_neighbour(void *context)
+{
+    struct neighbour *neighbour = context;
+
+    while (!atomic_load(&neighbour->stop) && !neighbour->wrong)
+        neighbour->wrong =
+            work_differs(neighbour->memory, neighbour->shadow, LENGTH, 1, STEPS / 8, neighbour->seed++);
+    return NULL;
+}
+
+static void neighbour_begin(struct neighbour *neighbour, struct quire_pager *pager, uint64_t seed)
+{
+    const struct company *company = &companies[now.company];
+    struct quire_member_options options = {
+        .name = "neighbour", .class = company->other_class, .maximum_bytes = company->other_maximum};
+    struct quire_mapping mapping = {.store = store_memory(PAGES), .length = LENGTH};
+
+    *neighbour = (struct neighbour){.seed = seed, .store = mapping.store, .shadow = calloc(1, LENGTH)};
+    assert_ok(quire_member_create(pager, &options, &neighbour->member, NULL));
+    mapping.member = neighbour->member;
+    assert_ok(quire_map(pager, &mapping, (void **)&neighbour->memory, NULL));
+    assert_int_equal(pthread_create(&neighbour->thread, NULL, work_as_neighbour, neighbour), 0);
+}
+
+static void neighbour_end(struct neighbour *neighbour)
+{
+    atomic_store(&neighbour->stop, true);
+    pthread_join(neighbour->thread, NULL);
+    if (neighbour->wrong)
+        fail_msg("the neighbour: %s", neighbour->wrong);
+    assert_ok(quire_discard(neighbour->memory));
+    assert_ok(quire_member_end(neighbour->member));
+    store_close(neighbour->store);
+    free(neighbour->shadow);
+}
+
+static struct quire_pager *open_for_combination(uint64_t seed)
+{
+    const struct company *company = &companies[now.company];
+
+    return open_pager_with(&(struct quire_options){.memory_bytes = now.budget,
+                                                   .policy = now.policy,
+                                                   .seed = seed,
+                                                   .deadline_ms = 20000,
+                                                   .way = now.way,
+                                                   .scope = company->scope,
+                                                   .allocation = company->allocation});
+}
+
 static void run_combination(struct store *store, uint64_t seed)
 {
-    struct quire_pager *pager = open_pager_with(&(struct quire_options){.memory_bytes = now.budget,
-                                                                        .policy = now.policy,
-                                                                        .seed = seed,
-                                                                        .deadline_ms = 20000,
-                                                                        .way = now.way});
+    struct quire_pager *pager = open_for_combination(seed);
     uint64_t *shadow = calloc(1, LENGTH), *memory;
     struct store *base = now.mode == MODE_PRIVATE ? patterned_store(shadow) : NULL;
     struct quire_mapping mapping = {
         .store = store, .length = LENGTH, .base = base, .flags = now.mode == MODE_FRESH ? QUIRE_FRESH : 0};
+    struct quire_member_options options = {.name = "party", .class = companies[now.company].class};
+    struct neighbour neighbour;
 
+    if (now.company > 0) {
+        assert_ok(quire_member_create(pager, &options, &mapping.member, NULL));
+        neighbour_begin(&neighbour, pager, seed);
+    }
     assert_ok(quire_map(pager, &mapping, (void **)&memory, NULL));
     assert_ok(quire_advise(memory, LENGTH, now.advice));
     if (now.mode == MODE_PLAIN)
@@ -208,6 +286,8 @@ static void run_combination(struct store *store, uint64_t seed)
     if (now.snapshot)
         beside_snapshot(memory, shadow, seed);
     free(shadow);
+    if (now.company > 0)
+        neighbour_end(&neighbour);
     assert_ok(quire_discard(memory));
     close_all(pager, store);
     if (base)
