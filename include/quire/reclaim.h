@@ -123,8 +123,12 @@ void reclaim_background(void);
 /*
  * Load control, now and then: what the kernel must do next. SWAP_OUT: stop the member's programs, then call
  * reclaim_swap_out(). SWAP_IN: call reclaim_swap_in(), then let them go on. SWAP_NOTHING: call again later.
+ * `idle_us`: so long, since the last call, nobody worked and nobody waited for memory. Turns go by the time
+ * that programs work, and by this: else nobody's would end when those who are in wait for one who is out.
  */
-MUST_USE enum scope_swap reclaim_balance(uint32_t *member);
+MUST_USE enum scope_swap reclaim_balance(uint64_t idle_us, uint32_t *member);
+/* Between the two calls, as a whole. */
+bool member_is_out(uint32_t member);
 void reclaim_swap_out(uint32_t member);
 void reclaim_swap_in(uint32_t member);
 

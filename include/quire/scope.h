@@ -138,7 +138,8 @@ static inline uint32_t scope_protected(const struct scope_member *member)
 
 /*
  * Load control, now and then: what the host must do next, SCOPE_NOBODY: nothing. It does that, then says so
- * by scope_swapped(), and asks again. A vvip is never swapped out, and one member that is none is always in.
+ * by scope_swapped(), and asks again. A vvip is never swapped out, and of the others one that uses memory is
+ * always in, if there is one: whoever waits for another comes in while that one sleeps.
  */
 enum scope_swap { SWAP_NOTHING, SWAP_OUT, SWAP_IN };
 MUST_USE enum scope_swap scope_balance(const struct scope *scope, uint32_t *member);

@@ -15,6 +15,7 @@
 #include "kernel/linux/commit.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/mm/events.h"
+#include "kernel/task/member.h"
 #include "kernel/task/task_internal.h"
 #include "quire/slab.h"
 
@@ -293,6 +294,7 @@ long process_clone(const struct clone_request *request)
         process->leader = task;
     }
     task_attach(task, process, tid);
+    member_hold(process);
     if (host_watched && !thread)
         events_note(EVENT_FORK, process, 0, (uint64_t)parent->pid, (request->flags & CLONE_VM) != 0);
     if (request->flags & CLONE_PARENT_SETTID)

@@ -145,6 +145,7 @@ int group_enter(struct group *group, struct process *process)
         space_set_member(process->space, group->member);
     else
         member_begin_program(process->space, process->exe_path ? process->exe_path : "");
+    member_hold(process);
     return 0;
 }
 

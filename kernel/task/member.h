@@ -16,6 +16,9 @@ void member_begin_program(struct space *space, const char *path);
 /* Starts load control if it is asked for. False: no memory for its thread. */
 bool member_control_load(void);
 
+/* The process is new, or has become another member's: holds it if that one is out of memory. */
+void member_hold(struct process *process);
+
 /* The current task's process is held: sleeps until it is let go, or is to end. (work_pending()) */
 void member_hold_here(void);
 

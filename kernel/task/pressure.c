@@ -80,6 +80,13 @@ void pressure_account(void)
     }
 }
 
+uint64_t pressure_waited_ns(void)
+{
+    if (pressure_stalled > 0)
+        pressure_account();
+    return all.total_ns[PRESSURE_FULL];
+}
+
 static void stall(struct group *group, unsigned change)
 {
     if (group)

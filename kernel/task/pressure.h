@@ -33,6 +33,8 @@ void pressure_begin(void);
 void pressure_end(void);
 /* Somebody is stalled, and the current task is about to give the CPU away. */
 void pressure_account(void);
+/* In all: somebody was stalled, and no other had the CPU. */
+uint64_t pressure_waited_ns(void);
 /* The process is about to be another group's; NULL: in none. */
 struct group;
 void pressure_move(const struct process *process, struct group *to);

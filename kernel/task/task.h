@@ -183,7 +183,6 @@ struct process {
     int parent_death_signal;     /* PR_SET_PDEATHSIG */
     bool no_new_privileges;
     bool keeps_capabilities; /* PR_SET_KEEPCAPS */
-    bool held;               /* by load control: its tasks do not return to user mode */
     bool exiting, zombie, stopped, continued, stop_reported, execed, dumpable, keeps_space, counts_cpu;
     bool aslr;
     uint32_t personality;

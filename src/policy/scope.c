@@ -481,18 +481,22 @@ uint64_t scope_demand(const struct scope *scope)
     return demand;
 }
 
-/* Members in memory that could be swapped out. */
+/* Could it be swapped out, and would that make room? Who sleeps uses nothing. */
+static bool is_movable(const struct scope_member *member)
+{
+    return is_in(member) && member->class != CLASS_VVIP && member->working_set > 0;
+}
+
 static uint32_t count_movable(const struct scope *scope)
 {
     uint32_t movable = 0;
 
     for (uint32_t i = 0; i < scope->count; i++)
-        movable += is_in(&scope->members[i]) && scope->members[i].class != CLASS_VVIP;
+        movable += is_movable(&scope->members[i]);
     return movable;
 }
 
-/* Who goes: of the lowest class, of those that use memory, the one that came in first (of several: the last).
- */
+/* Who goes: of the lowest class, the one that came in first (of several: the last). */
 static uint32_t longest_in(const struct scope *scope)
 {
     uint32_t best = SCOPE_NOBODY;
@@ -500,7 +504,7 @@ static uint32_t longest_in(const struct scope *scope)
     for (uint32_t i = 0; i < scope->count; i++) {
         const struct scope_member *member = &scope->members[i], *other;
 
-        if (!is_in(member) || member->class == CLASS_VVIP || member->working_set == 0)
+        if (!is_movable(member))
             continue;
         other = best == SCOPE_NOBODY ? NULL : &scope->members[best];
         if (!other || member->class < other->class ||

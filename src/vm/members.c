@@ -489,12 +489,17 @@ void members_ran(uint32_t member, uint64_t now)
         __atomic_store_n(&members_list[member].ran, now, __ATOMIC_RELAXED);
 }
 
+void members_pass(uint64_t now)
+{
+    if (members_scope.now < now)
+        members_scope.now = now;
+}
+
 uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
 {
     struct record *record = &members_records[member];
     uint64_t bound = record->maximum, frames;
 
-    members_scope.now += time;
     if (!member_is_alive(member))
         return 0;
     members_list[member].time += time;
@@ -523,15 +528,24 @@ bool members_starve(uint32_t member)
 
 /* ------------------------------------------------------------------ load control */
 
-enum scope_swap reclaim_balance(uint32_t *member)
+enum scope_swap members_balance(uint32_t *member)
 {
-    enum scope_swap what = SWAP_NOTHING;
+    return scope_balance(&members_scope, member);
+}
+
+uint64_t members_turn(void)
+{
+    return members_scope.config.turn;
+}
+
+bool member_is_out(uint32_t member)
+{
+    bool out;
 
     lock_take(&pages_lock);
-    if (controls_load && pools[0].policy)
-        what = scope_balance(&members_scope, member);
+    out = member_is_alive(member) && members_list[member].place == MEMBER_OUT;
     lock_drop(&pages_lock);
-    return what;
+    return out;
 }
 
 /* What could not go (somebody holds it) is nobody's from now on. */

@@ -85,10 +85,12 @@ bool members_turned_over(uint64_t refaults);
 /* A window has ended: what was used in it is the working sets. */
 void members_end_window(void);
 
+/* It is `now` for turns and for who is idle. */
+void members_pass(uint64_t now);
 /* The member's space has run for `time`, with so many pages mapped. Returns how many frames it must give now.
  */
 uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages);
-/* The member had a CPU until `now`, as the times of members_run() add up. Without lock. */
+/* The member had a CPU until `now`, as in members_pass(). Without lock. */
 void members_ran(uint32_t member, uint64_t now);
 /* Nothing of the member's could go although it must give. True: it is at its maximum, and gets no more. */
 bool members_starve(uint32_t member);
@@ -98,7 +100,9 @@ void members_fit(uint32_t member);
 void members_resize(uint64_t frames);
 uint32_t members_divided(void);
 
-/* scope_swapped(). */
+/* scope_balance() and scope_swapped(). */
+MUST_USE enum scope_swap members_balance(uint32_t *member);
+uint64_t members_turn(void);
 void members_swapped(uint32_t member, enum scope_swap how);
 uint32_t members_frames(uint32_t member);
 

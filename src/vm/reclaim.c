@@ -45,9 +45,11 @@ static struct {
     uint64_t began;  /* of these, when memory first fell short */
     uint64_t now;    /* microseconds of it, when somebody last came by */
     uint64_t since;  /* of that, when memory first fell short */
+    uint64_t idle;   /* a: microseconds of load control in which nobody worked and nobody waited for memory */
     uint64_t next_tick;
     unsigned window_ticks;   /* so far */
     uint64_t window_returns; /* shadow_returns() when it began */
+    uint64_t window_began;   /* time_of_all() then */
     unsigned patience;       /* the cleaner found nothing: so many wake-ups are passed over */
     bool cleaner_called;
     uint64_t direct, background; /* evictions */
@@ -210,10 +212,16 @@ static uint64_t move_clock(void)
     return passed;
 }
 
+/* What turns go by: work, faults included, and idle time. */
+static uint64_t time_of_all(uint64_t worked)
+{
+    return worked - state.began + __atomic_load_n(&state.idle, __ATOMIC_RELAXED);
+}
+
 void reclaim_ran(const struct space *space)
 {
     if (__atomic_load_n(&pages_watched, __ATOMIC_ACQUIRE))
-        members_ran(space_member(space), host_worked_ns() / 1000 - state.began);
+        members_ran(space_member(space), time_of_all(host_worked_ns() / 1000));
 }
 
 static bool tick_is_due(void)
@@ -226,6 +234,13 @@ static bool tick_is_due(void)
     return !first;
 }
 
+static void begin_window(uint64_t now)
+{
+    state.window_ticks = 0;
+    state.window_returns = shadow_returns();
+    state.window_began = now;
+}
+
 /* After some ticks; or when so many pages have come back that memory does not hold what is wanted: programs
  * that wait for pages use little time. */
 static bool window_is_over(bool tick)
@@ -233,8 +248,7 @@ static bool window_is_over(bool tick)
     state.window_ticks += tick;
     if (state.window_ticks < WINDOW_TICKS && !members_turned_over(shadow_returns() - state.window_returns))
         return false;
-    state.window_ticks = 0;
-    state.window_returns = shadow_returns();
+    begin_window(time_of_all(state.worked));
     return true;
 }
 
@@ -244,6 +258,7 @@ static void pass_time(struct upkeep *upkeep, const struct space *space)
     uint64_t passed = move_clock();
 
     pool_now = state.now;
+    members_pass(time_of_all(state.worked));
     upkeep->excess = members_run(space ? space_member(space) : MEMBER_NOBODY, passed,
                                  space ? __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED) : 0);
     if (upkeep->excess > 0) {
@@ -375,6 +390,38 @@ void reclaim_call_cleaner(void)
 }
 
 /* ------------------------------------------------------------------ load control */
+
+/* Locked. Ticks come with faults: when there are none, those who used memory in this window may long have
+ * ceased to. */
+static bool window_is_stale(uint64_t now)
+{
+    uint64_t ticks = WINDOW_TICKS * policy_tick_us(pool_resident(&pools[0])), turn = members_turn();
+
+    return now - state.window_began >= (ticks > turn ? ticks : turn);
+}
+
+enum scope_swap reclaim_balance(uint64_t idle_us, uint32_t *member)
+{
+    struct upkeep upkeep = {0};
+    enum scope_swap what;
+    uint64_t now;
+
+    if (!reclaim_controls_load() || !__atomic_load_n(&pages_watched, __ATOMIC_ACQUIRE))
+        return SWAP_NOTHING;
+    lock_take(&pages_lock);
+    __atomic_fetch_add(&state.idle, idle_us, __ATOMIC_RELAXED);
+    now = time_of_all(host_worked_ns() / 1000);
+    members_pass(now);
+    upkeep.window = window_is_stale(now);
+    if (upkeep.window)
+        begin_window(now);
+    lock_drop(&pages_lock);
+    tick(&upkeep);
+    lock_take(&pages_lock);
+    what = members_balance(member);
+    lock_drop(&pages_lock);
+    return what;
+}
 
 void reclaim_swap_out(uint32_t member)
 {

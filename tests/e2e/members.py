@@ -52,6 +52,28 @@ def load_control_ends_thrashing():
     expect_equal((kinds.count("swap-out"), kinds.count("swap-in")), (outs, ins), "events")
 
 
+# The first of four is in a group, and leaves it when all of the group's memory has gone. The shell is never swapped out, for it must see that.
+LEAVES = """
+cd /sys/fs/cgroup; mkdir first
+(echo 0 > first/cgroup.procs; exec /share/worker 5 12000 1 200) & pid=$!
+for i in 2 3 4; do /share/worker 5 12000 $i 200 & done
+until read bytes < first/memory.current; [ $bytes -gt 2000000 ]; do usleep 2000; done
+until read bytes < first/memory.current; [ $bytes -lt 200000 ]; do usleep 2000; done
+echo $pid > cgroup.procs; echo left; wait
+"""
+
+
+@case(timeout=200)
+def who_leaves_a_member_that_is_out_goes_on():
+    """It is held because its member is out, and no longer when it is another one's."""
+    folder = tools("worker")
+    words = ("--load-control", "--class", "sh=vvip:1M", "--share", folder)
+    expected = boot(*THRASHING, "--share", folder, "--", "sh", "-c", FOUR % 12000, limit=60)
+    result = boot(*THRASHING, *words, "--", "sh", "-c", LEAVES, limit=60)
+    expect_run(result, 0)
+    expect_equal(sorted(result.out.split()), sorted(expected.out.split() + [b"left"]), "the sums")
+
+
 # ---------------------------------------------------------------- classes
 
 # A hog takes all memory and most of swap; when it has ended everybody looks at his pages again.

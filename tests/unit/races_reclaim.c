@@ -285,7 +285,7 @@ static void balance_body(struct worker *worker)
     uint32_t member = MEMBER_NOBODY;
 
     while (somebody_works()) {
-        switch (reclaim_balance(&member)) {
+        switch (reclaim_balance(1000, &member)) {
         case SWAP_OUT:
             reclaim_swap_out(member);
             break;

@@ -218,6 +218,62 @@ static void a_pool_ends_while_its_last_pages_leave(void **state)
     assert_int_equal(end_swap(NULL), 0);
 }
 
+/* ------------------------------------------------------------------ load control */
+
+enum { TURN = 1000000000, HALF = 1200 };
+
+/* Two that do not fit together, by turns, until one has to go. */
+static uint32_t crowd(struct space *const *spaces, const uint64_t *at)
+{
+    uint32_t out = MEMBER_NOBODY;
+
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; i < 2; i++)
+            fill(spaces[i], at[i], HALF, i);
+        if (reclaim_balance(0, &out) == SWAP_OUT)
+            break;
+    }
+    assert_int_not_equal(out, MEMBER_NOBODY);
+    assert_false(member_is_out(out));
+    reclaim_swap_out(out);
+    assert_true(member_is_out(out));
+    assert_int_equal(look(out).frames, 0);
+    return out;
+}
+
+/* Nobody works: the one that is in waits for the other, say. Time of programs stands still. */
+static void who_is_out_comes_in_though_nobody_works(void **state)
+{
+    struct space *spaces[2];
+    uint32_t members[2], out, other;
+    uint64_t at[2];
+
+    boot_swap(NULL);
+    use_policy(policy_find("clock", 5), &(struct scope_config){.kind = SCOPE_GLOBAL, .turn = TURN});
+    reclaim_control_load();
+    for (unsigned i = 0; i < 2; i++) {
+        spaces[i] = member_space(&members[i]);
+        at[i] = map_anon(spaces[i], HALF, RW);
+    }
+    out = crowd(spaces, at);
+    assert_int_equal(reclaim_balance(0, &other), SWAP_NOTHING);
+    for (unsigned i = 0; i < 20 && member_is_out(out); i++) {
+        enum scope_swap what = reclaim_balance(TURN / 8, &other);
+
+        if (what == SWAP_OUT)
+            reclaim_swap_out(other);
+        else if (what == SWAP_IN)
+            reclaim_swap_in(other);
+    }
+    assert_false(member_is_out(out));
+    for (unsigned i = 0; i < 2; i++) {
+        verify(spaces[i], at[i], HALF, i);
+        check_swap(spaces[i]);
+        space_unref(spaces[i]);
+    }
+    assert_int_equal(end_swap(NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +283,7 @@ int main(void)
         cmocka_unit_test(classes_keep_their_pages),
         cmocka_unit_test(a_maximum_is_kept),
         cmocka_unit_test(a_pool_ends_while_its_last_pages_leave),
+        cmocka_unit_test(who_is_out_comes_in_though_nobody_works),
     };
 
     return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);

@@ -374,6 +374,23 @@ static void classes_in_load_control(void **state)
     expect(SWAP_IN, 2);
 }
 
+/* One who uses nothing neither goes nor keeps another from coming: it may be that one whom it waits for. */
+static void who_sleeps_is_in_nobodys_way(void **state)
+{
+    members[0] = (struct scope_member){.class = CLASS_VVIP};
+    start_load(100, 1000, 3);
+    working_sets(30, 60, 90);
+    expect(SWAP_OUT, 2);
+    expect(SWAP_NOTHING, 0);
+    scope.now = 10;
+    working_sets(30, 0, 90);
+    expect(SWAP_IN, 2); /* it does not fit beside the vvip, but who else should run? */
+    expect(SWAP_NOTHING, 0);
+    working_sets(30, 10, 90);
+    expect(SWAP_OUT, 1); /* awake again, and in since 0 */
+    expect(SWAP_NOTHING, 0);
+}
+
 /* Local scope: targets follow who is in memory. */
 static void targets_follow_swapping(void **state)
 {
@@ -675,6 +692,7 @@ int main(void)
         CASE(turns),
         CASE(one_always_runs),
         CASE(classes_in_load_control),
+        CASE(who_sleeps_is_in_nobodys_way),
         CASE(targets_follow_swapping),
         CASE(nothing_breaks_it),
         CASE(one_that_joins_gets_its_share),
