@@ -55,7 +55,8 @@ enum frame_flag {
     FRAME_POISONED = 1024, /* free and filled with the pattern that debug builds look for (b) */
     FRAME_LEAVING = 2048,  /* a victim: it was enrolled, and has neither gone nor come back (l) */
     FRAME_AHEAD = 4096,    /* read from swap before anybody asked for it, and not seen used since (a) */
-    FRAME_NAMED = 8192     /* a recording knows the page: who hears of its end (quire/watch.h) (u) */
+    FRAME_NAMED = 8192,    /* a recording knows the page: who hears of its end (quire/watch.h) (u) */
+    FRAME_LAZY = 16384 /* private: not wanted any more unless written to since (src/vm/lazy.h) (w to set) */
 };
 
 struct frame {

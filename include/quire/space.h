@@ -76,7 +76,10 @@ enum space_advice {
     ADVICE_WILL_NEED,
     ADVICE_DONT_NEED,
     ADVICE_HUGE,
-    ADVICE_NO_HUGE
+    ADVICE_NO_HUGE,
+    ADVICE_FREE /* private anonymous pages are not wanted any more, until they are written to again: they read
+                   as what they were or as zeroes. Pages that others map, too, and what is no such memory stay
+                   as they are */
 };
 MUST_USE enum status space_advise(struct space *space, struct vaddr start, uint64_t length_bytes,
                                   enum space_advice advice);
@@ -188,6 +191,7 @@ struct space_usage {
     uint64_t referenced_pages;    /* used since space_forget_references() */
     uint64_t anon_pages;          /* private memory, copies of files' pages included */
     uint64_t huge_pages;          /* of these, in huge pages */
+    uint64_t lazy_pages;          /* of these, not wanted any more (ADVICE_FREE), and not written to since */
     uint64_t shared_memory_pages; /* of objects without a pager */
     uint64_t shared_file_pages,
         shared_file_mappings; /* files' pages that others map, too; mappings of these */
@@ -265,10 +269,11 @@ struct vm_stats {
     uint64_t swap_outs, swap_writes, swap_write_errors; /* pages, requests, requests that failed */
     uint64_t swap_ins, swap_reads, swap_read_errors; /* pages with those read ahead, requests, failed ones */
     uint64_t swap_ahead,
-        swap_ahead_hits;      /* pages read before anybody asked; of these, those asked for later */
-    uint64_t swap_cache_hits; /* found in the swap cache, not read ahead */
-    uint64_t fault_swap;      /* a page in swap, or in the swap cache */
-    uint64_t drops;           /* clean pages dropped by reclaim */
+        swap_ahead_hits;             /* pages read before anybody asked; of these, those asked for later */
+    uint64_t swap_cache_hits;        /* found in the swap cache, not read ahead */
+    uint64_t fault_swap;             /* a page in swap, or in the swap cache */
+    uint64_t drops;                  /* clean pages dropped by reclaim */
+    uint64_t lazy_frees, lazy_freed; /* pages that ADVICE_FREE marked; that then went */
     uint64_t shared_unmaps,
         shared_unmap_entries; /* objects' pages that left several tables at once; entries */
     uint64_t reclaim_scans;

@@ -78,7 +78,7 @@ static void usage_lines(struct text *text, const struct space_usage *usage)
     smaps_pages(text, "Private_Dirty:", usage->private_dirty_pages);
     smaps_pages(text, "Referenced:", usage->referenced_pages);
     smaps_pages(text, "Anonymous:", usage->anon_pages);
-    smaps_line(text, "LazyFree:", 0);
+    smaps_pages(text, "LazyFree:", usage->lazy_pages);
     smaps_pages(text, "AnonHugePages:", usage->huge_pages);
     smaps_line(text, "ShmemPmdMapped:", 0);
     smaps_line(text, "FilePmdMapped:", 0);

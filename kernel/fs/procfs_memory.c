@@ -109,6 +109,8 @@ void proc_vmstat(struct text *text, const struct proc_subject *subject)
     count(text, "pswpout", swap.page_outs);
     count(text, "pgfault", vm_stats.faults);
     count(text, "pgmajfault", vm_stats.fault_major);
+    count(text, "pglazyfree", vm_stats.lazy_frees);
+    count(text, "pglazyfreed", vm_stats.lazy_freed);
     count(text, "pgsteal_direct", vm_stats.drops);
     count(text, "pgscan_direct", vm_stats.reclaim_scans);
     count(text, "swap_ra", swap.read_ahead);

@@ -136,8 +136,8 @@ static long advise_range(uint64_t start, uint64_t bytes, int advice)
         return advise_where(start, bytes, ADVICE_DONT_NEED, is_unlocked);
     case MADV_DONTNEED_LOCKED:
         return advise(start, bytes, ADVICE_DONT_NEED);
-    case MADV_FREE: /* the pages may go at any time: they go now */
-        return advise_where(start, bytes, ADVICE_DONT_NEED, can_be_freed);
+    case MADV_FREE:
+        return advise_where(start, bytes, ADVICE_FREE, can_be_freed);
     case MADV_COLD:
     case MADV_PAGEOUT:
         return advise_to_go(space_here(), start, bytes, advice == MADV_PAGEOUT);

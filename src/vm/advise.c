@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vm/cursor.h"
+#include "vm/lazy.h"
 #include "vm/object_internal.h"
 #include "vm/region.h"
 #include "vm/swap.h"
@@ -97,6 +98,36 @@ static bool forget_visit(struct cursor *cursor, struct pt_entry *entries, unsign
     return true;
 }
 
+/* ------------------------------------------------------------------ not wanted any more */
+
+static void free_page(struct cursor *cursor, struct pt_entry *entry, struct pt_entry page, uint64_t start)
+{
+    struct frame *frame = frame_at(pt_entry_paddr(page));
+
+    if (frame == zero_frame || page.bits & PAGE_OBJECT || !lazy_mark(frame))
+        return;
+    frame_seen(frame, page);
+    __atomic_fetch_and(&entry->bits, ~(PT_DIRTY | PT_ACCESSED), __ATOMIC_RELAXED);
+    batch_page(&cursor->batch, start);
+}
+
+/* What has left memory already goes for good. */
+static bool free_visit(struct cursor *cursor, struct pt_entry *entries, unsigned count, unsigned level,
+                       uint64_t start, void *context)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct pt_entry now = pt_entry_load(&entries[i]);
+
+        if (pt_entry_present(now))
+            free_page(cursor, &entries[i], now, start + i * PAGE_SIZE);
+        else if (mark_is_held(now))
+            (void)!lazy_mark(frame_at(held_paddr(now)));
+        else if (entry_slot(now) && swap_origin(entry_slot(now)) == 0)
+            forget_swapped(cursor, &entries[i], now, start + i * PAGE_SIZE);
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------ traits */
 
 struct retrait {
@@ -152,6 +183,8 @@ enum status space_advise(struct space *space, struct vaddr start, uint64_t lengt
         will_need(space, start.v, end);
     else if (advice == ADVICE_DONT_NEED)
         status = cursor_change(space, start.v, end, forget_visit, NULL);
+    else if (advice == ADVICE_FREE)
+        status = cursor_change(space, start.v, end, free_visit, NULL);
     else
         status = cursor_change(space, start.v, end, retrait_visit, (void *)(uintptr_t)&retraits[advice]);
     return status == ST_OK ? holes : status;

@@ -7,13 +7,15 @@
  *
  * A batch, so that one flush and one write serve several pages. Marks are left before the flush and frames
  * are freed after it; a page that is touched in between is faulted in again, finds itself in its object or in
- * the swap cache, and is kept. What cannot be written stays in memory, dirty.
+ * the swap cache, and is kept. What cannot be written stays in memory, dirty. A page that nobody wants any
+ * more (lazy.h) goes like a clean one; what its entries become is memory that was never touched.
  *
  * Locking: a victim is held by a reference from the choice on. For a page of a file, its object's lock for
  * what happens to its entries and its place in the object; swap.h for the others.
  */
 #include "vm/evict.h"
 
+#include "vm/lazy.h"
 #include "vm/object_internal.h"
 #include "vm/pages.h"
 #include "vm/space_internal.h"
@@ -81,6 +83,21 @@ static bool take_page(const struct victim *victim)
     frame_unref(frame); /* the object's */
     frame_unref(frame); /* ours */
     object_unref(object);
+    STAT(drops);
+    return true;
+}
+
+/* ------------------------------------------------------------------ pages that nobody wants */
+
+/* False: it has been written to since it was chosen, or is held or locked. */
+static bool take_lazy(const struct victim *victim)
+{
+    if (frame_mapcount(victim->frame) > 0)
+        return false;
+    pages_gone(victim);
+    pages_remove(victim->frame);
+    frame_unref(victim->frame);
+    STAT(lazy_freed);
     return true;
 }
 
@@ -103,18 +120,23 @@ static void let_go(struct victim *victim)
         object_unref(victim->object);
 }
 
-/* Gives slots. Those for which there are none are handed to `without`. */
+/* Gives slots to those that go to swap. Those for which there are none are handed to `without`. */
 static void prepare(struct batch *batch, void (*without)(const struct victim *victim))
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < batch->count; i++)
-        if (!is_file(&batch->victims[i]))
-            batch->frames[count++] = batch->victims[i].frame;
+    for (unsigned i = 0; i < batch->count; i++) {
+        struct victim *victim = &batch->victims[i];
+
+        victim->lazy = frame_is_lazy(victim->frame);
+        if (!victim->lazy && !is_file(victim))
+            batch->frames[count++] = victim->frame;
+    }
     if (count == 0)
         return;
-    batch->swapped = swap_prepare(batch->frames, count);
-    if (batch->swapped < count)
+    if (swap_is_on())
+        batch->swapped = swap_prepare(batch->frames, count);
+    if (batch->swapped < count && swap_is_on())
         pages_slots_short();
     for (unsigned i = batch->swapped; i < count; i++) {
         struct victim *victim = victim_of(batch, batch->frames[i]);
@@ -131,6 +153,8 @@ static void unmap(struct batch *batch)
     for (unsigned i = 0; i < batch->count; i++)
         if (is_file(&batch->victims[i]))
             unmap_page(batch, &batch->victims[i]);
+        else if (batch->victims[i].frame && batch->victims[i].lazy)
+            batch->flush |= lazy_unmap(batch->victims[i].frame);
     for (unsigned i = 0; i < batch->swapped; i++)
         batch->flush |= swap_unmap(batch->frames[i]);
     if (pages_must_flush() || batch->flush) {
@@ -160,9 +184,8 @@ static void release(struct batch *batch, void (*keep)(const struct victim *victi
 
         if (!victim->frame)
             continue;
-        if (take_page(victim)) {
+        if (victim->lazy ? take_lazy(victim) : take_page(victim)) {
             batch->freed++;
-            STAT(drops);
         } else {
             keep(victim);
         }

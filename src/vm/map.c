@@ -403,7 +403,10 @@ static inline void protect_page(struct cursor *cursor, struct pt_entry *entry, s
 {
     uint64_t bits = (page.bits & ~(PAGE_RIGHTS | PT_WRITE)) | protect->rights;
 
-    if (bits & PAGE_MAY_WRITE && (page.bits & PT_WRITE || writable_at_once(page)))
+    if (bits & PAGE_MAY_WRITE && page.bits & PT_WRITE)
+        bits |= PT_WRITE; /* a page whose contents are in swap, or not wanted, stays clean until it is written
+                             to */
+    else if (bits & PAGE_MAY_WRITE && writable_at_once(page))
         bits |= PT_WRITE | PT_DIRTY;
     pt_entry_store(entry, pt_entry(bits));
     if ((page.bits & ~bits & PT_WRITE) || (bits & ~page.bits & PT_NO_EXEC))

@@ -17,6 +17,7 @@
 #include "vm/pages.h"
 
 #include "vm/floor.h"
+#include "vm/lazy.h"
 #include "vm/members.h"
 #include "vm/shadow.h"
 #include "vm/swap.h"
@@ -85,7 +86,14 @@ static bool is_dirty(const struct frame *frame, const struct harvest *seen)
 
     if (frame->use == FRAME_FILE)
         return (flags & FRAME_DIRTY) != 0;
-    return !(flags & FRAME_SLOT) || (flags & FRAME_DIRTY) || seen->dirty;
+    return !(flags & (FRAME_SLOT | FRAME_LAZY)) || (flags & FRAME_DIRTY) || seen->dirty;
+}
+
+/* What was not wanted any more has been written to since. */
+static void note_write(struct frame *frame, const struct harvest *seen)
+{
+    if (seen->dirty)
+        frame_clear_flags(frame, FRAME_LAZY);
 }
 
 /* False: a lock is somebody else's just now. */
@@ -117,6 +125,7 @@ static void harvest(void *context, struct policy *policy, uint32_t number)
     STAT(reclaim_scans);
     counts.harvests++;
     members_looked_at(frame);
+    note_write(frame, &seen);
     harvested.frame = gathered ? frame : NULL;
     harvested.locked = seen.locked;
     harvested.dirty = is_dirty(frame, &seen);
@@ -138,6 +147,7 @@ bool pages_may_go(struct frame *frame, bool *dirty)
     }
     if (gather(frame, &seen) && seen.locked)
         return false;
+    note_write(frame, &seen);
     *dirty |= is_dirty(frame, &seen);
     return true;
 }
@@ -159,7 +169,7 @@ static bool spares(void *context, const struct policy *policy, uint32_t number)
         return true;
     if (frame->use == FRAME_FILE)
         return floor_holds() && members_keep_file(frame);
-    return slots_short && !(frame_flags(frame) & FRAME_SLOT);
+    return slots_short && !(frame_flags(frame) & (FRAME_SLOT | FRAME_LAZY));
 }
 
 /* Noted for the cleaner; what does not fit is written when it goes. */
@@ -173,10 +183,10 @@ const struct policy_host pages_host = {.harvest = harvest, .clean = clean, .spar
 
 /* ------------------------------------------------------------------ coming and going */
 
-/* Private memory and what lives in memory only can leave when there is swap. */
+/* Private memory and what lives in memory only can leave when there is swap, or nobody wants it. */
 static bool can_leave(const struct frame *frame)
 {
-    return frame->use == FRAME_FILE ||
+    return frame->use == FRAME_FILE || frame_is_lazy(frame) ||
            ((frame->use == FRAME_ANON || frame->use == FRAME_SHARED) && swap_is_on());
 }
 
@@ -273,6 +283,20 @@ void pages_touch_now(struct frame *frame, uint32_t member)
     lock_drop(&pages_lock);
 }
 
+void pages_freed_lazily_now(struct frame *frame)
+{
+    if (frame_flags(frame) & FRAME_HUGE)
+        return; /* the sweep will split it */
+    frame_clear_flags(frame, FRAME_REFERENCED);
+    lock_take(&pages_lock);
+    if (frame_flags(frame) & FRAME_LISTED && frame->paging.spare == POOL_NONE)
+        take_out(frame);
+    enrol(frame, 0, FOUND);
+    if (frame_flags(frame) & FRAME_LISTED)
+        pools[frame->paging.spare].policy->state[frame->paging.number] &= (uint8_t)~POLICY_REFERENCED;
+    lock_drop(&pages_lock);
+}
+
 /* A recording is told that the page exists no more. */
 static void tell_end(struct frame *frame)
 {
@@ -304,6 +328,16 @@ void pages_forget_slot(uint32_t slot)
         if (pools[i].policy)
             pool_forget(&pools[i], NAME_SWAP | slot);
     lock_drop(&pages_lock);
+}
+
+/* Locked. The victim will not come back under its name, which may be another page's soon. Without a name no
+ * policy has chosen it. */
+static void forget_name(const struct victim *victim)
+{
+    struct pool *pool = victim->name ? &pools[victim->frame->paging.spare] : NULL;
+
+    if (pool && pool->policy) /* else its member has ended since the choice */
+        pool_forget(pool, victim->name);
 }
 
 /* ------------------------------------------------------------------ choosing */
@@ -384,6 +418,15 @@ bool pages_wait(void)
     return any;
 }
 
+/* Locked. Without swap: it was not wanted when it was enrolled, and has been written to since. */
+static void stay(const struct victim *victim)
+{
+    frame_clear_flags(victim->frame, FRAME_LEAVING);
+    forget_name(victim);
+    if (members_counts_all(frame_member(victim->frame)))
+        charge_only(victim->frame);
+}
+
 /* Nobody can take the page's last mapping, or the page from its object, before it is enrolled: both are seen
  * under the lock that is held here. */
 static void enrol_if_there(const struct victim *victim)
@@ -395,7 +438,10 @@ static void enrol_if_there(const struct victim *victim)
     if (victim->object ? frame->page.object == victim->object : frame_mapcount(frame) > 0) {
         frame_set_flags(frame, FRAME_REFERENCED);
         lock_take(&pages_lock);
-        enrol(frame, victim->name, FOUND);
+        if (can_leave(frame))
+            enrol(frame, victim->name, FOUND);
+        else
+            stay(victim);
         lock_drop(&pages_lock);
     }
     lock_drop(lock);
@@ -407,6 +453,13 @@ void pages_return(const struct victim *victim)
     frame_unref(victim->frame);
     if (victim->object)
         object_unref(victim->object);
+}
+
+void pages_gone(const struct victim *victim)
+{
+    lock_take(&pages_lock);
+    forget_name(victim);
+    lock_drop(&pages_lock);
 }
 
 void pages_rename(struct frame *const *frames, unsigned count)

@@ -53,6 +53,15 @@ static inline void pages_touch(struct frame *frame, uint32_t member)
         frame_set_member(frame, member);
 }
 
+/* The private frame's contents are not wanted any more (lazy.h): it counts as not used, and can leave also
+ * when there is no swap. The lock of the table that maps it is held. */
+void pages_freed_lazily_now(struct frame *frame);
+static inline void pages_freed_lazily(struct frame *frame)
+{
+    if (__atomic_load_n(&pages_watched, __ATOMIC_RELAXED))
+        pages_freed_lazily_now(frame);
+}
+
 /* The frame's page exists no more, or cannot leave memory. Before a frame is freed. */
 static inline void pages_remove(struct frame *frame)
 {
@@ -68,6 +77,7 @@ struct victim {
     struct frame *frame;
     struct object *object; /* with a reference; NULL: a private page */
     uint64_t name;
+    bool lazy; /* evict.c: it goes without being written */
 };
 
 /* Up to `most` victims; fewer when no more can go. */
@@ -87,6 +97,8 @@ void pages_settled(unsigned count);
 bool pages_wait(void);
 /* The victim stays in memory after all: it comes back as one that was used, and is held no more. */
 void pages_return(const struct victim *victim);
+/* The victim has gone, and will not come back. */
+void pages_gone(const struct victim *victim);
 /* The frames are victims, and have slots from now on: those that are private are remembered by them. */
 void pages_rename(struct frame *const *frames, unsigned count);
 

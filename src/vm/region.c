@@ -302,13 +302,14 @@ static void check_mapped_frame(struct pt_entry entry, const struct pt_entry *at,
         bool cached = frame->flags & FRAME_SLOT;
 
         CHECK_ALWAYS(frame->mapcount >= 1 && frame->refs >= frame->mapcount + cached);
+        CHECK_ALWAYS(!cached || !(frame->flags & FRAME_LAZY));
         CHECK_ALWAYS(!cached || swap_frame_agrees(frame, entry.bits & PT_WRITE && !held));
         CHECK_ALWAYS(rmap_has(frame, entry_place(at)));
         CHECK_ALWAYS(frame->page.object == NULL);
         CHECK_ALWAYS(held || !(entry.bits & PAGE_SHARED));
         CHECK_ALWAYS(held || !(entry.bits & PT_WRITE) || frame->mapcount == 1);
     } else {
-        CHECK_ALWAYS(!held && level == 1);
+        CHECK_ALWAYS(!held && level == 1 && !(frame->flags & FRAME_LAZY));
         CHECK_ALWAYS(frame->use == FRAME_FILE || frame->use == FRAME_SHARED);
         CHECK_ALWAYS(frame->page.object != NULL && !(frame->flags & FRAME_BUSY));
         CHECK_ALWAYS(frame->flags & FRAME_MAPPED);

@@ -166,5 +166,6 @@ static bool ahead_visit(struct cursor *cursor, struct pt_entry *entries, unsigne
 
 void resident_map_ahead(struct cursor *cursor, const struct space_map *request)
 {
-    cursor_walk(cursor, ahead_visit, (void *)(uintptr_t)request);
+    if (request->access != ACCESS_NONE) /* a page that is there can be read */
+        cursor_walk(cursor, ahead_visit, (void *)(uintptr_t)request);
 }

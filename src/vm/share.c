@@ -65,7 +65,7 @@ static enum status copy_entry(struct pt_entry *from, struct pt_entry *to)
     if (frame && rmap_add(frame, entry_place(to)) != ST_OK)
         return ST_NO_MEMORY;
     if (entry.bits & PT_WRITE && pt_entry_present(entry)) {
-        clear_write(from);
+        entry = clear_write(from); /* with the D that both have from now on */
         entry.bits &= ~PT_WRITE;
     }
     pt_entry_store(to, entry);

@@ -143,7 +143,7 @@ static inline void frame_unmapped(struct frame *frame, struct pt_entry was)
 SWAP_APART void swap_dirtied(struct frame *frame);
 static inline void frame_lost_dirty(struct frame *frame, struct pt_entry was)
 {
-    if (frame_flags(frame) & FRAME_SLOT && was.bits & PT_DIRTY)
+    if (frame_flags(frame) & (FRAME_SLOT | FRAME_LAZY) && was.bits & PT_DIRTY)
         swap_dirtied(frame);
 }
 

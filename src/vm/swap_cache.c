@@ -138,6 +138,7 @@ void swap_dirtied(struct frame *frame)
     lock_take(&swap.lock);
     if (frame_flags(frame) & FRAME_SLOT)
         slot_set_stale(frame->paging.slot);
+    frame_clear_flags(frame, FRAME_LAZY);
     lock_drop(&swap.lock);
 }
 

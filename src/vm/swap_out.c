@@ -112,6 +112,7 @@ static bool give_slot(struct frame *frame, unsigned run)
 
     if (slot == 0)
         return false;
+    frame_clear_flags(frame, FRAME_LAZY); /* that came since the choice: it stays a page with contents */
     origin = frame->use == FRAME_ANON ? frame->page.index : 0;
     member = frame_member(frame) < MEMBERS_MAX ? frame_member(frame) : MEMBER_NOBODY;
     *slot_at(slot) = (struct swap_slot){

@@ -4,12 +4,13 @@
  * Once when memory first falls short, and again when no victim is found, for what was missed: pages that came
  * while the first sweep began, and those that a full pool turned away.
  *
- * Huge pages are split: policies order single pages.
+ * Huge pages are split: policies order single pages. Without swap those are not that could not go.
  *
  * Locking: a page's object, or the table of an entry that maps it, is locked while it is enrolled; the lists
  * of objects and spaces are, while they are walked.
  */
 #include "vm/cursor.h"
+#include "vm/lazy.h"
 #include "vm/members.h"
 #include "vm/pages.h"
 #include "vm/swap.h"
@@ -98,7 +99,7 @@ static void sweep_table(const struct sweep *sweep, struct frame *table)
         frame = entry_private(entry);
         if (frame && level == 1)
             pages_found(frame);
-        else if (frame)
+        else if (frame && (swap_is_on() || frame_is_lazy(frame)))
             note_huge(sweep, table->table.start + i * pt_level_span(level));
     }
 }
@@ -145,7 +146,7 @@ uint64_t pages_sweep(void)
     sweep_objects();
     do {
         huge.count = 0;
-        if (swap_is_on())
+        if (swap_is_on() || lazy_any())
             spaces_for_each(sweep_space, &huge);
     } while (split_all(&huge));
     return pages_enrolled() - before;

@@ -117,19 +117,21 @@ static struct pt_entry small_entry(struct pt_entry huge, const struct frame *fra
     return pt_entry((huge.bits & ~(PT_HUGE | PT_FRAME_MASK)) | frame_paddr(frame).v);
 }
 
-/* The 512 single frames of a block take the place of the block in `table`, each with what the huge entry
- * said. */
+/* The 512 single frames of a block, which nothing maps any more, take its place in `table`, each with what
+ * the huge entry said. */
 static void fill_pages(struct frame *table, struct pt_entry huge, struct frame *head)
 {
     struct pt_entry *entries = table_entries(table);
     uint32_t member = head->paging.member;
+    uint16_t lazy = head->flags & FRAME_LAZY;
 
+    frame_split(head);
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         struct frame *frame = head + i;
 
         entries[i] = small_entry(huge, frame);
         frame->paging.member = member;
-        frame->flags = 0;
+        frame->flags = lazy;
         frame->page.object = NULL;
         frame->page.index = 0;
         rmap_first(frame, entry_place(&entries[i]));
@@ -241,7 +243,6 @@ static bool split_for_both(struct pt_entry *entry, struct frame *head, struct fr
         other_table->table.start + (uint64_t)(other - table_entries(other_table)) * pt_level_span(2);
     rmap_remove(head, entry_place(entry));
     rmap_remove(head, entry_place(other));
-    frame_split(head);
     fill_pages(table, *entry, head);
     fill_second(second, *other, head);
     pt_entry_store(other, pt_entry_table(frame_paddr(second)));
@@ -262,7 +263,6 @@ static enum status split_huge(struct flush_batch *batch, struct pt_entry *entry,
         return ST_NO_MEMORY;
     if (frame_is_sole(head)) {
         rmap_remove(head, entry_place(entry));
-        frame_split(head);
         fill_pages(table, *entry, head);
         batch_page(batch, start);
     } else if (!split_for_both(entry, head, table)) {

@@ -8,6 +8,7 @@
  */
 #include "vm/usage.h"
 #include "vm/cursor.h"
+#include "vm/lazy.h"
 #include "vm/table_internal.h"
 #include "vm/view.h"
 
@@ -75,10 +76,17 @@ static uint64_t mappings_of(struct frame *frame, uint64_t shares)
     return tables <= 1 ? shares : tables - 1 + shares;
 }
 
-static bool is_dirty(const struct frame *frame)
+/* Not wanted any more, and not written to since. */
+static bool is_lazy(const struct frame *frame, struct pt_entry entry)
+{
+    return frame_is_lazy(frame) && !(pt_entry_present(entry) && entry.bits & PT_DIRTY);
+}
+
+static bool is_dirty(const struct frame *frame, struct pt_entry entry)
 {
     if (frame->use == FRAME_ANON)
-        return !(frame_flags(frame) & FRAME_SLOT) || frame_flags(frame) & FRAME_DIRTY;
+        return !(frame_flags(frame) & FRAME_SLOT || is_lazy(frame, entry)) ||
+               frame_flags(frame) & FRAME_DIRTY;
     return frame->use == FRAME_SHARED || frame_flags(frame) & FRAME_DIRTY;
 }
 
@@ -86,7 +94,7 @@ static void add_frame(struct space_usage *out, struct frame *frame, struct pt_en
                       uint64_t shares)
 {
     uint64_t mappings = mappings_of(frame, shares);
-    bool dirty = is_dirty(frame);
+    bool dirty = is_dirty(frame, entry);
 
     out->resident_pages += pages;
     out->proportional_bytes += (pages << PAGE_SHIFT) / mappings;
@@ -104,6 +112,8 @@ static void add_frame(struct space_usage *out, struct frame *frame, struct pt_en
         out->referenced_pages += pages;
     if (frame->use == FRAME_ANON)
         out->anon_pages += pages;
+    if (is_lazy(frame, entry))
+        out->lazy_pages += pages;
     if (frame->use == FRAME_ANON && pages > 1)
         out->huge_pages += pages;
     if (frame->use == FRAME_SHARED)

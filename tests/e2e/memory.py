@@ -122,6 +122,16 @@ def out_of_memory_in_a_copy_with_a_signal_pending():
 
 
 @case(timeout=120)
+def memory_that_is_given_up_is_used_again():
+    """MADV_FREE: more than the machine has, with swap and without, and not a page of it is written."""
+    for words in ((), ("--swap", "16M")):
+        result = boot("--memory", "32M", "--report", "-", "--json", *words, "--", tool("memhog"), "80", "free", limit=50)
+        expect_run(result, 0, b"80 MiB touched, 0 pages wrong\nsome are gone: yes\n")
+        written = report_of(result)["reclaim"]["evicted_dirty"]
+        expect(written < 4000, f"{written} of 20480 pages were written")  # the files of the initramfs, most of them
+
+
+@case(timeout=120)
 def no_aslr_repeats():
     script = "cat /proc/self/maps"
     first = boot("--no-aslr", "--", "sh", "-c", script, limit=100)

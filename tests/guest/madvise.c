@@ -173,6 +173,57 @@ static void others(void)
     printf("kept: %d\n", area[0]);
 }
 
+/* What is given up is as it was until it must go; PAGEOUT makes it go. */
+static void free_lazily(void)
+{
+    enum { PAGES = 40 };
+    char *area = numbered(PAGES, MAP_PRIVATE);
+    int status;
+
+    part("FREE");
+    show("all", madvise(area, PAGES * PAGE, MADV_FREE));
+    show_page_values("not gone yet", area, 6);
+    area[PAGE] = 50;
+    area[2 * PAGE + 100] = 51;
+    show("PAGEOUT", madvise(area, PAGES * PAGE, MADV_PAGEOUT));
+    show_page_values("gone, but for what was written", area, 6);
+    printf("in page 2: %d\n", area[2 * PAGE + 100]);
+    show("PAGEOUT again", madvise(area, PAGES * PAGE, MADV_PAGEOUT));
+    show_page_values("kept", area, 6);
+
+    area = numbered(PAGES, MAP_PRIVATE);
+    show("a child's copy: FREE", madvise(area, PAGES * PAGE, MADV_FREE));
+    area[0] = 60;
+    pid_t child = fork();
+    if (child == 0) {
+        area[PAGE] = 61;
+        madvise(area, PAGES * PAGE, MADV_FREE);
+        madvise(area, PAGES * PAGE, MADV_PAGEOUT);
+        _exit(area[0] == 60 ? 0 : 1);
+    }
+    waitpid(child, &status, 0);
+    show_status("child has what was written before it", status);
+    show("PAGEOUT", madvise(area, PAGES * PAGE, MADV_PAGEOUT));
+    show_page_values("parent", area, 4);
+
+    area = numbered(4, MAP_PRIVATE);
+    show("locked", mlock(area + PAGE, PAGE));
+    show("FREE with a locked page", madvise(area, 4 * PAGE, MADV_FREE));
+    munlock(area + PAGE, PAGE);
+    area = numbered(4, MAP_PRIVATE);
+    madvise(area, 4 * PAGE, MADV_FREE);
+    mlock(area, 2 * PAGE);
+    show("PAGEOUT of locked pages", madvise(area, 4 * PAGE, MADV_PAGEOUT));
+    show_page_values("kept", area, 2);
+    munlock(area, 2 * PAGE);
+
+    area = numbered(4, MAP_PRIVATE);
+    mprotect(area, 4 * PAGE, PROT_READ);
+    show("FREE, read-only", madvise(area, 4 * PAGE, MADV_FREE));
+    show("PAGEOUT", madvise(area, 4 * PAGE, MADV_PAGEOUT));
+    show_page_values("gone", area, 4);
+}
+
 static void errors(void)
 {
     char *area = numbered(6, MAP_PRIVATE);
@@ -199,6 +250,7 @@ int main(void)
     dont_need();
     fork_advice();
     others();
+    free_lazily();
     errors();
     return 0;
 }

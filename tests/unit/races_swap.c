@@ -1,6 +1,6 @@
 /*
- * Swap on several CPUs, under TSan: threads that evict, fault, fork, unmap, protect and truncate the same
- * pages, over a store that takes its time, and one that fails now and then.
+ * Swap on several CPUs, under TSan: threads that evict, fault, fork, unmap, protect, give up and truncate the
+ * same pages, over a store that takes its time, and one that fails now and then.
  *
  * A page is evicted as reclaim does it; its first reference comes from a pin, which takes the table's lock.
  */
@@ -125,6 +125,60 @@ static void forks_of_swapped_pages(void **state)
     end();
 }
 
+/* ------------------------------------------------------------------ memory that is given up */
+
+/* Every CPU has pages of its own here; the others evict them. */
+static void give_up_body(struct worker *worker)
+{
+    enum { OWN = PAGES / CPUS };
+    uint64_t mine = world.at + (worker->cpu - 1) * OWN * PAGE_SIZE;
+    bool given_up[OWN] = {false};
+
+    memset(written[worker->cpu], 0, sizeof(written[0]));
+    for (uint64_t round = 1; round <= 3000; round++) {
+        uint64_t page = random_below(&worker->random, OWN), word = 0;
+        uint64_t at = mine + page * PAGE_SIZE, other = random_below(&worker->random, world.pages - 32);
+
+        switch (random_below(&worker->random, 8)) {
+        case 0:
+        case 1:
+            WRONG(space_advise(world.space, vaddr(at), PAGE_SIZE, ADVICE_FREE) != ST_OK);
+            given_up[page] = true;
+            break;
+        case 2:
+            space_page_out(world.space, vaddr(world.at + other * PAGE_SIZE), 32 * PAGE_SIZE);
+            break;
+        case 3:
+        case 4:
+            WRONG(!read_word(world.space, at, &word) ||
+                  (word != written[worker->cpu][page] && !(given_up[page] && word == 0)));
+            break;
+        default:
+            WRONG(try_put(world.space, at, round) != ST_OK);
+            written[worker->cpu][page] = round;
+            given_up[page] = false;
+        }
+        if (round % 500 == 0 && worker->cpu == 1) {
+            struct space *child;
+
+            WRONG(space_fork(world.space, &child) != ST_OK);
+            (void)page_out(child, world.at, 40);
+            WRONG(space_advise(child, vaddr(world.at), world.pages * PAGE_SIZE, ADVICE_FREE) != ST_OK);
+            space_unref(child);
+        }
+    }
+}
+
+static void memory_given_up(void **state)
+{
+    begin();
+    world.at = map_anon(world.space, world.pages, RW);
+    small_pages();
+    run(give_up_body);
+    assert_true(vm_stats.lazy_freed > 50 && swap_now().page_outs > 50);
+    end();
+}
+
 /* ------------------------------------------------------------------ everything at once */
 
 static bool acceptable(enum status status)
@@ -156,7 +210,8 @@ static void chaos_body(struct worker *worker)
                                             (unsigned)random_below(&worker->random, 2) * RW)));
             break;
         case 4:
-            WRONG(!acceptable(space_advise(world.space, vaddr(at), bytes, ADVICE_DONT_NEED)));
+            WRONG(!acceptable(space_advise(world.space, vaddr(at), bytes,
+                                           round % 3 == 0 ? ADVICE_DONT_NEED : ADVICE_FREE)));
             break;
         case 5: {
             struct vaddr out;
@@ -181,8 +236,10 @@ static void chaos_body(struct worker *worker)
             break;
         }
         case 8:
-        case 9:
             page_out_some(worker);
+            break;
+        case 9:
+            space_page_out(world.space, vaddr(at), bytes);
             break;
         default:
             WRONG(!acceptable(try_put(world.space, at, worker->cpu)));
@@ -209,10 +266,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_swap_64m, end_swap)
     const struct CMUnitTest tests[] = {
-        CASE(private_pages),
-        CASE(pages_of_an_object),
-        CASE(forks_of_swapped_pages),
-        CASE(everything_at_once),
+        CASE(private_pages),   CASE(pages_of_an_object), CASE(forks_of_swapped_pages),
+        CASE(memory_given_up), CASE(everything_at_once),
     };
 
     return cmocka_run_group_tests_name("swap on several CPUs", tests, NULL, NULL);

@@ -364,6 +364,8 @@ static void ahead_maps_what_is_in_memory(void **state)
     assert_int_equal(vm_stats.faults, faults);
     assert_int_equal(vm_stats.fault_copy, copies);
     assert_status(try_put(space, at, 1), ST_DENIED);
+    at = map_object(space, object, 0, 20, ACCESS_NONE, SPACE_SHARED | SPACE_AHEAD);
+    assert_status(try_get(space, at), ST_DENIED);
     check_all(space);
     space_unref(space);
     object_unref(object);
