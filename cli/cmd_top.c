@@ -47,10 +47,11 @@ void cmd_top_help(void)
     describe(&options, specs);
     printf("usage: quire top [OPTION...] [PID]\n"
            "\n"
-           "Shows what the pager of process PID does: its regions, faults by kind, memory and where\n"
-           "time goes. Without PID: the one process of this system that has a pager to be seen, which\n"
-           "is what `quire run` started, or a program with libquire that asks for it (`publish` of its\n"
-           "options, or QUIRE_PUBLISH=1 in its environment).\n"
+           "Shows what the pager of process PID does: its members where there are several, its\n"
+           "regions, faults by kind, memory and where time goes. Without PID: the one process of this\n"
+           "system that has a pager to be seen, which is what `quire run` started, or a program with\n"
+           "libquire that asks for it (`publish` of its options, or QUIRE_PUBLISH=1 in its\n"
+           "environment).\n"
            "\n");
     options_print(specs);
     printf("\n"

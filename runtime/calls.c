@@ -153,9 +153,11 @@ static bool has_room_to_pin(struct budget *budget, uint32_t kept)
 static bool may_pin_more(const struct quire_member *member)
 {
     struct quire_pager *pager = member->pager;
-    uint32_t guaranteed = atomic_load_explicit(&pager->guaranteed, memory_order_relaxed) - member->guaranteed;
+    uint32_t guaranteed = atomic_load_explicit(&pager->guaranteed, memory_order_relaxed);
+    uint32_t own = atomic_load_explicit((_Atomic uint32_t *)&member->guaranteed, memory_order_relaxed);
 
-    return has_room_to_pin(&pager->budget, guaranteed) && (!member->own || has_room_to_pin(member->own, 0));
+    return has_room_to_pin(&pager->budget, guaranteed > own ? guaranteed - own : 0) &&
+           (!member->own || has_room_to_pin(member->own, 0));
 }
 
 static enum status page_bring_and_pin(struct place place, bool write)

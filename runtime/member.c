@@ -155,18 +155,24 @@ static uint32_t bound_of(const struct quire_member *member)
     return target < bound ? target : bound;
 }
 
-/* Targets may have changed. */
+/* The member's target, or maximum, may have changed. */
+static void follow_bound(struct quire_member *member)
+{
+    if (member->own && bound_of(member) != member->own->frames) {
+        budget_set(member->own, bound_of(member));
+        evict_wake(member->pager);
+    }
+    if (is_local(member->pager))
+        pool_fit(&member->storage, member->pager->scoped[member->number].target);
+    else if (member->maximum > 0)
+        pool_fit(&member->storage, member->maximum);
+}
+
 static void follow_targets(struct quire_pager *pager)
 {
-    for (uint32_t i = 0; i < pager->members_count && is_local(pager); i++) {
-        struct quire_member *member = &pager->members[i];
-
-        if (!member->used || pager->scoped[i].place != MEMBER_IN)
-            continue;
-        if (pager->scope.config.strict && bound_of(member) != member->budget.frames)
-            budget_set(&member->budget, bound_of(member));
-        pool_fit(&member->storage, pager->scoped[i].target);
-    }
+    for (uint32_t i = 0; i < pager->members_count && is_local(pager); i++)
+        if (pager->members[i].used && pager->scoped[i].place == MEMBER_IN)
+            follow_bound(&pager->members[i]);
 }
 
 static uint64_t process_us(void)
@@ -244,6 +250,16 @@ static bool has_own_pool(const struct quire_pager *pager, const struct terms *te
     return number == 0 || is_local(pager) || terms->maximum > 0;
 }
 
+/* By its class and minimum. */
+static void set_guaranteed(struct quire_member *member)
+{
+    const struct scope_member *scoped = &member->pager->scoped[member->number];
+    uint32_t frames = scoped->class == CLASS_VVIP ? scoped->minimum : 0;
+
+    atomic_fetch_add(&member->pager->guaranteed, frames - member->guaranteed); /* modulo 2^32 */
+    atomic_store(&member->guaranteed, frames);
+}
+
 static enum status join(struct quire_member *member, const struct terms *terms)
 {
     struct quire_pager *pager = member->pager;
@@ -262,6 +278,15 @@ static enum status join(struct quire_member *member, const struct terms *terms)
     if (status != ST_OK)
         *scoped = was;
     return status;
+}
+
+static void say_does_not_fit(const struct quire_member *member, struct quire_error *error)
+{
+    error_say(
+        error,
+        "member '%s': what members are guaranteed, and a frame for each other, is more than the %llu KiB "
+        "that pages can have",
+        member->name, (unsigned long long)(member->pager->scope.config.frames * PAGE_SIZE >> 10));
 }
 
 /* In a place that is free. Under order. */
@@ -284,10 +309,7 @@ static enum status member_make(struct quire_member *member, struct quire_pager *
             pool_make(&member->storage, pager, terms->maximum > 0 ? terms->maximum : pager->frames, error);
     }
     if (status == ST_OK && number > 0 && (status = join(member, terms)) != ST_OK) {
-        error_say(error,
-                  "member '%s': what members are guaranteed, and a frame for each other, is more than the "
-                  "%llu KiB that pages can have",
-                  member->name, (unsigned long long)(pager->scope.config.frames * PAGE_SIZE >> 10));
+        say_does_not_fit(member, error);
         pool_end(&member->storage);
     }
     if (status != ST_OK)
@@ -296,8 +318,7 @@ static enum status member_make(struct quire_member *member, struct quire_pager *
         budget_set(&member->budget, bound_of(member));
         member->own = &member->budget;
     }
-    member->guaranteed = terms->class == CLASS_VVIP ? terms->minimum : 0;
-    atomic_fetch_add(&pager->guaranteed, member->guaranteed);
+    set_guaranteed(member);
     member->used = true;
     if (number >= pager->members_count)
         pager->members_count = number + 1;
@@ -378,6 +399,54 @@ enum status quire_member_create(struct quire_pager *pager, const struct quire_me
     hold(pager, false);
     if (status == ST_OK)
         *made = member;
+    return status;
+}
+
+/* Class and bounds. ST_LIMIT: nothing has changed. Under order. */
+static enum status change(struct quire_member *member, const struct terms *terms, struct quire_error *error)
+{
+    struct quire_pager *pager = member->pager;
+    struct scope_member *scoped = &pager->scoped[member->number];
+    uint32_t low = scoped->low;
+    enum status status;
+
+    if ((member->maximum > 0) != (terms->maximum > 0)) {
+        error_say(error, "member '%s': maximum: expected %s: it was created %s one", member->name,
+                  member->maximum > 0 ? "one" : "none", member->maximum > 0 ? "with" : "without");
+        return ST_INVALID;
+    }
+    scoped->low = terms->low;
+    status = scope_reclass(&pager->scope, member->number, terms->class, terms->minimum);
+    if (status != ST_OK) {
+        scoped->low = low;
+        say_does_not_fit(member, error);
+        return status;
+    }
+    member->maximum = terms->maximum;
+    set_guaranteed(member);
+    follow_bound(member);
+    follow_targets(pager);
+    return ST_OK;
+}
+
+enum status quire_member_change(struct quire_member *member, const struct quire_member_options *options,
+                                struct quire_error *error)
+{
+    struct quire_member_options named = *options;
+    struct terms terms;
+    enum status status;
+
+    named.name = member->name;
+    if (member->number == 0) {
+        error_say(error, "member '%s': expected one of quire_member_create()", member->name);
+        return ST_INVALID;
+    }
+    status = parse_terms(&terms, member->pager, &named, error);
+    if (status != ST_OK)
+        return status;
+    hold(member->pager, true);
+    status = change(member, &terms, error);
+    hold(member->pager, false);
     return status;
 }
 

@@ -77,12 +77,12 @@ struct search {
 };
 
 struct quire_member {
-    struct quire_pager *pager; /* - */
-    uint32_t number;           /* - in pager->members, and in the scope */
-    struct budget *own;        /* - NULL: none but the pager's */
-    struct pool *pool;         /* - where its pages are */
-    uint32_t maximum;          /* - frames; 0: none */
-    uint32_t guaranteed;       /* - frames */
+    struct quire_pager *pager;   /* - */
+    uint32_t number;             /* - in pager->members, and in the scope */
+    struct budget *own;          /* - NULL: none but the pager's */
+    struct pool *pool;           /* - where its pages are */
+    uint32_t maximum;            /* o: frames; 0: none, as long as it lives */
+    _Atomic uint32_t guaranteed; /* a: frames */
     char name[MEMBER_NAME_BYTES];
     bool used; /* r, o, round: it lives; a free place otherwise */
     /* o, since it was created: */
@@ -123,7 +123,7 @@ uint32_t member_frames(const struct quire_member *member);
 
 /* ---- pools (pool.c); under pager->order */
 
-/* A policy of the pager's kind for at most so many frames. */
+/* A policy of the pager's kind for so many frames, which may become more: up to the pager's. */
 MUST_USE enum status pool_make(struct pool *pool, struct quire_pager *pager, uint32_t frames,
                                struct quire_error *error);
 void pool_end(struct pool *pool);

@@ -227,10 +227,11 @@ static struct policy_config config_of(const struct pool *pool, uint32_t frames)
 {
     const struct quire_pager *pager = pool->pager;
     struct policy_config config = pager->policy_config;
-    uint32_t numbers = names_capacity(pager->type, frames);
+    uint32_t numbers = names_capacity(pager->type, pager->frames);
 
     config.pages = numbers < MOST_NUMBERS ? numbers : MOST_NUMBERS;
-    config.frames = config.most_frames = frames;
+    config.frames = frames;
+    config.most_frames = pager->frames;
     config.removes = true;
     config.host = &pool->host;
     return config;

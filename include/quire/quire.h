@@ -100,6 +100,12 @@ struct quire_member_options {
 MUST_USE enum status quire_member_create(struct quire_pager *pager,
                                          const struct quire_member_options *options,
                                          struct quire_member **member, struct quire_error *error);
+/* Class, protection and maximum are others from now on (its name stays). A member that is above a smaller
+ * maximum gives pages of its own until it is not. ST_INVALID: the options, or a maximum for one that was
+ * created without, or none for one that has; ST_LIMIT as above. Nothing has changed then. */
+MUST_USE enum status quire_member_change(struct quire_member *member,
+                                         const struct quire_member_options *options,
+                                         struct quire_error *error);
 /* The member has no regions any more (ST_INVALID: it has, and stays), and ends. quire_close() ends all. */
 MUST_USE enum status quire_member_end(struct quire_member *member);
 

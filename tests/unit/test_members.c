@@ -524,6 +524,48 @@ static void test_snapshots_have_members(void **state)
     close_all(pager, NULL);
 }
 
+/* Class and maximum can change while it works. */
+static void change_while_it_works(const char *scope, const char *allocation)
+{
+    struct quire_pager *pager = open_scoped(4 * MIB, "car", scope, allocation);
+    struct party party = join(pager, "party", "vip:256K", MIB, 4 * MIB);
+    struct party other = join(pager, "other", "vvip:1M", 0, 4 * MIB);
+    struct quire_member_options options = {.class = "ordinary", .maximum_bytes = 512 * KIB};
+    struct quire_error error;
+
+    work_on(party.memory, party.shadow, 4 * MIB, 1, 1000, 1);
+    assert_in_range(stats_of(&party).resident_bytes, 800 * KIB, MIB);
+    assert_ok(quire_member_change(party.member, &options, &error));
+    work_on(party.memory, party.shadow, 4 * MIB, 1, 500, 2);
+    assert_true(stats_of(&party).resident_bytes <= 512 * KIB);
+    assert_string_equal(stats_of(&party).class, "ordinary");
+    check(pager);
+    options = (struct quire_member_options){.class = "vvip:1M", .maximum_bytes = 2 * MIB};
+    assert_ok(quire_member_change(party.member, &options, &error));
+    work_on(party.memory, party.shadow, 4 * MIB, 1, 1500, 3);
+    assert_in_range(stats_of(&party).resident_bytes, MIB, 2 * MIB);
+    options.class = "vvip:3M";
+    options.maximum_bytes = 4 * MIB;
+    assert_int_equal(quire_member_change(party.member, &options, &error), ST_LIMIT);
+    assert_int_equal(stats_of(&party).maximum_bytes, 2 * MIB);
+    options.maximum_bytes = 0;
+    assert_int_equal(quire_member_change(party.member, &options, &error), ST_INVALID);
+    assert_string_equal(error.text, "member 'party': maximum: expected one: it was created with one");
+    assert_int_equal(stats_of(&party).guaranteed_bytes, MIB);
+    assert_int_equal(quire_pin(party.memory, 2 * MIB, ACCESS_READ), ST_LIMIT);
+    check(pager);
+    end(&party);
+    end(&other);
+    close_all(pager, NULL);
+}
+
+static void test_terms_change(void **state)
+{
+    change_while_it_works("global", NULL);
+    change_while_it_works("local", "equal");
+    change_while_it_works("local", "proportional:strict");
+}
+
 struct visitor {
     struct quire_pager *pager;
     _Atomic bool stop;
@@ -721,6 +763,7 @@ int main(void)
         cmocka_unit_test(test_members_come_and_go),
         cmocka_unit_test(test_discard_gives_the_members_frames_back),
         cmocka_unit_test(test_snapshots_have_members),
+        cmocka_unit_test(test_terms_change),
         cmocka_unit_test(test_work_while_members_come_and_go),
         cmocka_unit_test(test_pools_shrink_and_grow),
         cmocka_unit_test(test_scopes_and_rules_that_are_none),
