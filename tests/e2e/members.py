@@ -161,10 +161,11 @@ def what_nobody_uses_is_lent():
     expect(page_ins < 500, f"page-ins {page_ins}, frames {most}; {report['reclaim']}")
 
 
-# Two programs that each want more than half; then the first one stops, and the other one needs more still.
+# Two programs that each want more than half; then the first one stops, and the other one needs more still, for much longer
+# than the 100 ms of work after which the first is idle.
 STOPPED = """
 /share/small %d 1000 1 0 /tmp/over & pid=$!
-sleep 0.2; kill -%s $pid; /share/large 8 20000 3; kill -CONT $pid; >/tmp/over; wait
+sleep 0.2; kill -%s $pid; /share/large 8 300000 3; kill -CONT $pid; >/tmp/over; wait
 """
 
 
