@@ -17,7 +17,8 @@
 #define MEMORY_LEAST ((uint64_t)2 << 20) /* less than a kernel and its loader */
 #define MEMORY_MOST ((uint64_t)1 << 40)
 /* What there must be beside the initial files to load the kernel; whether it is enough, the kernel says. */
-#define MEMORY_FOR_KERNEL ((uint64_t)2 << 20)
+#define MEMORY_FOR_KERNEL                                                                                    \
+    ((uint64_t)2304 << 10) /* its image, up to 2 MiB, and the tables that QEMU puts behind the files */
 
 enum { OPTIONS = 30 };
 
