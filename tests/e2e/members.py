@@ -49,7 +49,9 @@ def load_control_ends_thrashing():
     expect(before > 20000 and 2 * after < before, f"page-ins: {before} without, {after} with load control")
     with open(events, encoding="utf-8") as file:
         kinds = [event["event"] for event in map(json.loads, file)]
-    expect_equal((kinds.count("swap-out"), kinds.count("swap-in")), (outs, ins), "events")
+    # An event names a process: a member whose last one is ending has none.
+    noted = kinds.count("swap-out"), kinds.count("swap-in")
+    expect(2 <= noted[0] <= outs and 2 <= noted[1] <= ins, f"events {noted}, swapped {outs} and {ins} times")
 
 
 # The first of four is in a group, and leaves it when all of the group's memory has gone. The shell is never swapped out, for it must see that.
