@@ -71,13 +71,21 @@ static void say_unless_handled(struct place place, enum status status)
         fault_say_why(place, status);
 }
 
+/* Linux poisons no page that it has noted as write-protected when it went. */
+static bool poison(struct quire_pager *pager, void *address)
+{
+    return uffd_poison(pager->uffd, address) ||
+           (uffd_protect(pager->uffd, address, PAGE_SIZE, false) == ST_OK &&
+            uffd_poison(pager->uffd, address));
+}
+
 static void refuse(struct quire_pager *pager, struct poisoned *poisoned, const struct uffd_fault *fault,
                    struct place place, enum status status)
 {
     say_unless_handled(place, status);
     if (poisoned->count == MOST_POISONED)
         heal(poisoned);
-    if (uffd_poison(pager->uffd, fault->address)) {
+    if (poison(pager, fault->address)) {
         poisoned->address[poisoned->count++] = fault->address;
         uffd_wake(pager->uffd, fault->address, PAGE_SIZE);
     } else {

@@ -111,17 +111,18 @@ static void *part_map(uintptr_t start, size_t length, int protection)
     return (void *)start;
 }
 
-/* Mapped or not. The pages are zeroes afterwards and nobody can reach them. */
+/* Mapped or not. The pages are zeroes afterwards and nobody can reach them. What cannot be cleared (a call is
+ * under way there) stays mapped, for nobody: it may not be had again as zeroes. */
 static int part_unmap(uintptr_t start, uintptr_t end)
 {
     enum status status;
 
     if (part_protect(start, end, PROT_NONE) != 0)
         return -1;
-    if (!extents_unset(&extents, start, end))
-        return fails(ENOMEM);
     status = library.quire_clear((void *)start, end - start);
-    return status == ST_OK ? 0 : fails(errno_of(status));
+    if (status != ST_OK)
+        return extents_set(&extents, start, end, PROT_NONE) ? fails(errno_of(status)) : fails(ENOMEM);
+    return extents_unset(&extents, start, end) ? 0 : fails(ENOMEM);
 }
 
 static void *part_place(const void *wish, size_t length, int protection)
