@@ -49,7 +49,8 @@ static void describe(struct run_options *options, struct option_spec *specs)
         {"--threshold", OPTION_SIZE, &options->threshold_bytes, "SIZE",
          "page what is asked for in pieces of at least that (128K)"},
         {"--handlers", OPTION_NUMBER, &options->handlers, "N",
-         "threads that serve faults, which need a privilege; 0: the program's own do (4 if they may be)"},
+         "threads that serve faults, for programs that make system calls by themselves; they need a "
+         "privilege (0: the program's own threads do)"},
         {"--no-files", OPTION_FLAG, &options->no_files, NULL, "leave mapped files to Linux"},
         {"--report", OPTION_TEXT, &options->report, "FILE",
          "write at the end what paging did there; -: standard error"},

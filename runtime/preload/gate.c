@@ -10,8 +10,6 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-#include "sites.h"
-
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
@@ -229,7 +227,7 @@ static const struct kind kinds[GATE_CALLS] = {
 uint8_t gate_asks[GATE_CALLS];
 uint64_t gate_state_bytes; /* of the vector registers, as gate.S saves them */
 uint8_t gate_state_is_compact;
-bool gate_is_open;
+struct sites gate_sites;
 
 long gate_call(const struct call *call);
 
@@ -474,11 +472,8 @@ static bool measure_state(void)
 
 bool gate_start(uint64_t budget)
 {
-    struct sites sites = {0};
-
     if (!measure_state() || !held_start(budget))
         return false;
     set_asks();
-    gate_is_open = sites_change(&sites);
-    return gate_is_open;
+    return sites_change(&gate_sites);
 }

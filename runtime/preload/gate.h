@@ -14,6 +14,7 @@
 #define QUIRE_PRELOAD_GATE_H
 
 #include "preload.h"
+#include "sites.h"
 
 enum { GATE_CALLS = 512 /* numbers of system calls are under this */ };
 
@@ -26,7 +27,7 @@ struct call {
 
 /* The gate is opened: sites are changed. False: it cannot be here. `budget` bounds what is held. */
 MUST_USE bool gate_start(uint64_t budget);
-extern bool gate_is_open;
+extern struct sites gate_sites; /* none are found: it is not open */
 
 /* The call itself: -errno. */
 long gate_make(long number, const uint64_t words[6]);

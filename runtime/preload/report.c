@@ -2,7 +2,7 @@
  * The report of `quire run`: what paging did, and what was left to Linux; in words, or as one JSON object on
  * a line.
  */
-#include "preload.h"
+#include "gate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,14 +28,25 @@ static void write_json(FILE *file, const struct quire_stats *stats)
         const char *name;
         uint64_t value;
     } numbers[] = {
-        {"memory_bytes", stats->memory_bytes},   {"resident_bytes", stats->resident_bytes},
-        {"mapped_bytes", memory_mapped_bytes()}, {"faults", stats->faults},
-        {"zero_faults", stats->zero_faults},     {"write_faults", stats->write_faults},
-        {"read_ahead", stats->read_ahead},       {"evictions", stats->evictions},
-        {"write_backs", stats->write_backs},     {"read_errors", stats->read_errors},
-        {"write_errors", stats->write_errors},   {"waits", stats->waits},
-        {"reserve_waits", stats->reserve_waits}, {"scans", stats->scans},
+        {"memory_bytes", stats->memory_bytes},
+        {"resident_bytes", stats->resident_bytes},
+        {"mapped_bytes", memory_mapped_bytes()},
+        {"faults", stats->faults},
+        {"zero_faults", stats->zero_faults},
+        {"write_faults", stats->write_faults},
+        {"read_ahead", stats->read_ahead},
+        {"evictions", stats->evictions},
+        {"write_backs", stats->write_backs},
+        {"read_errors", stats->read_errors},
+        {"write_errors", stats->write_errors},
+        {"waits", stats->waits},
+        {"reserve_waits", stats->reserve_waits},
+        {"scans", stats->scans},
         {"referenced", stats->referenced},
+        {"calls_found", gate_sites.found},
+        {"calls_changed", gate_sites.changed},
+        {"calls_held", atomic_load(&gate_held_calls)},
+        {"calls_partly_held", atomic_load(&gate_partly_calls)},
     };
 
     fprintf(file, "{\"way\": \"%s\", \"policy\": \"%s\"", stats->way, stats->policy);
@@ -59,6 +70,12 @@ static void write_words(FILE *file, const struct quire_stats *stats)
     if (stats->read_errors + stats->write_errors > 0)
         fprintf(file, "%llu errors of reading, %llu of writing\n", number(stats->read_errors),
                 number(stats->write_errors));
+    if (gate_sites.found > 0)
+        fprintf(
+            file,
+            "%llu system calls held pages, %llu could not hold all; %u of %u calls of the C library seen\n",
+            number(atomic_load(&gate_held_calls)), number(atomic_load(&gate_partly_calls)),
+            gate_sites.changed, gate_sites.found);
     fprintf(file, "left to Linux:");
     for (unsigned i = 0; i < LEFTS; i++)
         if (atomic_load(&left_counts[i].calls) > 0)

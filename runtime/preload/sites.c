@@ -20,7 +20,6 @@
  *
  * The return from a signal's handler is not touched: debuggers and unwinders know its bytes.
  */
-#include "sites.h"
 #include "gate.h"
 
 #include <elf.h>

@@ -133,31 +133,37 @@ static enum status try_pager(unsigned handlers, struct quire_error *error)
     return library.quire_open(&options, &pager, error);
 }
 
-/* With handler threads, if they may be; else the program's own threads serve their faults. */
-static void open_pager(void)
-{
-    bool automatic = settings.handlers == (unsigned)HANDLERS_AUTO;
-    struct quire_error error = {{0}};
-    enum status status = try_pager(automatic ? HANDLERS_STANDARD : settings.handlers, &error);
-
-    if (status == ST_UNSUPPORTED && automatic)
-        status = try_pager(0, &error);
-    if (status != ST_OK)
-        give_up("the pager", error.text, status == ST_INVALID ? EXIT_USAGE : EXIT_MACHINE);
-}
-
-/* Without handler threads the kernel finds no page by itself that a system call wants. */
+/* Before the pager: nothing is paged yet. Without handler threads the kernel finds no page by itself that a
+ * system call wants. */
 static void open_gate(void)
 {
-    if (settings.handlers > 0)
+    if (settings.handlers > 0 && settings.handlers != (unsigned)HANDLERS_AUTO)
         return;
-    paged_by_protection = library.quire_way(pager) == QUIRE_WAY_PROTECT;
-    masks_start(paged_by_protection);
-    if (!gate_start(settings.memory_bytes))
+    masks_start(false);
+    if (gate_start(settings.memory_bytes))
+        return;
+    if (settings.handlers == 0)
         give_up("this C library",
                 "its system calls cannot be changed (not x86-64 glibc): --handlers, and its privilege, are "
                 "needed",
                 EXIT_MACHINE);
+    settings.handlers = HANDLERS_STANDARD;
+}
+
+/* The program's own threads serve their faults, unless it is asked for others, or there is no way. */
+static void open_pager(void)
+{
+    bool automatic = settings.handlers == (unsigned)HANDLERS_AUTO;
+    struct quire_error error = {{0}}, other;
+    enum status status = try_pager(automatic ? 0 : settings.handlers, &error);
+
+    if (status == ST_UNSUPPORTED && automatic && try_pager(HANDLERS_STANDARD, &other) == ST_OK)
+        status = ST_OK;
+    if (status != ST_OK)
+        give_up("the pager", error.text, status == ST_INVALID ? EXIT_USAGE : EXIT_MACHINE);
+    paged_by_protection = library.quire_way(pager) == QUIRE_WAY_PROTECT;
+    if (settings.handlers == 0)
+        masks_start(paged_by_protection);
 }
 
 static struct store *open_store(void)
@@ -194,8 +200,8 @@ __attribute__((constructor)) static void start(void)
     if (!library.quire_fork_prepare(settings.handlers == (unsigned)HANDLERS_AUTO ? HANDLERS_STANDARD
                                                                                  : settings.handlers))
         give_up("this C library", "threads of its cannot be made for children", EXIT_MACHINE);
-    open_pager();
     open_gate();
+    open_pager();
     if (!memory_start(map_arena()) || !fork_start())
         give_up("this C library", "its mmap() cannot be changed (a hardened system, or not x86-64 glibc)",
                 EXIT_MACHINE);
