@@ -14,6 +14,7 @@
 #include "cli/boot.h"
 #include "cli/options.h"
 #include "quire/policy.h"
+#include "quire/quire.h"
 
 #define MEMORY_DEFAULT ((uint64_t)256 << 20)
 #define MEMORY_LEAST ((uint64_t)256 << 10)
@@ -23,11 +24,14 @@
 #define SPACE_MOST ((uint64_t)16 << 40)
 #define HANDLERS_AUTO UINT64_MAX                /* as many as are good, if they may be */
 #define THRESHOLD_DEFAULT ((uint64_t)128 << 10) /* from there on malloc() asks for a mapping of its own */
-enum { HANDLERS_MOST = 32, OPTIONS = 11, MOST_INTERPRETERS = 4 };
+#define DEADLINE_LEAST_MS 100
+#define DEADLINE_MOST_MS 86400000
+enum { HANDLERS_MOST = 32, OPTIONS = 13, MOST_INTERPRETERS = 4 };
 
 struct run_options {
     uint64_t memory_bytes, space_bytes, threshold_bytes, handlers;
-    const char *policy, *store, *report, *record;
+    int64_t deadline_ms;
+    const char *policy, *store, *report, *record, *way;
     bool json, no_files;
     char **program;
 };
@@ -51,6 +55,11 @@ static void describe(struct run_options *options, struct option_spec *specs)
         {"--handlers", OPTION_NUMBER, &options->handlers, "N",
          "threads that serve faults, for programs that make system calls by themselves; they need a "
          "privilege (0: the program's own threads do)"},
+        {"--way", OPTION_TEXT, &options->way, "NAME",
+         "what tells of faults: userfaultfd, protect (mprotect() and SIGSEGV), or auto: the first that there "
+         "is"},
+        {"--deadline", OPTION_SECONDS, &options->deadline_ms, "SECONDS",
+         "an access, or a child of fork(), waits for a store no longer than that (30)"},
         {"--no-files", OPTION_FLAG, &options->no_files, NULL, "leave mapped files to Linux"},
         {"--report", OPTION_TEXT, &options->report, "FILE",
          "write at the end what paging did there; -: standard error"},
@@ -111,6 +120,38 @@ static bool check_policy(const char *text)
     return true;
 }
 
+static const struct {
+    const char *name;
+    enum quire_way way;
+} ways[] = {{"auto", QUIRE_WAY_BEST}, {"userfaultfd", QUIRE_WAY_USERFAULTFD}, {"protect", QUIRE_WAY_PROTECT}};
+enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
+
+/* WAYS: there is none of that name. */
+static unsigned way_of(const char *name)
+{
+    unsigned i = 0;
+
+    while (i < WAYS && strcmp(ways[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static bool check_way(const struct run_options *options)
+{
+    unsigned way = way_of(options->way);
+
+    if (way == WAYS) {
+        say("run: --way: expected auto, userfaultfd or protect, got %s", options->way);
+        return false;
+    }
+    if (ways[way].way == QUIRE_WAY_PROTECT && options->handlers != HANDLERS_AUTO && options->handlers > 0) {
+        say("run: --handlers: threads serve faults by userfaultfd only, not with --way protect");
+        return false;
+    }
+    return true;
+}
+
 static bool check(const struct run_options *options)
 {
     if (!check_range("--memory", options->memory_bytes, MEMORY_LEAST, MEMORY_MOST, "256K to 4T") ||
@@ -118,7 +159,9 @@ static bool check(const struct run_options *options)
         !check_range("--threshold", options->threshold_bytes, 1, SPACE_MOST, "at least 1") ||
         (options->handlers != HANDLERS_AUTO &&
          !check_range("--handlers", options->handlers, 0, HANDLERS_MOST, "0 to 32")) ||
-        !check_policy(options->policy)) {
+        !check_range("--deadline (milliseconds)", (uint64_t)options->deadline_ms, DEADLINE_LEAST_MS,
+                     DEADLINE_MOST_MS, "100 to 86400000") ||
+        !check_way(options) || !check_policy(options->policy)) {
         return false;
     }
     if (!strchr(options->store, ':') || strchr(options->store, '\n')) {
@@ -218,14 +261,14 @@ static void set_environment(const struct run_options *options, const struct run_
          *handlers = options->handlers == HANDLERS_AUTO
                          ? must_copy("auto")
                          : must_format("%llu", (unsigned long long)options->handlers),
-         *settings = must_format("library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
-                                 "handlers=%s\nfiles=%d\nreport=%s\njson=%d\n"
-                                 "record=%s\n",
-                                 parts->library, options->store, options->policy,
-                                 (unsigned long long)options->memory_bytes,
-                                 (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
-                                 (unsigned long long)options->threshold_bytes, handlers, !options->no_files,
-                                 report, options->json, record);
+         *settings = must_format(
+             "library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
+             "handlers=%s\nway=%d\ndeadline=%lld\nfiles=%d\nreport=%s\njson=%d\n"
+             "record=%s\n",
+             parts->library, options->store, options->policy, (unsigned long long)options->memory_bytes,
+             (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
+             (unsigned long long)options->threshold_bytes, handlers, (int)ways[way_of(options->way)].way,
+             (long long)options->deadline_ms, !options->no_files, report, options->json, record);
 
     free(report);
     free(record);
@@ -258,6 +301,8 @@ int cmd_run(int argc, char **argv)
                                   .space_bytes = SPACE_DEFAULT,
                                   .threshold_bytes = THRESHOLD_DEFAULT,
                                   .handlers = HANDLERS_AUTO,
+                                  .deadline_ms = 30000,
+                                  .way = "auto",
                                   .policy = "car",
                                   .store = "swap:/var/tmp"};
     struct option_spec specs[OPTIONS];

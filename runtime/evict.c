@@ -292,9 +292,9 @@ static void sleep_until_wanted(struct quire_pager *pager)
 static void *evict_forever(void *context)
 {
     struct quire_pager *pager = context;
-    struct round *round = calloc(1, sizeof(*round));
+    struct round *round = pager->victims;
 
-    while (round && !atomic_load(&pager->stop)) {
+    while (!atomic_load(&pager->stop)) {
         bool well;
 
         sleep_until_wanted(pager);
@@ -307,16 +307,16 @@ static void *evict_forever(void *context)
         if (!well)
             futex_wait(&pager->nobody, 0, NAP_NS);
     }
-    free(round);
     return NULL;
 }
 
+/* The thread itself allocates nothing: a child of fork() would find the allocator locked, for good. */
 enum status evict_start(struct quire_pager *pager)
 {
     enum status status;
     sigset_t saved;
 
-    if (!(pager->writer = writer_create()))
+    if (!(pager->writer = writer_create()) || !(pager->victims = calloc(1, sizeof(*pager->victims))))
         return ST_NO_MEMORY;
     signals_block(&saved);
     status = thread_start(&pager->evictor, evict_forever, pager, pager->is_child);

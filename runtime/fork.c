@@ -137,28 +137,42 @@ static const struct region *parent_of(const struct region *region)
     return NULL;
 }
 
-static enum status read_memfd(const struct region *region, uint64_t page, uint8_t *to)
+static enum status read_memfd(const struct region *region, uint64_t page, uint32_t count)
 {
-    return pread(region->memory, to, PAGE_SIZE, (off_t)(page * PAGE_SIZE)) == (ssize_t)PAGE_SIZE
+    return pread(region->memory, buffer, count * PAGE_SIZE, (off_t)(page * PAGE_SIZE)) ==
+                   (ssize_t)(count * PAGE_SIZE)
                ? ST_OK
                : ST_IO_ERROR;
 }
 
-/* *has: the page has contents of its own, which are at `to` now. */
-static enum status read_parent(const struct region *parent, uint64_t page, uint8_t *to, bool *has)
+enum source { FROM_NOWHERE, FROM_MEMORY, FROM_STORE };
+
+static enum source source_of(const struct region *parent, uint64_t page)
 {
     uint32_t word = page_look(&parent->words[page]);
-    enum page_state state = page_state(word);
 
-    *has = true;
-    if (page_is_settled(word) || state == PAGE_OPENING)
-        return read_memfd(parent, page, to);
-    *has = (word & PAGE_STORED) != 0;
-    if (!*has)
-        return ST_OK;
+    if (page_is_settled(word) || page_state(word) == PAGE_OPENING)
+        return FROM_MEMORY;
+    return word & PAGE_STORED ? FROM_STORE : FROM_NOWHERE;
+}
+
+/* How many from `page` on, before `end`, are to be had from the same: what fits into the buffer. */
+static uint32_t source_run(const struct region *parent, uint64_t page, uint64_t end, enum source source)
+{
+    uint32_t run = 1;
+
+    while (run < SLOT_PAGES && page + run < end && source_of(parent, page + run) == source)
+        run++;
+    return run;
+}
+
+static enum status read_parent(const struct region *parent, uint64_t page, uint32_t count, enum source source)
+{
+    if (source == FROM_MEMORY)
+        return read_memfd(parent, page, count);
     if (!parent->mapping.store->type->transfer) /* its threads are the parent's */
         return ST_UNSUPPORTED;
-    return io_transfer(parent->mapping.store, STORE_READ, parent->first + page, 1, to,
+    return io_transfer(parent->mapping.store, STORE_READ, parent->first + page, count, buffer,
                        parent->pager->deadline_ns);
 }
 
@@ -167,39 +181,49 @@ static bool is_zero(const uint8_t *page)
     return page[0] == 0 && memcmp(page, page + 1, PAGE_SIZE - 1) == 0;
 }
 
-static enum status write_run(struct region *region, uint64_t end, uint32_t *run)
+/* From the buffer's page `at` on; they are the region's from `page` on. */
+static enum status write_run(struct region *region, uint64_t page, uint32_t at, uint32_t count)
 {
-    uint64_t first = end - *run;
+    enum status status = io_transfer(region->mapping.store, STORE_WRITE, region->first + page, count,
+                                     buffer + at * PAGE_SIZE, region->pager->deadline_ns);
+
+    for (uint32_t i = 0; i < count && status == ST_OK; i++)
+        page_settle(&region->words[page + i], PAGE_ABSENT, PAGE_STORED, 0);
+    return status;
+}
+
+/* The buffer's pages, but for zeroes where zeroes are anyhow. */
+static enum status write_buffer(struct region *region, uint64_t page, uint32_t count)
+{
+    bool zeroes_at_first = !region->mapping.base;
     enum status status = ST_OK;
 
-    if (*run > 0)
-        status = io_transfer(region->mapping.store, STORE_WRITE, region->first + first, *run, buffer,
-                             region->pager->deadline_ns);
-    for (uint64_t page = first; page < end && status == ST_OK; page++)
-        page_settle(&region->words[page], PAGE_ABSENT, PAGE_STORED, 0);
-    *run = 0;
+    for (uint32_t at = 0, run; at < count && status == ST_OK; at += run + 1) {
+        for (run = 0; at + run < count; run++)
+            if (zeroes_at_first && is_zero(buffer + (at + run) * PAGE_SIZE))
+                break;
+        if (run > 0)
+            status = write_run(region, page + at, at, run);
+    }
     return status;
 }
 
 static enum status inherit(struct region *region, const struct region *parent, uint64_t page, uint64_t end)
 {
     enum status status = ST_OK;
-    uint32_t run = 0;
+    uint32_t run;
 
-    for (; page < end && status == ST_OK; page++) {
-        uint8_t *to = buffer + run * PAGE_SIZE;
-        bool has, zeroes_at_first = !region->mapping.base;
+    for (; page < end && status == ST_OK; page += run) {
+        enum source source = source_of(parent, page);
 
-        status = read_parent(parent, page, to, &has);
-        if (status != ST_OK)
-            break;
-        has = has && !(zeroes_at_first && is_zero(to));
-        if (!has)
-            status = write_run(region, page, &run);
-        else if (++run == SLOT_PAGES)
-            status = write_run(region, page + 1, &run);
+        run = source_run(parent, page, end, source);
+        if (source == FROM_NOWHERE)
+            continue;
+        status = read_parent(parent, page, run, source);
+        if (status == ST_OK)
+            status = write_buffer(region, page, run);
     }
-    return status == ST_OK ? write_run(region, end, &run) : status;
+    return status;
 }
 
 enum status quire_inherit(void *address, size_t length)

@@ -178,6 +178,7 @@ static void pager_destroy(struct quire_pager *pager)
     ahead_stop(pager);
     members_end(pager);
     writer_destroy(pager->writer);
+    free(pager->victims);
     if (pager->arrivals)
         munmap(pager->arrivals, (pager->arrivals_mask + 1) * sizeof(*pager->arrivals));
     if (pager->slots[0].memory)

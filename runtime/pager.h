@@ -162,6 +162,7 @@ struct quire_pager {
     uint64_t mapped_pages;              /* r */
     struct writer *writer;              /* - the evicting thread's */
     struct thread evictor;
+    struct round *victims;     /* the evictor's; freed with the pager */
     struct live *live;         /* - NULL: nobody is told */
     bool publish;              /* - */
     bool is_child;             /* - of fork(): its threads are bare */

@@ -370,7 +370,7 @@ bool files_inherit(void)
         uint64_t length = atomic_load(&files[i].end) - start;
 
         if (start != 0)
-            good = (!files[i].swap || library.quire_inherit((void *)start, length) == ST_OK) &&
+            good = (!files[i].swap || fork_inherit(start, length)) &&
                    protect((void *)start, length, files[i].protection) == 0;
     }
     return good;

@@ -9,11 +9,14 @@
  * the program. vfork(), posix_spawn(), system() and popen() share memory until the new program begins: they
  * need none of this.
  *
- * A child that cannot have its memory ends, with status 125 and a line that says why.
+ * A child that cannot have its memory ends, with status 125 and a line that says why. One that does not get
+ * on with its copy for as long as a store may take (--deadline) is ended, and fork() says EAGAIN: meanwhile
+ * the parent's threads cannot write, so it may not be for ever.
  */
 #include "gate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,15 +25,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     EXIT_MACHINE = 125,
     THREAD_WORDS = 576 /* in which a thread's identity is sought */,
-    LONGEST_MS = 600000
+    REAP_TRIES = 100,
+    REAP_MS = 10
 };
+#define PIECE_BYTES ((size_t)4 << 20) /* the child tells after each that it gets on */
 
 static size_t identity_at; /* the word of a thread's descriptor that is its identity */
+static int told_fd;        /* in a child that takes its copy: where it tells so */
 
 static int *thread_words(void)
 {
@@ -50,12 +58,17 @@ static bool find_identity(void)
     return false;
 }
 
-static _Noreturn void give_up(const char *why)
+static void say(const char *what)
 {
     char line[320];
-    int length = snprintf(line, sizeof(line), "quire: run: fork: %s\n", why);
+    int length = snprintf(line, sizeof(line), "quire: run: fork: %s\n", what);
 
     (void)!syscall(SYS_write, STDERR_FILENO, line, length);
+}
+
+static _Noreturn void give_up(const char *why)
+{
+    say(why);
     syscall(SYS_exit_group, EXIT_MACHINE);
     __builtin_unreachable();
 }
@@ -103,14 +116,40 @@ static void be_child(struct robust_list_head *robust, size_t robust_bytes)
         give_up("no memory for threads");
 }
 
-/* Until the child has its copy, or has ended. */
-static void wait_for_child(int fd)
+bool fork_inherit(uintptr_t start, size_t length)
+{
+    bool good = true;
+
+    for (size_t at = 0, bytes; at < length && good; at += bytes) {
+        bytes = length - at < PIECE_BYTES ? length - at : PIECE_BYTES;
+        good = library.quire_inherit((void *)(start + at), bytes) == ST_OK;
+        (void)!syscall(SYS_write, told_fd, "", 1);
+    }
+    return good;
+}
+
+/* Until the child has its copy, or has ended. False: it does not get on. */
+static bool wait_for_child(int fd)
 {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
+    char pieces[64];
+    int polled;
 
-    while (poll(&ready, 1, LONGEST_MS) < 0 && errno == EINTR)
-        ;
-    syscall(SYS_close, fd);
+    do
+        polled = poll(&ready, 1, (int)settings.deadline_ms);
+    while (polled < 0 ? errno == EINTR : polled > 0 && syscall(SYS_read, fd, pieces, sizeof(pieces)) > 0);
+    return polled != 0;
+}
+
+/* The program never hears of it. One that the kernel cannot end yet is left for it to wait for. */
+static void end_child(pid_t child)
+{
+    struct timespec time = {.tv_nsec = REAP_MS * 1000000};
+
+    say("a child did not get on with the copy of its memory for as long as --deadline says, and was ended");
+    syscall(SYS_kill, child, SIGKILL);
+    for (int i = 0; i < REAP_TRIES && syscall(SYS_wait4, child, NULL, WNOHANG, NULL) == 0; i++)
+        syscall(SYS_nanosleep, &time, NULL);
 }
 
 static void hold(bool begin)
@@ -126,22 +165,30 @@ static pid_t make_child(void)
 {
     struct robust_list_head *robust = NULL;
     size_t robust_bytes = 0;
-    int told[2];
+    int told[2]; /* closed in programs that other threads start meanwhile */
     long child;
+    bool done;
 
-    if (pipe(told) != 0)
+    if (pipe2(told, O_CLOEXEC) != 0)
         return -1;
     syscall(SYS_get_robust_list, 0, &robust, &robust_bytes);
     child = syscall(SYS_clone, CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL, NULL,
                     &thread_words()[identity_at], 0);
     if (child == 0) {
         syscall(SYS_close, told[0]);
+        told_fd = told[1];
         be_child(robust, robust_bytes);
         syscall(SYS_close, told[1]);
         return 0;
     }
     syscall(SYS_close, told[1]);
-    wait_for_child(told[0]);
+    done = child < 0 || wait_for_child(told[0]);
+    syscall(SYS_close, told[0]);
+    if (!done) {
+        end_child((pid_t)child);
+        errno = EAGAIN;
+        return -1;
+    }
     return (pid_t)child;
 }
 

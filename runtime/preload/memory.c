@@ -487,7 +487,7 @@ bool memory_inherit(void)
     for (size_t i = 0; i < extents.count && good; i++) {
         const struct extent *extent = &extents.items[i];
 
-        good = library.quire_inherit((void *)extent->start, extent->end - extent->start) == ST_OK &&
+        good = fork_inherit(extent->start, extent->end - extent->start) &&
                part_protect(extent->start, extent->end, extent->protection) == 0;
     }
     return good;

@@ -63,9 +63,10 @@ extern struct library library;
 
 /* What `quire run` asks for, from the environment (start.c). */
 struct settings {
-    uint64_t memory_bytes, arena_bytes, threshold_bytes, seed;
+    uint64_t memory_bytes, arena_bytes, threshold_bytes, seed, deadline_ms;
     const char *policy, *store, *library, *report, *record;
     bool files, json;
+    enum quire_way way;
     unsigned handlers; /* HANDLERS_AUTO until the pager is open */
 };
 enum { HANDLERS_AUTO = -1, HANDLERS_STANDARD = 4 };
@@ -156,6 +157,8 @@ bool memory_inherit(void);
 
 /* The C library's fork() makes a child that has all of the program's memory. */
 bool fork_start(void);
+/* In the child: a range of a region has what the parent's has. */
+bool fork_inherit(uintptr_t start, size_t length);
 /* What the pager is opened with (start.c). */
 struct quire_options pager_options(void);
 

@@ -42,6 +42,10 @@ static void set(const char *name, const char *value)
         settings.threshold_bytes = number;
     else if (strcmp(name, "seed") == 0)
         settings.seed = number;
+    else if (strcmp(name, "deadline") == 0)
+        settings.deadline_ms = number;
+    else if (strcmp(name, "way") == 0)
+        settings.way = (enum quire_way)number;
     else if (strcmp(name, "handlers") == 0)
         settings.handlers = strcmp(value, "auto") == 0 ? (unsigned)HANDLERS_AUTO : (unsigned)number;
     else if (strcmp(name, "files") == 0)
@@ -119,6 +123,8 @@ struct quire_options pager_options(void)
     return (struct quire_options){.memory_bytes = settings.memory_bytes,
                                   .policy = settings.policy,
                                   .seed = settings.seed,
+                                  .deadline_ms = settings.deadline_ms,
+                                  .way = settings.way,
                                   .handlers = settings.handlers,
                                   .publish = true,
                                   .record = settings.record};

@@ -216,6 +216,49 @@ def forks():
     expect_run(words, out=b"50000\n3\n", err=b"")
 
 
+def build(folder, name):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.c")
+    built = harness.run(["cc", "-O1", "-o", f"{folder}/{name}", source, "-pthread"])
+    expect_equal(built.status, 0, f"{name}.c: {built.err}")
+
+
+def run_forks(how, deadline=30):
+    """A mode of run_forks.c, in each way of serving faults that is to be had."""
+    need_paging()
+    folder = scratch_for_all()
+    build(folder, "run_forks")
+    for options in (["--handlers", 0], ["--handlers", 4], ["--way", "protect"]):
+        result = quire("run", *options, "--deadline", deadline, "--memory", "1M", "--store", f"swap:{folder}", "--",
+                       f"{folder}/run_forks", how)
+        if result.status == 77:
+            raise harness.Skip("this kernel does not tell who the children are")
+        if result.status == 125 and options[1] == 4:
+            continue
+        yield result
+
+
+@case(timeout=60)
+def forks_while_programs_start():
+    """fork() does not wait for the end of programs that other threads start at that moment."""
+    for result in run_forks("spawning"):
+        expect_run(result, out=b"right\n", err=b"")
+
+
+@case(timeout=60)
+def forks_a_child_that_is_stuck():
+    """A child that does not get on with its copy is ended, and fork() fails: the parent never hangs."""
+    for result in run_forks("stuck", deadline=2):
+        expect_run(result, out=b"right\n")
+        expect(b"as long as --deadline says" in result.err, f"the reason: {result.err}")
+
+
+@case(timeout=60)
+def forks_in_a_chain():
+    """Children fork as soon as they run, while their parents' threads allocate."""
+    for result in run_forks("chain"):
+        expect_run(result, out=b"right\n", err=b"")
+
+
 SQL = """pragma mmap_size=1073741824;
 select count(*), sum(length(b)) from t;
 select sum(a) from t where b like '%AB%';
@@ -533,6 +576,9 @@ def usage():
             (["--memory", "5", "ls"], 2, "--memory"),
             (["--space", "1", "ls"], 2, "--space"),
             (["--handlers", "33", "ls"], 2, "--handlers"),
+            (["--deadline", "0", "ls"], 2, "--deadline"),
+            (["--way", "nosuch", "ls"], 2, "userfaultfd or protect"),
+            (["--way", "protect", "--handlers", "2", "ls"], 2, "--handlers"),
             (["--policy", "nosuch", "ls"], 2, "nosuch"),
             (["--policy", "opt", "ls"], 2, "future"),
             (["--store", "plain", "ls"], 2, "KIND:REST"),
@@ -549,15 +595,9 @@ def usage():
         expect(message in result.err.decode(), f"{words}: expected {message!r} in {result.err}")
 
 
-def build_calls(folder):
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_calls.c")
-    built = harness.run(["cc", "-O1", "-o", f"{folder}/calls", source, "-pthread"])
-    expect_equal(built.status, 0, f"run_calls.c: {built.err}")
-
-
 def run_calls(folder, handlers, before):
     return harness.run(before + [harness.QUIRE, "run", "--handlers", str(handlers), "--memory", "1M", "--store",
-                                 f"swap:{folder}", "--report", f"{folder}/report", "--json", "--", "./calls"],
+                                 f"swap:{folder}", "--report", f"{folder}/report", "--json", "--", "./run_calls"],
                        cwd=folder)
 
 
@@ -566,7 +606,7 @@ def calls():
     """System calls on memory that is paged out, with and without handler threads, and without any privilege."""
     need_nobody()
     folder = scratch_for_all()
-    build_calls(folder)
+    build(folder, "run_calls")
     for handlers, before, way in ((4, [], "handler threads"), (0, [], "faulting thread"), (0, NOBODY, "faulting thread")):
         expect_run(run_calls(folder, handlers, before), out=b"right\n", err=b"")
         with open(f"{folder}/report", encoding="ascii") as file:
