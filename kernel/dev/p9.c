@@ -131,7 +131,8 @@ static struct p9_request *request_make(struct p9_client *client)
     return request;
 }
 
-/* Never fails: some request comes back sooner or later. */
+/* Never fails: some request comes back sooner or later. Nobody else may be there to see it come back: a
+ * detached one has no waiter. */
 static struct p9_request *request_take(struct p9_client *client)
 {
     for (;;) {
@@ -145,7 +146,7 @@ static struct p9_request *request_take(struct p9_client *client)
             if (request != NULL)
                 return request;
         }
-        (void)waitq_sleep(&client->spared, UINT64_MAX, false);
+        (void)virtq_wait_on(client->queue, &client->spared, virtio_deadline(ANSWER_NS), false);
     }
 }
 

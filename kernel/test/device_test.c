@@ -428,6 +428,65 @@ static void test_host_removes(void)
     file_close(&file);
 }
 
+/* ---------------------------------------------------------------- no memory */
+
+enum { CLUNKS = 8, CELL_BYTES = 2000 };
+
+struct taken {
+    struct taken *next;
+};
+
+/* All memory, and all cells of the size that a request needs. */
+static void take_all(struct taken **frames, struct taken **cells)
+{
+    struct frame *frame;
+    struct taken *cell;
+
+    while ((frame = frame_alloc(0, FRAME_KERNEL, FRAME_ANY)) != NULL) {
+        struct taken *taken = frame_data(frame);
+
+        taken->next = *frames;
+        *frames = taken;
+    }
+    while ((cell = slab_alloc(CELL_BYTES)) != NULL) {
+        cell->next = *cells;
+        *cells = cell;
+    }
+}
+
+static void give_all(struct taken *frames, struct taken *cells)
+{
+    while (frames != NULL) {
+        struct taken *next = frames->next;
+
+        frame_free(frame_at(host_paddr(frames)));
+        frames = next;
+    }
+    while (cells != NULL) {
+        struct taken *next = cells->next;
+
+        slab_free(cells);
+        cells = next;
+    }
+}
+
+/* Nobody waits for the answer to a clunk, and there are few requests: whoever needs the next one looks for
+ * them himself. */
+static void test_clunks_without_memory(void)
+{
+    struct taken *frames = NULL, *cells = NULL;
+    uint32_t fids[CLUNKS];
+
+    for (unsigned i = 0; i < CLUNKS; i++) {
+        fids[i] = p9_new_fid(client());
+        EXPECT(p9_walk(client(), p9_node(share)->fid, fids[i], NULL, NULL) == 0);
+    }
+    take_all(&frames, &cells);
+    for (unsigned i = 0; i < CLUNKS; i++)
+        p9_clunk(client(), fids[i]);
+    give_all(frames, cells);
+}
+
 /* ---------------------------------------------------------------- the end */
 
 /* The server keeps one fid for each node that is held or idle, and no more. */
@@ -462,6 +521,7 @@ const struct kernel_test device_tests[] = {
     {"a file that the host has changed is read afresh", test_host_changes},
     {"data that the host has cut off are an error", test_host_shrinks},
     {"a file that the host has removed is used as long as it is open", test_host_removes},
+    {"files are closed without memory", test_clunks_without_memory},
     {"no fid is left behind", test_fids},
     {"a device that fails gives errors", test_device_fails},
     {NULL, NULL},
