@@ -120,6 +120,21 @@ static void skip_operand(struct cursor *cursor)
         cursor->at += 4;
 }
 
+/* XOP (AMD's manual, volume 3, 1.2.3): as VEX of three bytes, with maps of its own. */
+static bool is_xop(const struct cursor *cursor)
+{
+    return look(cursor, 0) == 0x8f && (look(cursor, 1) & 0x1f) >= 8;
+}
+
+static unsigned follows_xop(struct cursor *cursor)
+{
+    uint8_t map = look(cursor, 1) & 0x1f;
+
+    cursor->at += 4;
+    cursor->small = false;
+    return map == 8 ? MODRM | BYTE : map == 9 ? MODRM : MODRM | FULL;
+}
+
 /* VEX and EVEX: the map is in the prefix, and so is what would be 66 or REX.W. */
 static unsigned follows_vector(struct cursor *cursor)
 {
@@ -140,6 +155,8 @@ static unsigned follows_opcode(struct cursor *cursor)
 
     if (opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62)
         return follows_vector(cursor);
+    if (is_xop(cursor))
+        return follows_xop(cursor);
     cursor->at++;
     if (opcode == 0x0f) {
         opcode = look(cursor, 0);
@@ -190,5 +207,5 @@ unsigned instruction_length(const uint8_t *code, size_t most)
     if (follows & MODRM)
         skip_operand(&cursor);
     cursor.at += immediate_bytes(&cursor, follows);
-    return cursor.at <= most ? (unsigned)cursor.at : 0;
+    return cursor.at <= most && cursor.at <= INSTRUCTION_LONGEST ? (unsigned)cursor.at : 0;
 }

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In bytes; 0: none begins there, or it is not over within `most` bytes. */
+enum { INSTRUCTION_LONGEST = 15 }; /* more, and the processor refuses it */
+
+/* In bytes; 0: none begins there, or it is not over within `most` bytes, which are all that is read. */
 unsigned instruction_length(const uint8_t *code, size_t most);
 
 #endif

@@ -32,7 +32,7 @@
 
 extern void gate(void); /* gate.S */
 
-enum { MOST_SITES = 1024, STUB_BYTES = 48, JUMP_BYTES = 5, SYSCALL_BYTES = 2, LONGEST_INSTRUCTION = 15 };
+enum { MOST_SITES = 1024, STUB_BYTES = 48, JUMP_BYTES = 5, SYSCALL_BYTES = 2 };
 #define NEAR ((uintptr_t)1 << 30) /* a jump reaches 2 GiB */
 #define STEP ((uintptr_t)1 << 20)
 
@@ -133,7 +133,7 @@ static bool is_taken(const struct object *object, uint64_t at)
 
 static void find_sites(struct object *object, struct sites *sites)
 {
-    for (uint32_t at = 0; at + LONGEST_INSTRUCTION < object->bytes && object->count < MOST_SITES; at++) {
+    for (uint32_t at = 0; at + INSTRUCTION_LONGEST < object->bytes && object->count < MOST_SITES; at++) {
         const uint8_t *code = object->code + at, *previous;
         struct site *site = &object->sites[object->count];
 
@@ -183,7 +183,7 @@ static void look_at_jumps(struct object *object)
 {
     const uint8_t *previous;
 
-    for (uint64_t at = 0; at + LONGEST_INSTRUCTION < object->bytes; at++) {
+    for (uint64_t at = 0; at + INSTRUCTION_LONGEST < object->bytes; at++) {
         uint64_t target = target_of(object->code + at, at);
 
         if (target > 0 && is_taken(object, target) && is_instruction(object, object->code + at, &previous))

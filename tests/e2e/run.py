@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -612,6 +613,91 @@ def calls():
         with open(f"{folder}/report", encoding="ascii") as file:
             expect(way in json.load(file)["way"], f"the way with --handlers {handlers}")
         os.unlink(f"{folder}/report")
+
+
+# Its own code, as it is in memory: for each mapping of a file that may be executed, path, place in the file and bytes.
+DUMP = ("import json, os\n"
+        "found = []\n"
+        "with open('/proc/self/mem', 'rb') as memory:\n"
+        "    for line in open('/proc/self/maps'):\n"
+        "        words = line.split()\n"
+        "        name = os.path.basename(words[5]) if len(words) > 5 else ''\n"
+        "        if 'x' in words[1] and (name == 'libc.so.6' or name.startswith('ld-linux')):\n"
+        "            start, end = (int(word, 16) for word in words[0].split('-'))\n"
+        "            memory.seek(start)\n"
+        "            found.append([words[5], int(words[2], 16), memory.read(end - start).hex()])\n"
+        "print(json.dumps(found))\n")
+
+
+def disassembled(path):
+    """By objdump: where instructions begin, where jumps and calls lead, where system calls are."""
+    starts, targets, calls = set(), set(), set()
+    code = re.compile(r" *([0-9a-f]+):\t[0-9a-f ]+\t(?:(?:bnd|notrack|cs) )?(\S+) *([0-9a-f]*)")
+    for line in harness.run(["objdump", "-d", "-w", path]).out.decode().splitlines():
+        found = code.match(line)
+        if not found:
+            continue
+        at = int(found[1], 16)
+        starts.add(at)
+        if found[2] == "syscall":
+            calls.add(at)
+        elif found[3] and (found[2][0] == "j" or found[2] in ("call", "loop", "xbegin")):
+            targets.add(int(found[3], 16))
+    return starts, targets, calls
+
+
+FUNCTION_JUMP = b"\xff\x25\0\0\0\0"  # and an address: a whole function is ours
+
+
+def changes(original, now, calls):
+    """Jumps that were put in place of calls: from, and behind the last byte that is changed or a nop of it. None: over
+    one of them went a function's jump later."""
+    at = 0
+    while at < len(now):
+        if now[at] == original[at]:
+            at += 1
+            continue
+        if now.startswith(FUNCTION_JUMP, at):
+            at += 14
+            for call in calls.intersection(range(at - 14, at + 5)):
+                yield None
+                at = max(at, call + 2)
+            continue
+        expect_equal(now[at], 0xe9, f"what is changed at {at:#x} begins with")
+        end = at + 5
+        while now[end] == 0x90 and now[end] != original[end]:
+            end += 1
+        yield at, end
+        at = end
+
+
+@case(timeout=60)
+def gate_changes_instructions():
+    """What the gate changes in the C library, by objdump's eyes: whole instructions, one system call in each, and
+    no jump leads into them."""
+    need_paging()
+    if not shutil.which("objdump"):
+        raise harness.Skip("no objdump")
+    result = expect_run(quire("run", "--handlers", "0", "--report", "-", "--", PYTHON, "-c", DUMP))
+    seen, known = (int(word) for word in re.search(rb"(\d+) of (\d+) calls of the C library seen", result.err).groups())
+    changed = calls_known = 0
+    for path, offset, code in json.loads(result.out):
+        starts, targets, calls = disassembled(path)
+        with open(path, "rb") as file:
+            file.seek(offset)
+            original = file.read(len(code) // 2)
+        found = list(changes(original, bytes.fromhex(code), {call - offset for call in calls}))
+        calls_known += len(calls) if found else 0  # libquire's own C library stays as it is
+        changed += len(found)
+        for change in found:
+            if not change:
+                continue
+            at, end = (place + offset for place in change)
+            expect(at in starts and end in starts, f"{path}: {at:#x} to {end:#x} are no whole instructions")
+            expect_equal(len([call for call in range(at, end) if call in calls]), 1, f"{path}: calls at {at:#x}")
+            expect(not any(target in targets for target in range(at + 1, end)), f"{path}: a jump leads into {at:#x}")
+    expect_equal((changed, calls_known), (seen, known), "calls changed, and all that there are")
+    expect(seen > known * 0.9, f"only {seen} of {known} calls are seen")
 
 
 @case(timeout=60)
