@@ -23,14 +23,23 @@ def quire(*words, **more):
     return harness.run([harness.QUIRE] + [str(word) for word in words], **more)
 
 
-def need_paging():
-    """Skips where no way is there: another C library, say."""
-    result = quire("run", "--store", "lz4:16M", "--space", "16M", "--", "/bin/true")
+def need_paging(*options):
+    """Skips where no way is there: another C library, say. Or not the one that is asked for: no privilege."""
+    result = quire("run", *options, "--memory", "1M", "--store", "lz4:16M", "--space", "16M", "--", "/bin/true")
     if result.status == 125:
         raise harness.Skip(result.err.decode().strip())
 
 
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+
+def unprivileged():
+    """What takes every privilege away; nothing, where there is none, or others cannot reach the build folder."""
+    able = os.geteuid() == 0 and harness.run(NOBODY + [harness.QUIRE, "--version"]).status == 0
+    return NOBODY if able else []
+
+
+UNPRIVILEGED = unprivileged()
 
 
 def need_nobody():
@@ -76,18 +85,27 @@ def smaps(pid):
     return fields
 
 
+# Who serves faults: threads of ours, or the program's own, which needs no privilege.
+THREADS, OWN, PROTECT = "handler threads", "userfaultfd in the faulting thread", "mprotect and SIGSEGV"
+WAY_OPTIONS = {THREADS: ["--handlers", "4"], OWN: [], PROTECT: ["--way", "protect"]}
+
+
+MOST_OTHER = 8 * MIB  # in memory besides what is paged: the program's data and stacks, libquire's tables
+
+
 class Watched:
     """A program under quire run, whose memory is looked at while it runs."""
 
-    def __init__(self, *words, memory, nobody=False, env=None, stdin=None, stdout=subprocess.PIPE):
+    def __init__(self, *words, memory, way, env=None, stdin=None, stdout=subprocess.PIPE):
+        need_paging(*WAY_OPTIONS[way])
         self.folder = scratch_for_all()
-        self.nobody = nobody
+        self.way = way
         self.report_path = os.path.join(self.folder, "report")
         self.memory = memory
         self.most = self.most_other = 0
-        options = ["--memory", str(memory), "--store", f"swap:{self.folder}", "--report", self.report_path, "--json"]
+        options = [*WAY_OPTIONS[way], "--memory", str(memory), "--store", f"swap:{self.folder}", "--report", self.report_path, "--json"]
         self.process = subprocess.Popen(
-            (NOBODY if nobody else []) + [harness.QUIRE, "run", *options, "--", *[str(word) for word in words]],
+            ([] if way == THREADS else UNPRIVILEGED) + [harness.QUIRE, "run", *options, "--", *[str(word) for word in words]],
             stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=dict(os.environ, **(env or {})))
         self.watcher = threading.Thread(target=self.watch, daemon=True)
         self.watcher.start()
@@ -114,17 +132,17 @@ class Watched:
         expect(self.most <= self.memory * 1.05, f"{self.most} bytes in memory with a budget of {self.memory}")
         expect(self.most > self.memory // 2, f"the budget of {self.memory} was not used: {self.most}")
         expect(self.report["evictions"] > 0, f"nothing was evicted: {self.report}")
-        if self.nobody:
-            expect("faulting thread" in self.report["way"], f"the way in use: {self.report}")
+        expect(self.way in self.report["way"], f"the way in use: {self.report}")
+        expect(self.most_other <= MOST_OTHER, f"{self.most_other} bytes besides what is paged")
 
 
-def run_python_array(nobody):
+def run_python_array(way):
     program = (
         "import array\n"
         "a = array.array('Q', bytes(128 << 20))\n"
         "for i in range(0, len(a), 64): a[i] = i * i\n"
         "print(sum(a[i] == i * i for i in range(0, len(a), 64)), sum(a[1::512]))\n")
-    watched = Watched(PYTHON, "-c", program, memory=16 * MIB, nobody=nobody)
+    watched = Watched(PYTHON, "-c", program, memory=16 * MIB, way=way)
     expect_equal(watched.finish(), b"262144 0\n", "what the array held")
     watched.expect_within_budget()
 
@@ -132,22 +150,26 @@ def run_python_array(nobody):
 @case(timeout=120)
 def python_array():
     """An array of eight times the memory, written and read."""
-    need_paging()
-    run_python_array(False)
+    run_python_array(THREADS)
 
 
 @case(timeout=120)
 def python_array_unprivileged():
-    """The same without any privilege."""
-    need_nobody()
-    run_python_array(True)
+    """The same by the program's own threads, without any privilege."""
+    run_python_array(OWN)
 
 
-def run_sort(nobody):
+@case(timeout=120)
+def python_array_by_protection():
+    """The same where there is no userfaultfd: by mprotect() and SIGSEGV."""
+    run_python_array(PROTECT)
+
+
+def run_sort(way):
     numbers = list(range(400000))
     random.Random(1).shuffle(numbers)
     text = "".join(f"{number}\n" for number in numbers).encode()
-    watched = Watched("sort", "-n", "--parallel=2", "-S", "64M", memory=6 * MIB, nobody=nobody,
+    watched = Watched("sort", "-n", "--parallel=2", "-S", "64M", memory=6 * MIB, way=way,
                       stdin=subprocess.PIPE)
     out = watched.finish(text)
     expect_equal(hashlib.sha256(out).hexdigest(),
@@ -158,15 +180,13 @@ def run_sort(nobody):
 @case(timeout=180)
 def sort():
     """GNU sort, with threads, in an eighth of what it wants."""
-    need_paging()
-    run_sort(False)
+    run_sort(THREADS)
 
 
 @case(timeout=180)
 def sort_unprivileged():
-    """The same without any privilege."""
-    need_nobody()
-    run_sort(True)
+    """The same by the program's own threads, without any privilege."""
+    run_sort(OWN)
 
 
 @case(timeout=60)
@@ -271,7 +291,7 @@ pragma integrity_check;
 """
 
 
-def run_sqlite(nobody):
+def run_sqlite(way):
     folder = scratch_for_all()
     plain, paged = os.path.join(folder, "plain"), os.path.join(folder, "paged")
     harness.run(["sqlite3", plain], stdin=(
@@ -281,7 +301,7 @@ def run_sqlite(nobody):
     os.chmod(paged, 0o666)
     wanted = harness.run(["sqlite3", plain], stdin=SQL.encode())
     expect(b"ok" in wanted.out, f"SQLite itself: {wanted}")
-    watched = Watched("sqlite3", paged, memory=2 * MIB, nobody=nobody, stdin=subprocess.PIPE)
+    watched = Watched("sqlite3", paged, memory=2 * MIB, way=way, stdin=subprocess.PIPE)
     expect_equal(watched.finish(SQL.encode()), wanted.out, "the answers")
     watched.expect_within_budget()
     with open(plain, "rb") as first, open(paged, "rb") as second:
@@ -291,15 +311,13 @@ def run_sqlite(nobody):
 @case(timeout=120)
 def sqlite():
     """SQLite that maps its database: what it writes by system calls is seen in the mapping."""
-    need_paging()
-    run_sqlite(False)
+    run_sqlite(THREADS)
 
 
 @case(timeout=120)
 def sqlite_unprivileged():
-    """The same without any privilege."""
-    need_nobody()
-    run_sqlite(True)
+    """The same by the program's own threads, without any privilege."""
+    run_sqlite(OWN)
 
 
 class Redis:
@@ -329,11 +347,11 @@ class Redis:
         return self.answer()
 
 
-def run_redis(nobody, count, memory):
+def run_redis(way, count, memory):
     folder = scratch_for_all()
     values = [b"%010d" % i * 100 for i in range(count)]
     watched = Watched("redis-server", "--port", 0, "--unixsocket", f"{folder}/socket", "--dir", folder, "--save", "",
-                      memory=memory, nobody=nobody)
+                      memory=memory, way=way)
     client = Redis(f"{folder}/socket")
     for start in range(0, count, 1000):
         for i in range(start, start + 1000):
@@ -358,15 +376,13 @@ def run_redis(nobody, count, memory):
 @case(timeout=180)
 def redis():
     """redis-server with eight times the memory, which saves in a child meanwhile."""
-    need_paging()
-    run_redis(False, 40000, 6 * MIB)
+    run_redis(THREADS, 40000, 6 * MIB)
 
 
 @case(timeout=180)
 def redis_unprivileged():
-    """The same without any privilege."""
-    need_nobody()
-    run_redis(True, 20000, 3 * MIB)
+    """The same by the program's own threads, without any privilege."""
+    run_redis(OWN, 20000, 3 * MIB)
 
 
 BUSY = ("import array, random, sys, time\n"
@@ -596,22 +612,23 @@ def usage():
         expect(message in result.err.decode(), f"{words}: expected {message!r} in {result.err}")
 
 
-def run_calls(folder, handlers, before):
-    return harness.run(before + [harness.QUIRE, "run", "--handlers", str(handlers), "--memory", "1M", "--store",
-                                 f"swap:{folder}", "--report", f"{folder}/report", "--json", "--", "./run_calls"],
-                       cwd=folder)
-
-
 @case(timeout=120)
 def calls():
-    """System calls on memory that is paged out, with and without handler threads, and without any privilege."""
-    need_nobody()
+    """System calls on memory that is paged out, in each way, and without any privilege."""
+    need_paging()
     folder = scratch_for_all()
     build(folder, "run_calls")
-    for handlers, before, way in ((4, [], "handler threads"), (0, [], "faulting thread"), (0, NOBODY, "faulting thread")):
-        expect_run(run_calls(folder, handlers, before), out=b"right\n", err=b"")
+    for words, way in ((["--handlers", "4"], "handler threads"), (["--handlers", "0"], "userfaultfd in the faulting"),
+                       (["--way", "protect"], "mprotect and SIGSEGV in the faulting")):
+        result = harness.run(
+            ([] if "4" in words else UNPRIVILEGED) +
+            [harness.QUIRE, "run", *words, "--memory", "1M", "--policy", "fifo", "--store", f"swap:{folder}", "--report",
+             f"{folder}/report", "--json", "--", "./run_calls"], cwd=folder)
+        if "4" in words and result.status == 125:
+            continue
+        expect_run(result, out=b"right\n", err=b"")
         with open(f"{folder}/report", encoding="ascii") as file:
-            expect(way in json.load(file)["way"], f"the way with --handlers {handlers}")
+            expect(way in json.load(file)["way"], f"the way with {words}")
         os.unlink(f"{folder}/report")
 
 

@@ -40,10 +40,10 @@ static void fail(int line, const char *what)
 
 /* ------------------------------------------------------------------ memory that is not there */
 
-enum { CROWD = 8 * MIB };
+enum { CROWD = 3 * MIB / 2 };
 static unsigned char *crowd;
 
-/* Touches so much else that nothing of before stays. */
+/* Touches so much else that nothing of before stays: with a budget of 1 MiB, and FIFO, which forgets at once. */
 static void push_out(void)
 {
     for (size_t i = 0; i < CROWD; i += PAGE)
@@ -439,7 +439,7 @@ static void check_cancelled(void)
     int ends[2];
 
     must(pipe(ends) == 0);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 20; i++) {
         pthread_t thread;
         void *result;
 
