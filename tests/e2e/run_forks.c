@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20, LARGE = 64 * MIB, RIGHT = 7, WRONG = 9, MOST_SPAWNED = 300, MOST_SECONDS = 10 };
+enum { MIB = 1 << 20, LARGE = 64 * MIB, RIGHT = 7, WRONG = 9, MOST_SPAWNED = 300, MOST_SECONDS = 60 };
 
 static void fail(int line, const char *what)
 {
@@ -79,7 +79,7 @@ static int spawned_count;
 
 static void *spawn_for_ever(void *unused)
 {
-    char *words[] = {"sleep", "30", NULL};
+    char *words[] = {"sleep", "100", NULL};
 
     while (!stop && spawned_count < MOST_SPAWNED) {
         pid_t child = vfork();
