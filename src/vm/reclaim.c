@@ -201,11 +201,17 @@ void reclaim_fault_begins(const struct space *space)
     lock_drop(&pages_lock);
 }
 
+/* Time since, in microseconds; 0 when the host's time has gone back meanwhile (host_worked_ns()). */
+static uint64_t since(uint64_t then, uint64_t now)
+{
+    return now > then ? now - then : 0;
+}
+
 /* Locked. The microseconds worked since somebody last came by, faults included: turns and rates of faults go
  * by them, because programs that wait for pages have little time of their own. */
 static uint64_t move_clock(void)
 {
-    uint64_t worked_ns = host_worked_ns(), passed = worked_ns / 1000 - state.worked;
+    uint64_t worked_ns = host_worked_ns(), passed = since(state.worked, worked_ns / 1000);
 
     state.now = work_now(&state.clock, worked_ns) / 1000;
     state.worked += passed;
@@ -215,7 +221,7 @@ static uint64_t move_clock(void)
 /* What turns go by: work, faults included, and idle time. */
 static uint64_t time_of_all(uint64_t worked)
 {
-    return worked - state.began + __atomic_load_n(&state.idle, __ATOMIC_RELAXED);
+    return since(state.began, worked) + __atomic_load_n(&state.idle, __ATOMIC_RELAXED);
 }
 
 void reclaim_ran(const struct space *space)
@@ -397,7 +403,7 @@ static bool window_is_stale(uint64_t now)
 {
     uint64_t ticks = WINDOW_TICKS * policy_tick_us(pool_resident(&pools[0])), turn = members_turn();
 
-    return now - state.window_began >= (ticks > turn ? ticks : turn);
+    return since(state.window_began, now) >= (ticks > turn ? ticks : turn);
 }
 
 enum scope_swap reclaim_balance(uint64_t idle_us, uint32_t *member)

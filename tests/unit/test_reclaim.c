@@ -241,8 +241,9 @@ static uint32_t crowd(struct space *const *spaces, const uint64_t *at)
     return out;
 }
 
-/* Nobody works: the one that is in waits for the other, say. Time of programs stands still. */
-static void who_is_out_comes_in_though_nobody_works(void **state)
+/* `back_ns`: the time of programs goes back by so much when memory has just become short, for a while.
+ * `other_works`: only its turn brings the one that is out in. */
+static void comes_in(uint64_t back_ns, bool other_works)
 {
     struct space *spaces[2];
     uint32_t members[2], out, other;
@@ -255,11 +256,18 @@ static void who_is_out_comes_in_though_nobody_works(void **state)
         spaces[i] = member_space(&members[i]);
         at[i] = map_anon(spaces[i], HALF, RW);
     }
+    assert_true(reclaim_watch());
+    sim_not_worked_ns = back_ns;
+    put(spaces[0], at[0], 1);
+    sim_not_worked_ns = 0;
     out = crowd(spaces, at);
     assert_int_equal(reclaim_balance(0, &other), SWAP_NOTHING);
     for (unsigned i = 0; i < 20 && member_is_out(out); i++) {
-        enum scope_swap what = reclaim_balance(TURN / 8, &other);
+        enum scope_swap what;
 
+        if (other_works)
+            fill(spaces[out == members[0]], at[out == members[0]], HALF, out == members[0]);
+        what = reclaim_balance(TURN / 8, &other);
         if (what == SWAP_OUT)
             reclaim_swap_out(other);
         else if (what == SWAP_IN)
@@ -274,6 +282,19 @@ static void who_is_out_comes_in_though_nobody_works(void **state)
     assert_int_equal(end_swap(NULL), 0);
 }
 
+/* Nobody works: the one that is in waits for the other, say. Time of programs stands still. */
+static void who_is_out_comes_in_though_nobody_works(void **state)
+{
+    comes_in(0, false);
+}
+
+/* What an interrupt took is known, and taken off, when it is over: the time of programs goes back. */
+static void who_is_out_has_his_turn_though_time_went_back(void **state)
+{
+    comes_in(0, true);
+    comes_in((uint64_t)1000000000, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_maximum_is_kept),
         cmocka_unit_test(a_pool_ends_while_its_last_pages_leave),
         cmocka_unit_test(who_is_out_comes_in_though_nobody_works),
+        cmocka_unit_test(who_is_out_has_his_turn_though_time_went_back),
     };
 
     return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);

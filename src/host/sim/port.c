@@ -117,6 +117,7 @@ void sim_boot(uint64_t bytes)
     struct boot_frames boot;
     enum status status;
 
+    sim_not_worked_ns = 0;
     machine_map.count = 0;
     add(0, bytes, MEMORY_USABLE);
     add(0x9fc00, 0x100000, MEMORY_RESERVED);
@@ -197,9 +198,11 @@ void host_wake_soon(const void *channel)
     host_wake(channel);
 }
 
+uint64_t sim_not_worked_ns;
+
 uint64_t host_worked_ns(void)
 {
-    return host_now_ns();
+    return host_now_ns() - sim_not_worked_ns;
 }
 
 void host_log(const char *format, ...)

@@ -29,6 +29,9 @@ void sim_become_cpu(unsigned number);
 /* How many threads are in host_sleep() just now. */
 unsigned sim_sleepers(void);
 
+/* So much of the time was not worked: host_worked_ns() is less by it, and goes back when it grows. */
+extern uint64_t sim_not_worked_ns;
+
 /* ------------------------------------------------------------------ panics that a test expects */
 
 extern _Thread_local jmp_buf *sim_panic_jump; /* not NULL: host_panic() ends there */
