@@ -39,7 +39,8 @@ static struct {
     struct manager *pool; /* explicit */
     uint64_t pages;
     double zetan, eta, alpha, theta; /* zipf */
-    bool zipf;
+    unsigned started;                /* threads so far: each has random numbers of its own */
+    bool zipf, by_linux;
     _Atomic bool stop;
     _Atomic uint64_t operations;
 } run;
@@ -127,12 +128,23 @@ static double cpu_now(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
+/* With MADV_RANDOM each reads one page. */
+static uint64_t major_faults(void)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    return (uint64_t)used.ru_majflt;
+}
+
 static uint64_t misses(struct quire_pager *pager)
 {
     struct quire_stats stats;
 
     if (run.pool)
         return manager_misses(run.pool);
+    if (run.by_linux)
+        return major_faults();
     if (!pager)
         return 0;
     quire_stats(pager, &stats);
@@ -157,16 +169,47 @@ static void print_stats(struct quire_pager *pager)
             (unsigned long long)stats.referenced);
 }
 
-/* After a warm-up as long. */
+static void start(pthread_t *thread, unsigned threads)
+{
+    atomic_store(&run.stop, false);
+    for (unsigned i = 0; i < threads; i++)
+        if (pthread_create(&thread[i], NULL, work, (void *)(uintptr_t)(run.started++)) != 0)
+            die("a thread");
+}
+
+static void stop(pthread_t *thread, unsigned threads)
+{
+    atomic_store(&run.stop, true);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(thread[i], NULL);
+}
+
+/* So many thousand operations, by eight threads whoever is measured, so that memory is full and the policy
+ * has settled as far with each way, however slow it is. */
+static void warm_up(uint64_t kilo_operations)
+{
+    enum { THREADS = 8, LOOK_US = 10000 };
+    pthread_t thread[THREADS];
+
+    if (kilo_operations == 0)
+        return;
+    start(thread, THREADS);
+    while (atomic_load(&run.operations) < kilo_operations * 1000)
+        usleep(LOOK_US);
+    stop(thread, THREADS);
+}
+
+/* After a warm-up as long, or with $BENCH_WARM (thousand operations) after that and a tenth of the time. */
 static void measure(struct quire_pager *pager, unsigned threads, double seconds)
 {
     pthread_t thread[MOST_THREADS];
+    const char *warm = getenv("BENCH_WARM");
     uint64_t operations, missed;
     double began, cpu;
 
-    for (unsigned i = 0; i < threads; i++)
-        pthread_create(&thread[i], NULL, work, (void *)(uintptr_t)i);
-    usleep((useconds_t)(seconds * 1e6));
+    warm_up(warm ? strtoull(warm, NULL, 10) : 0);
+    start(thread, threads);
+    usleep((useconds_t)(seconds * (warm ? 1e5 : 1e6)));
     operations = atomic_load(&run.operations);
     missed = misses(pager);
     began = seconds_now();
@@ -176,9 +219,7 @@ static void measure(struct quire_pager *pager, unsigned threads, double seconds)
     missed = misses(pager) - missed;
     printf("%.2f %.1f %.2f\n", (double)operations / (seconds_now() - began) / 1000,
            1000.0 * (double)missed / (double)operations, (cpu_now() - cpu) * 1e6 / (double)operations);
-    atomic_store(&run.stop, true);
-    for (unsigned i = 0; i < threads; i++)
-        pthread_join(thread[i], NULL);
+    stop(thread, threads);
     print_stats(pager);
 }
 
@@ -210,6 +251,7 @@ static void open_mmap(const char *path)
 {
     int fd = open(path, O_RDWR);
 
+    run.by_linux = true;
     run.memory =
         fd < 0 ? MAP_FAILED : mmap(NULL, run.pages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (run.memory == MAP_FAILED || madvise(run.memory, run.pages * 4096, MADV_RANDOM) != 0)
