@@ -43,7 +43,8 @@ static void fail(int line, const char *what)
 enum { CROWD = 3 * MIB / 2 };
 static unsigned char *crowd;
 
-/* Touches so much else that nothing of before stays: with a budget of 1 MiB, and FIFO, which forgets at once. */
+/* Touches so much else that nothing of before stays: with a budget of 1 MiB, and FIFO, which forgets at once.
+ */
 static void push_out(void)
 {
     for (size_t i = 0; i < CROWD; i += PAGE)

@@ -31,8 +31,8 @@ static unsigned bytes_of(const char *line, uint8_t bytes[INSTRUCTION_LONGEST])
     return count;
 }
 
-/* objdump writes a wait (9b) together with what is behind it; and alone, in tables between functions, a prefix
- * that is of nothing. */
+/* objdump writes a wait (9b) together with what is behind it; and alone, in tables between functions, a
+ * prefix that is of nothing. */
 static void compare_line(const char *path, const char *line, uint64_t *compared)
 {
     uint8_t bytes[INSTRUCTION_LONGEST] = {0};
