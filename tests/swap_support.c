@@ -190,7 +190,7 @@ static unsigned page_out_batch(struct batch *batch)
     return left;
 }
 
-static bool is_resident(struct space *space, uint64_t at)
+bool is_resident(struct space *space, uint64_t at)
 {
     uint8_t resident = 0;
 

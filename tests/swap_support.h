@@ -36,6 +36,9 @@ int boot_swap_40(void **state);
 /* end_vm(), and nothing is left in swap. */
 int end_swap(void **state);
 
+/* Is the page in memory? */
+bool is_resident(struct space *space, uint64_t at);
+
 /* The resident ones of the pages, private and of objects without a pager, leave memory as far as they can.
  * Returns how many did. */
 unsigned page_out(struct space *space, uint64_t at, uint64_t pages);

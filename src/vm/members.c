@@ -15,7 +15,9 @@
 enum {
     OWN_POOL_FRAMES = 64, /* so many frames, and a member under local scope gets a pool of its own */
     RESIZE_PART = 32,
-    IDLE_US = 100 * 1000 /* of others' work without having had a CPU */
+    IDLE_US = 100 * 1000, /* of others' work without having had a CPU */
+    PAUSE_FAULTS = 8,  /* in which one that could not give enough gives nothing: what an instruction needs */
+    REFUSALS_MOST = 16 /* in a row: one that is at its maximum gets no more */
 };
 
 struct pool pools[POOLS];
@@ -515,15 +517,26 @@ uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages)
     if (scope_is_local() && members_scope.config.strict &&
         members_list[member].target + (uint64_t)record->fixed < bound)
         bound = members_list[member].target + (uint64_t)record->fixed;
-    return frames > bound ? frames - bound : 0;
+    if (frames <= bound)
+        return 0;
+    if (record->patience == 0)
+        return frames - bound;
+    record->patience--;
+    return 0;
 }
 
-bool members_starve(uint32_t member)
+bool members_gave(uint32_t member, uint64_t given, uint64_t wanted)
 {
-    bool at_maximum = member_is_alive(member) && member_total(member) > members_records[member].maximum;
+    struct record *record = &members_records[member];
+    bool starves;
 
-    members_records[member].starved += at_maximum;
-    return at_maximum;
+    if (!member_is_alive(member))
+        return false;
+    record->refusals = given < wanted ? record->refusals + 1 : 0;
+    starves = (given == 0 || record->refusals > REFUSALS_MOST) && member_total(member) > record->maximum;
+    record->patience = given < wanted && !starves ? PAUSE_FAULTS : 0;
+    record->starved += starves;
+    return starves;
 }
 
 /* ------------------------------------------------------------------ load control */

@@ -92,8 +92,11 @@ void members_pass(uint64_t now);
 uint64_t members_run(uint32_t member, uint64_t time, uint64_t pages);
 /* The member had a CPU until `now`, as in members_pass(). Without lock. */
 void members_ran(uint32_t member, uint64_t now);
-/* Nothing of the member's could go although it must give. True: it is at its maximum, and gets no more. */
-bool members_starve(uint32_t member);
+/* Of `wanted` frames that the member had to give it has given so many. True: it is at its maximum and gets no
+ * more, because it had nothing to give, or again and again too little. Until then it gives nothing for a few
+ * faults when that was too little: what can go is what it works with just now, and two pages that an
+ * instruction needs at once would be fetched in the place of each other for ever. */
+bool members_gave(uint32_t member, uint64_t given, uint64_t wanted);
 /* A pool of its own, or a larger one, if the member needs it. */
 void members_fit(uint32_t member);
 /* There are so many frames that pages can have; how many members share, which follows that roughly. */

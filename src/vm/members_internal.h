@@ -18,6 +18,8 @@ struct record {
     uint32_t file, shared; /* pages by kind */
     uint32_t swapped;      /* a: slots; those of the dead, too */
     uint64_t high, maximum;
+    unsigned patience,
+        refusals; /* faults in which it gives nothing; how often in a row it could not give enough */
     uint64_t frames_peak, evicted, dirty, lost, lost_protected, looked_at, refaults[2], swap_outs, above_high,
         above_maximum, starved;
 };

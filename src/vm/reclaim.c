@@ -302,7 +302,7 @@ static enum status keep_up(struct space *space)
 {
     uint32_t member = space ? space_member(space) : MEMBER_NOBODY;
     struct upkeep upkeep = {0};
-    uint64_t free, enrolled, freed;
+    uint64_t free, enrolled, wanted, given;
     bool starved;
 
     if (!reclaim_watch())
@@ -321,13 +321,12 @@ static enum status keep_up(struct space *space)
         host_wake_soon(&state);
     if (upkeep.excess == 0)
         return ST_OK;
+    wanted = upkeep.excess + upkeep.slack;
     host_stall_begin();
-    freed = evict_some(upkeep.excess + upkeep.slack, &(struct search){SEARCH_OWN, member});
+    given = evict_some(wanted, &(struct search){SEARCH_OWN, member});
     host_stall_end();
-    if (freed > 0)
-        return ST_OK;
     lock_take(&pages_lock);
-    starved = members_starve(member);
+    starved = members_gave(member, given, wanted);
     lock_drop(&pages_lock);
     return starved ? ST_NO_MEMORY : ST_OK;
 }

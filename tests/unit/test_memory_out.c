@@ -220,6 +220,64 @@ static void a_member_at_its_maximum(void **state)
     program_end(&other);
 }
 
+/* One fault after another, as an instruction has them that needs both pages at once, until both are there. */
+static enum status touch_both(struct space *space, uint64_t one, uint64_t other)
+{
+    enum status status = ST_OK;
+
+    for (unsigned i = 0; i < 1000 && status == ST_OK; i++) {
+        if (is_resident(space, one) && is_resident(space, other))
+            return ST_OK;
+        status = space_fault(space, vaddr(is_resident(space, one) ? other : one), ACCESS_READ);
+    }
+    return status == ST_OK ? ST_RETRY : status;
+}
+
+/* Nearly nothing of a member's at its maximum can go, because the store refuses it: with the few pages that
+ * can it goes on, and does not evict each as soon as it has come; or it is told. */
+static void a_member_that_can_give_little(void **state)
+{
+    enum { CLEAN = 40, MAXIMUM = 64, OTHERS = 1300 };
+    struct space *other_space = new_space();
+    struct space *space;
+    uint32_t member;
+    uint64_t clean, data, others = map_anon(other_space, OTHERS, RW), wrote = 0;
+    struct member_report look;
+
+    assert_ok(reclaim_configure(policy_find("aging", 5), NULL, NULL));
+    space = new_space();
+    member = member_create();
+    clean = map_anon(space, CLEAN, RW);
+    data = map_anon(space, PROMISED, RW);
+    assert_true(member_count_all(member));
+    space_set_member(space, member);
+    member_set_bounds(member, UINT64_MAX, MAXIMUM);
+    for (uint64_t i = 0; i < CLEAN; i++)
+        put(space, clean + i * PAGE_SIZE, i + 1);
+    assert_int_equal(page_out(space, clean, CLEAN), CLEAN);
+    for (uint64_t i = 0; i < OTHERS; i++)
+        put(other_space, others + i * PAGE_SIZE, i + 1);
+    swap_test.full = true;
+    while (wrote < MAXIMUM && try_put(space, data + wrote * PAGE_SIZE, 1) == ST_OK)
+        wrote++;
+    assert_in_range(wrote, MAXIMUM - 8, MAXIMUM);
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t one = i % CLEAN, other = (i + 1 + i / CLEAN) % CLEAN;
+        enum status status = touch_both(space, clean + one * PAGE_SIZE, clean + other * PAGE_SIZE);
+
+        assert_true(status == ST_OK || status == ST_NO_MEMORY);
+    }
+    assert_true(member_look(member, &look));
+    assert_in_range(look.frames_peak, MAXIMUM, MAXIMUM + CLEAN);
+    swap_test.full = false;
+    for (uint64_t i = 0; i < CLEAN; i++)
+        assert_int_equal(get(space, clean + i * PAGE_SIZE), i + 1);
+    check_swap(space);
+    space_unref(space);
+    space_unref(other_space);
+    member_unref(member);
+}
+
 static int boot_swap_some(void **state)
 {
     int result = boot_vm_8m(state);
@@ -241,6 +299,7 @@ int main(void)
         CASE(others_go_on),
         CASE(one_slot_is_not_room),
         cmocka_unit_test_setup_teardown(a_member_at_its_maximum, boot_vm_8m, end_vm),
+        cmocka_unit_test_setup_teardown(a_member_that_can_give_little, boot_swap, end_swap),
     };
 
     return cmocka_run_group_tests_name("memory-out", tests, NULL, NULL);
