@@ -85,7 +85,7 @@ long sys_rt_sigreturn(void)
 
     if (!signal_frame_pop(task->frame)) {
         task->frame->vector = 0;
-        signal_fault(SIGSEGV, SI_KERNEL, 0, task->frame);
+        signal_bad_stack(task->frame);
     }
     return 0; /* not used: the frame says what rax is */
 }

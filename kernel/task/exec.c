@@ -312,6 +312,7 @@ static void reset_task(struct exec *exec, struct task *task)
     task->sigalt_start = task->sigalt_bytes = 0;
     task->sigalt_flags = 0;
     task->restart_ns = 0;
+    task->forced_signo = 0; /* of memory that is gone */
     fs_base_set(0);
     user_gs_base_set(0);
     fpu_init_area(task->fpu);

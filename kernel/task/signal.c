@@ -447,6 +447,12 @@ void signal_fault(int signo, int code, uint64_t address, const struct trap_frame
     task_add_work(task, WORK_SIGNAL);
 }
 
+void signal_bad_stack(const struct trap_frame *frame)
+{
+    if (task_current()->forced_signo != SIGBUS)
+        signal_fault(SIGSEGV, SI_KERNEL, 0, frame);
+}
+
 /* ---------------------------------------------------------------- delivering */
 
 static void stop_here(struct process *process)
@@ -567,9 +573,9 @@ void signal_deliver(struct trap_frame *frame)
         if (process->actions->caught & BIT(signo)) {
             if (enter_handler(frame, signo, info))
                 return; /* signal_set_blocked() has looked for more */
-            if (signo == SIGSEGV)
-                process_exit(SIGSEGV);
-            signal_fault(SIGSEGV, SI_KERNEL, 0, frame);
+            signal_bad_stack(frame);
+            if (signo == task->forced_signo)
+                process_exit(signo);
         } else if (!(process->actions->ignored & BIT(signo))) {
             default_action(process, signo);
         }

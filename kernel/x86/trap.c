@@ -201,7 +201,8 @@ void trap_page_fault_user(struct trap_frame *frame)
 /*
  * A copy from or to user memory met a page that is not there. True: the instruction can be tried again. While
  * memory comes free, a signal waits: a read or a write that ended here would be short, or EFAULT, for
- * somebody whose address was right. Only a task that is to end does not wait.
+ * somebody whose address was right. Only a task that is to end does not wait. A page that cannot be read is
+ * SIGBUS here as well: programs do not look whether a call gives EFAULT for memory of their own.
  */
 static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
 {
@@ -218,6 +219,8 @@ static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
 
         if (status == ST_OK)
             return true;
+        if (status == ST_IO_ERROR)
+            signal_fault(SIGBUS, BUS_ADRERR, address, frame);
         if (status != ST_NO_MEMORY || task->killed || !make_room())
             return false;
     }

@@ -174,6 +174,15 @@ def read_errors_are_sigbus():
     expect(b"wrong" not in result.out and b"right" not in result.out, repr(result))
 
 
+@case(timeout=60)
+def pages_that_system_calls_cannot_read_are_sigbus():
+    """Nor the stack on which a handler is to run, or from which it returns."""
+    program = os.path.join(harness.BUILD, "tests", "guest", "guest-lostpages")
+    result = boot("--memory", "64M", "--swap", "8M", "--", program, limit=50, env=failing_qemu("read_aio", after=1))
+    ways = ("touch", "write", "read", "handle a signal", "return from a handler")
+    expect_run(result, 0, "".join(f"{way}: SIGBUS\n" for way in ways).encode())
+
+
 @case(timeout=180)
 def write_errors_cost_no_data():
     """Pages that cannot be written stay in memory; when nothing else can go, memory is out. Never wrong bytes, never a hang."""
