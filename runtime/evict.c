@@ -23,6 +23,9 @@
 #define NAP_NS 10000000u
 #define LONG_NAP_NS 1000000000u
 
+/* The least part of the reserve that is worth a round, but for the first. */
+enum { WORTH_PART = 4 };
+
 struct round {
     struct place leave[BATCH_PAGES], write[BATCH_PAGES], clean[BATCH_PAGES];
     uint32_t leave_count, write_count, clean_count;
@@ -98,14 +101,15 @@ static void take_victim(struct round *round, struct place victim)
 
 /* ------------------------------------------------------------------ choosing */
 
-/* How many frames the budget lacks; eviction goes on until it is full again. */
+/* How many frames the budget lacks; eviction goes on until it is nearly full again. Faults take frames
+ * meanwhile: to make up for each of them at once would be rounds of a few pages, and no batches. */
 static uint32_t budget_wants(struct budget *budget)
 {
-    uint32_t free = budget_free(budget), high = atomic_load(&budget->high);
+    uint32_t free = budget_free(budget), low = atomic_load(&budget->low), high = atomic_load(&budget->high);
 
-    if (free < atomic_load(&budget->low))
+    if (free < low)
         budget->refills = true;
-    else if (free >= high)
+    else if (free >= high - (high - low) / WORTH_PART)
         budget->refills = false;
     return budget->refills ? high - free : 0;
 }
