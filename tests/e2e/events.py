@@ -263,7 +263,7 @@ def pages_that_come_and_go():
 @case()
 def the_report_says_what_paging_did():
     hog = os.path.join(GUEST, "guest-memhog")
-    words = ["--memory", "32M", "--swap", "128M"]
+    words = ["--icount", "--memory", "32M", "--swap", "128M"]
     result = boot(*words, "--json", "--", hog, "50", limit=50)
     expect_run(result, 0)
     report = json.loads(result.err[result.err.index(b"{") :])
@@ -280,7 +280,7 @@ def the_report_says_what_paging_did():
     expect(4000 < time_["enrolled_mean"] <= time_["enrolled_most"] < 8192, f"enrolled: {time_}")
     expect_equal(len(time_["free"]), time_["samples"], "samples")
     worker = os.path.join(GUEST, "guest-worker")
-    text = boot("--icount", *words, "--report", "-", "--", worker, "50", "40000", limit=50).err.decode()
+    text = boot(*words, "--report", "-", "--", worker, "50", "40000", limit=50).err.decode()
     lines = [line for line in text.splitlines() if "guest-worker" in line and "|" in line]
     expect(len(lines) == 1 and ("*" in lines[0] or "#" in lines[0]), f"the chart: {lines}")
 

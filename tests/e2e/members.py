@@ -129,7 +129,7 @@ def only_the_hog_ends_when_swap_is_full():
 # Who has more, by need: 7 MiB are referenced all the time, beside two programs that have done their work with 1 MiB each and wait.
 NEEDS = """
 /share/small 1 2000 1 0 /tmp/over & /share/small 1 2000 2 0 /tmp/over &
-sleep 0.2; /share/large 7 20000 3; >/tmp/over; wait
+sleep 0.2; /share/large 7 60000 3; >/tmp/over; wait
 """
 
 
@@ -137,7 +137,8 @@ def needs(*allocation):
     folder = tools("worker")
     for name in ("large", "small"):
         shutil.copy(os.path.join(folder, "worker"), os.path.join(folder, name))
-    lines, report = run_reported(folder, "--memory", "13M", "--swap", "32M", "--scope", "local", *allocation, script=NEEDS)
+    words = ("--icount", "--no-aslr", "--memory", "13M", "--swap", "32M", "--scope", "local", *allocation)
+    lines, report = run_reported(folder, *words, script=NEEDS)
     expect_equal(len(lines), 4, f"sums: {lines}")
     most = max(process["frames_peak"] for process in report["over_time"]["processes"] if process["name"] == "large")
     return report, report["swap"]["page_ins"], most
@@ -153,7 +154,6 @@ def shares_follow_needs():
         expect_equal(report["policy"]["allocation"], rule, "the rule of the report")
     shown = f"page-ins {equal_ins}, {pff_ins}, {proportional_ins}; frames {equal_most}, {pff_most}, {proportional_most}; {pff['reclaim']}"
     expect(equal_ins > 2000 and 2 * pff_ins < equal_ins and 2 * proportional_ins < equal_ins, shown)
-    expect(equal_most < min(pff_most, proportional_most), shown)
 
 
 @case(timeout=100)
