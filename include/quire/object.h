@@ -34,6 +34,17 @@ struct pager_ops {
  * `pager` NULL: the pages live in memory only, and missing pages read as zeroes.
  */
 struct object *object_create(const struct pager_ops *pager, void *data, uint64_t size_bytes);
+/*
+ * How many pages the objects of a group may have together, in memory and in swap. `limit` may change at any
+ * time; who has more keeps it, and gets no more.
+ */
+struct object_quota {
+    uint64_t limit;
+    uint64_t used;    /* a */
+    uint64_t checked; /* vm_check_all()'s */
+};
+/* The object, which has no pager and no pages, is of the quota's group from now on. The quota outlives it. */
+void object_set_quota(struct object *object, struct object_quota *quota);
 void object_ref(struct object *object);
 void object_unref(struct object *object);
 
@@ -46,8 +57,9 @@ uint64_t object_size(const struct object *object);
 /* Its pages stay in memory once they are there (SHM_LOCK). */
 void object_set_locked(struct object *object, bool locked);
 bool object_is_locked(const struct object *object);
-/* Resident pages; pages that entries refer to. */
+/* Resident pages; these and those in swap; pages that entries refer to. */
 uint64_t object_resident(const struct object *object);
+uint64_t object_allocated(const struct object *object);
 uint64_t object_mapped(const struct object *object);
 
 /*
@@ -57,14 +69,25 @@ uint64_t object_mapped(const struct object *object);
  */
 MUST_USE enum status object_resize(struct object *object, uint64_t size_bytes);
 
-enum object_get { OBJECT_READ, OBJECT_WRITE, OBJECT_OVERWRITE };
+/* Page [first, first+count) of an object without a pager read as zeroes, and take no memory, until they are
+ * written again. Private copies stay. May sleep. */
+void object_punch(struct object *object, uint64_t first, uint64_t count);
+/*
+ * Those of [first, first+count) that an object without a pager does not have yet come as zeroes; beyond its
+ * end there are none. ST_NO_SPACE: the quota does not allow all of them, nothing has changed; ST_NO_MEMORY:
+ * some have come. May sleep.
+ */
+MUST_USE enum status object_fill(struct object *object, uint64_t first, uint64_t count);
+
+enum object_get { OBJECT_READ, OBJECT_LOOK, OBJECT_WRITE, OBJECT_OVERWRITE };
 
 /*
  * Page `index`, resident and valid, with a reference for the caller, who ends it by frame_unref(). It may be
  * mapped and used by others at the same time. OBJECT_WRITE marks it dirty; OBJECT_OVERWRITE too, and skips
  * reading it (a page that was not resident comes zeroed: the caller overwrites all of it that is inside the
- * object). ST_BEYOND_END behind the end, ST_NO_MEMORY, ST_IO_ERROR. May sleep.
- * Who has stored into the page ends the reference by object_put_written() instead.
+ * object). OBJECT_LOOK reads, and where an object without a pager has no page it makes none: *out is the page
+ * of zeroes (object_is_hole()). ST_BEYOND_END behind the end, ST_NO_MEMORY, ST_NO_SPACE (the quota),
+ * ST_IO_ERROR. May sleep. Who has stored into the page ends the reference by object_put_written() instead.
  */
 MUST_USE enum status object_get_page(struct object *object, uint64_t index, enum object_get how,
                                      struct frame **out);
@@ -76,8 +99,11 @@ MUST_USE enum status object_get_page(struct object *object, uint64_t index, enum
  */
 void object_put_written(struct frame *frame);
 
-/* Hand an allocated frame (refs = 1) to the object as page `index`: for an initramfs that is used in place.
- */
+/* What OBJECT_LOOK gave is no page of the object. */
+bool object_is_hole(const struct frame *frame);
+
+/* Hand an allocated frame (refs = 1) to the object as page `index`: for an initramfs that is used in place,
+ * whatever the quota says. */
 MUST_USE enum status object_adopt(struct object *object, uint64_t index, struct frame *frame);
 
 /* Copy between a kernel buffer and the object (read stops at the end of the object; write does not grow it).

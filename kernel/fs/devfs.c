@@ -6,6 +6,7 @@
 #include <linux/errno.h>
 
 #include "kernel/fs/internal.h"
+#include "kernel/fs/tmpfs.h"
 #include "kernel/klib.h"
 #include "kernel/linux/syscalls.h"
 
@@ -199,6 +200,7 @@ int devfs_create(struct vnode **out)
         return error;
     }
     vnode_unref(node);
+    tmpfs_limit(root);
     *out = root;
     return 0;
 }

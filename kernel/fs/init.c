@@ -13,6 +13,7 @@
 #include "kernel/boot/boot_info.h"
 #include "kernel/dev/hostlink.h"
 #include "kernel/fs/internal.h"
+#include "kernel/fs/tmpfs.h"
 #include "kernel/klib.h"
 
 enum { STREAMS = 3, OPTION_BYTES = 64 };
@@ -140,7 +141,10 @@ static int mount_tmpfs(const char *path)
 
     if (error == 0)
         error = vnode_setattr(root, &attr, VATTR_MODE);
-    return error != 0 ? error : mount_at(root, path, "tmpfs", "tmpfs", 01777);
+    if (error != 0)
+        return error;
+    tmpfs_limit(root);
+    return mount_at(root, path, "tmpfs", "tmpfs", 01777);
 }
 
 static int mount_new(int (*create)(struct vnode **root), const char *path, const char *type)
@@ -207,8 +211,10 @@ int vfs_init(const struct boot_info *info)
         error = tmpfs_create(&memory);
     if (error == 0 && info->initramfs_end.v > info->initramfs_start.v)
         error = initramfs_unpack(memory, info->initramfs_start, info->initramfs_end);
-    if (error == 0)
+    if (error == 0) {
+        tmpfs_limit(memory);
         error = mount_root(memory);
+    }
     if (error == 0)
         error = mount_new(procfs_create, "/proc", "proc");
     if (error == 0)

@@ -64,7 +64,7 @@ long object_file_read(struct file *file, struct uio *uio, uint64_t offset)
             chunk = uio->left;
         if (!file->vnode->in_memory)
             read_ahead(file, object, offset, offset + chunk);
-        status = object_get_page(object, offset >> PAGE_SHIFT, OBJECT_READ, &frame);
+        status = object_get_page(object, offset >> PAGE_SHIFT, OBJECT_LOOK, &frame);
         if (status == ST_BEYOND_END)
             break; /* truncated meanwhile */
         if (status != ST_OK)
@@ -79,29 +79,6 @@ long object_file_read(struct file *file, struct uio *uio, uint64_t offset)
 }
 
 /* ---------------------------------------------------------------- writing */
-
-static uint64_t pages_of(uint64_t bytes)
-{
-    return (bytes + PAGE_MASK) >> PAGE_SHIFT;
-}
-
-/* Files in memory may take half of it, as a Linux tmpfs may; else a large file would cost some process its
- * life. Asked before [offset, end) is written to a file of `size` bytes. */
-static bool memory_allows(const struct vnode *node, uint64_t size, uint64_t offset, uint64_t end)
-{
-    static uint64_t half; /* in pages; 0: not known yet */
-    uint64_t missing = pages_of(end > size ? end : size) - object_resident(node->object);
-    uint64_t wanted = pages_of(end) - (offset >> PAGE_SHIFT);
-    struct frame_counts counts;
-
-    if (wanted > missing)
-        wanted = missing;
-    if (!node->in_memory || wanted == 0 || (half != 0 && frames_free() > half + wanted))
-        return true;
-    frames_count(&counts);
-    half = (counts.total - counts.by_use[FRAME_RESERVED]) / 2;
-    return counts.by_use[FRAME_SHARED] + wanted <= half;
-}
 
 /* How much of `bytes` may be written at offset; 0: SIGXFSZ was sent, -EFBIG. */
 static uint64_t write_limit(uint64_t offset, uint64_t bytes)
@@ -155,7 +132,7 @@ static uint64_t write_pages(struct vnode *node, struct uio *uio, uint64_t offset
             how = OBJECT_OVERWRITE;
         status = object_get_page(object, (offset + done) >> PAGE_SHIFT, how, &frame);
         if (status != ST_OK) {
-            *error = status == ST_NO_MEMORY ? -ENOSPC : errno_of(status);
+            *error = errno_of_write(status);
             return done;
         }
         copied = uio_get(uio, (char *)frame_data(frame) + within, chunk);
@@ -191,13 +168,11 @@ long object_file_write(struct file *file, struct uio *uio, uint64_t offset)
         if (bytes == 0)
             return -EPERM;
     }
-    if (!memory_allows(node, old_size, offset, offset + bytes))
-        return -ENOSPC;
     if (offset + bytes > old_size) {
         enum status status = object_resize(object, offset + bytes);
 
         if (status != ST_OK)
-            return status == ST_NO_MEMORY ? -ENOSPC : errno_of(status);
+            return errno_of_write(status);
     }
     done = write_pages(node, uio, offset, bytes, old_size, &error);
     if (done < bytes && offset + bytes > old_size && object_size(object) == offset + bytes) {

@@ -359,7 +359,7 @@ static int copy_data(struct object *from, struct object *to)
     for (uint64_t index = 0; index << PAGE_SHIFT < size && status == ST_OK; index++) {
         struct frame *source, *target;
 
-        status = object_get_page(from, index, OBJECT_READ, &source);
+        status = object_get_page(from, index, OBJECT_LOOK, &source);
         if (status != ST_OK)
             break;
         status = object_get_page(to, index, OBJECT_OVERWRITE, &target);
@@ -369,7 +369,7 @@ static int copy_data(struct object *from, struct object *to)
         }
         frame_unref(source);
     }
-    return status == ST_OK ? 0 : status == ST_NO_MEMORY ? -ENOSPC : (int)errno_of(status);
+    return (int)errno_of_write(status);
 }
 
 /* A copy of the lower file under the hidden name. */

@@ -10,6 +10,10 @@
  *     buckets[hash] ----------> chain -> chain ...  node -> vnode, mode, times, ...
  *     order <=================> order
  *
+ * A file system has a quota of pages for all its files, in memory or in swap: half of memory beyond what it
+ * began with, as Linux's has unless a mount says otherwise. What memfd_create makes belongs to none, nor has
+ * a limit.
+ *
  * Invariants: a node's nlink is the number of names it has (directories: 2 and one for each directory in it);
  * a directory that has been removed has nlink 0 and takes no new names. Locking: the kernel lock. Nothing
  * here sleeps between looking and changing: memory is allocated first.
@@ -43,7 +47,8 @@ struct tmpfs_node {
     uint32_t mode, uid, gid, nlink;
     uint64_t rdev;
     int64_t atime_ns, mtime_ns, ctime_ns;
-    char *target; /* symbolic links */
+    char *target;               /* symbolic links */
+    struct object_quota *quota; /* the file system's, which is never freed: mounts stay; NULL: it has none */
     struct {
         struct name **buckets;
         unsigned bucket_count, count;
@@ -62,7 +67,7 @@ static struct tmpfs_node *node_of(struct vnode *vnode)
 
 /* ---------------------------------------------------------------- nodes */
 
-static struct tmpfs_node *node_create(uint32_t mode)
+static struct tmpfs_node *node_create(uint32_t mode, struct object_quota *quota)
 {
     struct tmpfs_node *node = fs_alloc(sizeof *node);
     struct process *process = process_current();
@@ -73,6 +78,7 @@ static struct tmpfs_node *node_create(uint32_t mode)
     node->vnode.in_memory = true;
     node->ino = next_ino++;
     node->mode = mode & 07777;
+    node->quota = quota;
     node->atime_ns = node->mtime_ns = node->ctime_ns = fs_now_ns();
     list_init(&node->dir.order);
     if (process != NULL) {
@@ -86,6 +92,7 @@ static struct tmpfs_node *node_create(uint32_t mode)
             slab_free(node);
             return NULL;
         }
+        object_set_quota(node->vnode.object, quota);
     }
     return node;
 }
@@ -274,7 +281,7 @@ static int tmpfs_create_node(struct vnode *dir, const char *name, uint32_t mode,
 
     if (name_find(node_of(dir), name) != NULL)
         return -EEXIST;
-    node = node_create(mode);
+    node = node_create(mode, node_of(dir)->quota);
     if (node != NULL)
         node->rdev = rdev;
     return directory_make(dir, name, node, out);
@@ -284,7 +291,7 @@ static int tmpfs_mkdir(struct vnode *dir, const char *name, uint32_t mode, struc
 {
     if (name_find(node_of(dir), name) != NULL)
         return -EEXIST;
-    return directory_make(dir, name, node_create(S_IFDIR | (mode & 07777)), out);
+    return directory_make(dir, name, node_create(S_IFDIR | (mode & 07777), node_of(dir)->quota), out);
 }
 
 static int tmpfs_symlink(struct vnode *dir, const char *name, const char *target)
@@ -293,7 +300,7 @@ static int tmpfs_symlink(struct vnode *dir, const char *name, const char *target
 
     if (name_find(node_of(dir), name) != NULL)
         return -EEXIST;
-    node = node_create(S_IFLNK | 0777);
+    node = node_create(S_IFLNK | 0777, node_of(dir)->quota);
     if (node == NULL)
         return -ENOSPC;
     node->target = fs_strdup(target);
@@ -526,7 +533,7 @@ static int tmpfs_getattr(struct vnode *vnode, struct vattr *out)
     else if (node->target != NULL)
         out->size = strlen(node->target);
     if (vnode->object != NULL)
-        out->blocks = object_resident(vnode->object) * (PAGE_SIZE / 512);
+        out->blocks = object_allocated(vnode->object) * (PAGE_SIZE / 512);
     return 0;
 }
 
@@ -548,7 +555,7 @@ static int tmpfs_setattr(struct vnode *vnode, const struct vattr *attr, unsigned
             return error;
         status = object_resize(vnode->object, attr->size);
         if (status != ST_OK)
-            return status == ST_NO_MEMORY ? -ENOSPC : (int)errno_of(status);
+            return (int)errno_of_write(status);
     }
     node_changed(node);
     if ((which & VATTR_MODE) != 0)
@@ -580,18 +587,15 @@ static int tmpfs_open(struct vnode *vnode, struct file *file)
 
 static int tmpfs_statfs(struct vnode *vnode, struct statfs64_info *out)
 {
-    struct frame_counts counts;
+    const struct object_quota *quota = node_of(vnode)->quota;
 
-    frames_count(&counts);
-    out->type = TMPFS_MAGIC;
-    out->block_size = PAGE_SIZE;
-    out->blocks = (counts.total - counts.by_use[FRAME_RESERVED]) / 2; /* memory_allows() of object_file.c */
-    out->free = out->blocks > counts.by_use[FRAME_SHARED] ? out->blocks - counts.by_use[FRAME_SHARED] : 0;
-    if (out->free > counts.by_use[FRAME_FREE])
-        out->free = counts.by_use[FRAME_FREE];
+    *out = (struct statfs64_info){.type = TMPFS_MAGIC, .block_size = PAGE_SIZE, .name_max = NAME_BYTES - 1};
+    if (quota == NULL)
+        return 0; /* no limits: Linux says zeroes */
+    out->blocks = quota->limit;
+    out->free = quota->limit > quota->used ? quota->limit - quota->used : 0;
     out->files = (next_ino & UINT32_MAX) + out->free;
     out->files_free = out->free;
-    out->name_max = NAME_BYTES - 1;
     return 0;
 }
 
@@ -617,13 +621,26 @@ static const struct vnode_ops tmpfs_ops = {
 
 int tmpfs_create(struct vnode **root)
 {
-    struct tmpfs_node *node = node_create(S_IFDIR | 0755);
+    struct object_quota *quota = fs_alloc(sizeof(*quota));
+    struct tmpfs_node *node = quota != NULL ? node_create(S_IFDIR | 0755, quota) : NULL;
 
-    if (node == NULL)
+    if (node == NULL) {
+        slab_free(quota);
         return -ENOMEM;
+    }
+    quota->limit = UINT64_MAX;
     node->nlink = 2;
     *root = &node->vnode;
     return 0;
+}
+
+void tmpfs_limit(struct vnode *root)
+{
+    struct object_quota *quota = node_of(root)->quota;
+    struct frame_counts counts;
+
+    frames_count(&counts);
+    quota->limit = quota->used + (counts.total - counts.by_use[FRAME_RESERVED]) / 2;
 }
 
 void tmpfs_set_times(struct vnode *vnode, int64_t mtime_ns)
@@ -646,7 +663,7 @@ void tmpfs_set_owner(struct vnode *vnode, uint32_t uid, uint32_t gid)
 
 int tmpfs_anonymous(const char *name, uint32_t mode, unsigned seals, struct file **out)
 {
-    struct tmpfs_node *node = node_create(S_IFREG | mode);
+    struct tmpfs_node *node = node_create(S_IFREG | mode, NULL);
     struct file *file;
     char path[NAME_BYTES + 32];
 

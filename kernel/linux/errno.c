@@ -38,3 +38,8 @@ long errno_of(enum status status)
     }
     return -EINVAL;
 }
+
+long errno_of_write(enum status status)
+{
+    return status == ST_NO_MEMORY || status == ST_NO_SPACE ? -ENOSPC : errno_of(status);
+}

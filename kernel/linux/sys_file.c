@@ -484,26 +484,77 @@ static long zero_range(struct file *file, uint64_t start, uint64_t end)
     return errno_of(status);
 }
 
+/* Zeroes in a page of a file in memory, if there is one. */
+static enum status zero_in_page(struct object *object, uint64_t offset, size_t bytes)
+{
+    struct frame *frame;
+    enum status status = object_get_page(object, offset >> PAGE_SHIFT, OBJECT_LOOK, &frame);
+
+    if (status != ST_OK)
+        return status == ST_BEYOND_END ? ST_OK : status;
+    if (object_is_hole(frame)) {
+        frame_unref(frame);
+        return ST_OK;
+    }
+    memset((char *)frame_data(frame) + (offset & PAGE_MASK), 0, bytes);
+    object_put_written(frame);
+    return ST_OK;
+}
+
+/* A hole in a file in memory: whole pages go. */
+static long punch_hole(struct object *object, uint64_t start, uint64_t end)
+{
+    uint64_t first = align_up(start, PAGE_SIZE), last = align_down(end, PAGE_SIZE);
+    enum status status = ST_OK;
+
+    if (first > last)
+        return errno_of(zero_in_page(object, start, end - start));
+    if (start < first)
+        status = zero_in_page(object, start, first - start);
+    if (status == ST_OK && last < end)
+        status = zero_in_page(object, last, end - last);
+    if (status == ST_OK)
+        object_punch(object, first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT);
+    return errno_of(status);
+}
+
+/* What lies beyond the end of a file that keeps its size gets no pages. */
+static long fill_file(struct file *file, uint64_t offset, uint64_t end, bool keep_size)
+{
+    struct object *object = file->vnode->object;
+    uint64_t size = object_size(object), first = offset >> PAGE_SHIFT;
+    long result = !keep_size && end > size ? vnode_truncate(file->vnode, (int64_t)end) : 0;
+
+    if (result == 0)
+        result = errno_of_write(object_fill(object, first, ((end + PAGE_MASK) >> PAGE_SHIFT) - first));
+    if (result != 0 && object_size(object) > size && object_resize(object, size) != ST_OK)
+        result = -EIO;
+    return result;
+}
+
 static long vnode_allocate(struct file *file, int mode, uint64_t offset, uint64_t length)
 {
     enum { KEEP_SIZE = 1, PUNCH_HOLE = 2, ZERO_RANGE = 16 }; /* linux/falloc.h */
+    struct vnode *node = file->vnode;
     uint64_t end = offset + length;
     long result = 0;
 
-    if ((mode & ~(KEEP_SIZE | PUNCH_HOLE | ZERO_RANGE)) != 0 ||
+    if ((mode & ~(KEEP_SIZE | PUNCH_HOLE | (node->in_memory ? 0 : ZERO_RANGE))) != 0 ||
         (mode & (PUNCH_HOLE | ZERO_RANGE)) == (PUNCH_HOLE | ZERO_RANGE) ||
         ((mode & PUNCH_HOLE) != 0 && (mode & KEEP_SIZE) == 0))
         return -EOPNOTSUPP;
-    if ((mode & (PUNCH_HOLE | ZERO_RANGE)) != 0 &&
-        (file->vnode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
+    if ((mode & (PUNCH_HOLE | ZERO_RANGE)) != 0 && (node->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
         return -EPERM;
-    if ((mode & PUNCH_HOLE) == 0 && seals_resize(file->vnode, object_size(file->vnode->object), end) != 0 &&
-        end > object_size(file->vnode->object))
+    if ((mode & PUNCH_HOLE) == 0 && seals_resize(node, object_size(node->object), end) != 0 &&
+        end > object_size(node->object))
         return -EPERM;
+    if (node->in_memory)
+        return (mode & PUNCH_HOLE) != 0 ? punch_hole(node->object, offset, end)
+                                        : fill_file(file, offset, end, (mode & KEEP_SIZE) != 0);
     if ((mode & (PUNCH_HOLE | ZERO_RANGE)) != 0)
         result = zero_range(file, offset, end);
-    if (result == 0 && (mode & KEEP_SIZE) == 0 && end > object_size(file->vnode->object))
-        result = vnode_truncate(file->vnode, (int64_t)end);
+    if (result == 0 && (mode & KEEP_SIZE) == 0 && end > object_size(node->object))
+        result = vnode_truncate(node, (int64_t)end);
     return result;
 }
 

@@ -33,7 +33,7 @@ static long advise_populate(uint64_t start, uint64_t bytes, enum access access)
     enum status status = populate(start, start + bytes, access);
 
     space_populated(space_here(), start, start + bytes);
-    if (status == ST_BEYOND_END || status == ST_IO_ERROR)
+    if (status == ST_BEYOND_END || status == ST_IO_ERROR || status == ST_NO_SPACE)
         return -EFAULT;
     if (status == ST_DENIED)
         return -EINVAL; /* the protection does not allow it */

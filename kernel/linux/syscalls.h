@@ -34,6 +34,8 @@ void syscall_unknown_for_each(void (*visit)(const char *name, unsigned number, u
 
 /* errno.c: 0 or -errno of Linux; for calls without particulars of their own. */
 long errno_of(enum status status);
+/* For what makes files larger: no memory is no space. */
+long errno_of_write(enum status status);
 
 /* restart.c: what a call does that gave -EINTR. */
 enum restart {

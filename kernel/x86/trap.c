@@ -137,6 +137,7 @@ static void fault_signal(enum status status, uint64_t address, const struct trap
         break;
     case ST_BEYOND_END:
     case ST_IO_ERROR:
+    case ST_NO_SPACE: /* the file system is full */
         signal_fault(SIGBUS, BUS_ADRERR, address, frame);
         break;
     case ST_INTERRUPTED:

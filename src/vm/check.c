@@ -21,17 +21,33 @@ static void check_space(struct space *space, void *context)
     space_check(space);
 }
 
-/* Each held meanwhile, because its lock comes before the directory's. */
+static void begin_quota(struct object *object, void *context)
+{
+    if (object->quota)
+        object->quota->checked = 0;
+}
+
+/* The dying count until they have ended. */
+static void check_quota(struct object *object, void *context)
+{
+    const struct object_quota *quota = object->quota;
+
+    CHECK_ALWAYS(!quota || quota->checked == quota->used || (objects_dying && quota->checked < quota->used));
+}
+
+/* Each held meanwhile, because its lock comes before the directory's. Their groups have what they count. */
 static void check_objects(void)
 {
     uint32_t above = 0;
     struct object *object;
 
+    object_for_each(begin_quota, NULL);
     while ((object = object_next(above)) != NULL) {
         above = object->id;
         object_check(object);
         object_unref(object);
     }
+    object_for_each(check_quota, NULL);
 }
 
 void vm_check_all(void)

@@ -318,6 +318,8 @@ static enum status map_stack(struct fault *f, uint64_t end, const struct space_r
 
     if (status == ST_OK)
         STAT(fault_stack);
+    if (status == ST_NO_SPACE)
+        return ST_NOT_MAPPED;
     return status == ST_OK || status == ST_MAPPED ? ST_RETRY : status;
 }
 

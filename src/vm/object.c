@@ -124,6 +124,35 @@ void object_release_pages(struct object *object, uint64_t pages)
     release(object, pages);
 }
 
+/* ------------------------------------------------------------------ quotas */
+
+void object_set_quota(struct object *object, struct object_quota *quota)
+{
+    CHECK_ALWAYS(!object->pager && object->resident + object->swapped == 0);
+    object->quota = quota;
+}
+
+bool object_charge(struct object *object, uint64_t pages)
+{
+    struct object_quota *quota = object->quota;
+
+    if (!quota)
+        return true;
+    if (__atomic_add_fetch(&quota->used, pages, __ATOMIC_RELAXED) <=
+        __atomic_load_n(&quota->limit, __ATOMIC_RELAXED))
+        return true;
+    __atomic_fetch_sub(&quota->used, pages, __ATOMIC_RELAXED);
+    return false;
+}
+
+void object_uncharge(struct object *object, uint64_t pages)
+{
+    if (object->quota)
+        __atomic_fetch_sub(&object->quota->used, pages, __ATOMIC_RELAXED);
+}
+
+/* ------------------------------------------------------------------ the end of pages */
+
 /* A value leaves `pages`: the frame, which is the caller's, or NULL: the page was in swap, and that is done.
  */
 static struct frame *take_out(struct object *object, uint64_t index)
@@ -131,6 +160,7 @@ static struct frame *take_out(struct object *object, uint64_t index)
     void *value = radix_remove(&object->pages, index);
     struct frame *frame = value;
 
+    object_uncharge(object, 1);
     if (tag_slot(value)) {
         object->swapped--;
         swap_put(tag_slot(value));
@@ -229,6 +259,11 @@ uint64_t object_resident(const struct object *object)
     return object->resident;
 }
 
+uint64_t object_allocated(const struct object *object)
+{
+    return object->resident + object->swapped;
+}
+
 uint64_t object_mapped(const struct object *object)
 {
     return __atomic_load_n(&object->mapped, __ATOMIC_RELAXED);
@@ -308,15 +343,15 @@ bool object_protect_frame(struct frame *frame)
 
 /* ------------------------------------------------------------------ growing and shrinking */
 
-/* The first page at or above *index that is in memory leaves the object, and those in swap before it; NULL:
+/* The first page of [*index, end) that is in memory leaves the object, and those in swap before it; NULL:
  * there is none. Waits while it is in use by a store. */
-static struct frame *take_page_above(struct object *object, uint64_t *index, bool *mapped)
+static struct frame *take_page_of(struct object *object, uint64_t *index, uint64_t end, bool *mapped)
 {
     struct frame *frame = NULL;
     void *value;
 
     lock_take(&object->lock);
-    while (!frame && (value = radix_next(&object->pages, index)) != NULL) {
+    while (!frame && (value = radix_next(&object->pages, index)) != NULL && *index < end) {
         if (tag_slot(value)) {
             take_out(object, *index);
         } else if (frame_flags(value) & (FRAME_BUSY | FRAME_WRITING)) {
@@ -328,6 +363,30 @@ static struct frame *take_page_above(struct object *object, uint64_t *index, boo
     }
     lock_drop(&object->lock);
     return frame;
+}
+
+static void take_pages(struct object *object, uint64_t first, uint64_t end)
+{
+    uint64_t index = first;
+
+    for (;;) {
+        bool mapped = false;
+        struct frame *frame = take_page_of(object, &index, end, &mapped);
+
+        if (!frame)
+            return;
+        if (mapped) {
+            STAT(flush_all);
+            host_flush_all();
+        }
+        frame_unref(frame);
+    }
+}
+
+void object_punch(struct object *object, uint64_t first, uint64_t count)
+{
+    CHECK(!object->pager);
+    take_pages(object, first, first + count < first ? UINT64_MAX : first + count);
 }
 
 static void zero_tail(struct object *object, uint64_t size_bytes)
@@ -364,7 +423,6 @@ static enum status bring_tail(struct object *object, uint64_t size_bytes, struct
 enum status object_resize(struct object *object, uint64_t size_bytes)
 {
     uint64_t first_out = (size_bytes + PAGE_MASK) >> PAGE_SHIFT;
-    uint64_t index = first_out;
     uint64_t old;
     struct frame *tail = NULL;
     enum status status;
@@ -380,18 +438,7 @@ enum status object_resize(struct object *object, uint64_t size_bytes)
     lock_drop(&object->lock);
     if (size_bytes >= old)
         return ST_OK;
-    for (;;) {
-        bool mapped = false;
-        struct frame *frame = take_page_above(object, &index, &mapped);
-
-        if (!frame)
-            break;
-        if (mapped) {
-            STAT(flush_all);
-            host_flush_all();
-        }
-        frame_unref(frame);
-    }
+    take_pages(object, first_out, UINT64_MAX);
     object_cut_copies(object, first_out);
     zero_tail(object, size_bytes);
     if (tail)
@@ -428,5 +475,7 @@ void object_check(struct object *object)
     }
     CHECK_ALWAYS(count == object->resident && swapped == object->swapped);
     CHECK_ALWAYS(object->holds >= object->mapped);
+    if (object->quota)
+        object->quota->checked += count + swapped;
     lock_drop(&object->lock);
 }

@@ -24,6 +24,7 @@ struct object {
     const struct pager_ops *pager; /* c */
     void *data;                    /* c */
     void *label;                   /* set once */
+    struct object_quota *quota;    /* c; NULL: none */
     uint64_t next_sequential;      /* o: where a sequential reader would come next */
     uint32_t window;               /* o: pages to read at once */
     struct list all;               /* d: of living objects */
@@ -62,6 +63,10 @@ static inline void objects_reap(void)
     if (__atomic_load_n(&objects_dying, __ATOMIC_RELAXED))
         objects_reap_now();
 }
+
+/* So many pages more count for the object's quota; false: they are too many. */
+MUST_USE bool object_charge(struct object *object, uint64_t pages);
+void object_uncharge(struct object *object, uint64_t pages);
 
 void objects_init(void);
 

@@ -144,16 +144,20 @@ static enum status page_in_alone(struct object *object, uint64_t index)
  * all there is of the page, hence dirty. Locked. */
 static enum status page_zero(struct object *object, uint64_t index)
 {
-    struct frame *frame = frame_alloc(0, page_use(object), FRAME_ZERO);
+    struct frame *frame;
     enum status status;
 
-    if (!frame)
-        return ST_NO_MEMORY;
-    status = insert_page(object, index, frame, object->pager ? 0 : FRAME_DIRTY);
-    if (status != ST_OK)
-        frame_free(frame);
-    else
+    if (!object_charge(object, 1))
+        return ST_NO_SPACE;
+    frame = frame_alloc(0, page_use(object), FRAME_ZERO);
+    status = frame ? insert_page(object, index, frame, object->pager ? 0 : FRAME_DIRTY) : ST_NO_MEMORY;
+    if (status == ST_OK) {
         pages_insert(frame, 0);
+        return ST_OK;
+    }
+    object_uncharge(object, 1);
+    if (frame)
+        frame_free(frame);
     return status;
 }
 
@@ -172,6 +176,18 @@ static SWAP_APART enum status page_from_swap(struct object *object, uint64_t ind
     return status == ST_OK ? ST_RETRY : status;
 }
 
+bool object_is_hole(const struct frame *frame)
+{
+    return frame == zero_frame;
+}
+
+static enum status look_at_hole(struct frame **out)
+{
+    frame_ref(zero_frame);
+    *out = zero_frame;
+    return ST_OK;
+}
+
 /* One attempt; ST_RETRY: something was waited for. Locked. */
 static enum status find_or_bring(struct object *object, uint64_t index, enum object_get how,
                                  struct frame **out)
@@ -185,6 +201,8 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
     frame = value;
     if (tag_slot(value))
         return page_from_swap(object, index, tag_slot(value));
+    if (!frame && how == OBJECT_LOOK && !object->pager)
+        return look_at_hole(out);
     if (!frame) {
         enum status status =
             object->pager && how != OBJECT_OVERWRITE ? page_in(object, index, 0) : page_zero(object, index);
@@ -196,9 +214,9 @@ static enum status find_or_bring(struct object *object, uint64_t index, enum obj
         return ST_RETRY;
     }
     frame_ref(frame);
-    frame_set_flags(frame, how != OBJECT_READ ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
+    frame_set_flags(frame, how >= OBJECT_WRITE ? FRAME_DIRTY | FRAME_REFERENCED : FRAME_REFERENCED);
     if (__builtin_expect(vm_watching, 0))
-        host_tell(EVENT_REFERENCE, watch_object_page(frame), how != OBJECT_READ);
+        host_tell(EVENT_REFERENCE, watch_object_page(frame), how >= OBJECT_WRITE);
     *out = frame;
     return ST_OK;
 }
@@ -234,10 +252,49 @@ enum status object_adopt(struct object *object, uint64_t index, struct frame *fr
         status = ST_MAPPED;
     else
         status = insert_page(object, index, frame, object->pager ? 0 : FRAME_DIRTY);
-    if (status == ST_OK)
+    if (status == ST_OK) {
         frame_set_use(frame, page_use(object));
+        if (object->quota)
+            __atomic_fetch_add(&object->quota->used, 1, __ATOMIC_RELAXED);
+    }
     lock_drop(&object->lock);
     return status;
+}
+
+/* The pages of [first, end) that are neither in memory nor in swap. Locked. */
+static uint64_t missing(const struct object *object, uint64_t first, uint64_t end)
+{
+    uint64_t count = end - first;
+
+    for (uint64_t index = first; radix_next(&object->pages, &index) != NULL && index < end; index++)
+        count--;
+    return count;
+}
+
+enum status object_fill(struct object *object, uint64_t first, uint64_t count)
+{
+    uint64_t pages, end;
+    bool allowed;
+
+    CHECK(!object->pager);
+    lock_take(&object->lock);
+    pages = object_pages(object);
+    end = first + count < first || first + count > pages ? pages : first + count;
+    allowed = first >= end || object_charge(object, missing(object, first, end));
+    if (allowed && first < end)
+        object_uncharge(object, missing(object, first, end)); /* each is charged when it comes */
+    lock_drop(&object->lock);
+    if (!allowed)
+        return ST_NO_SPACE;
+    for (uint64_t index = first; index < end; index++) {
+        struct frame *frame;
+        enum status status = object_get_page(object, index, OBJECT_READ, &frame);
+
+        if (status != ST_OK)
+            return status;
+        frame_unref(frame);
+    }
+    return ST_OK;
 }
 
 void object_prefetch(struct object *object, uint64_t first, uint64_t count)
@@ -274,7 +331,7 @@ enum status object_read(struct object *object, uint64_t offset, void *to, size_t
     while (*done < bytes) {
         size_t part = part_of_page(offset + *done, bytes - *done);
         struct frame *frame = NULL;
-        enum status status = object_get_page(object, (offset + *done) >> PAGE_SHIFT, OBJECT_READ, &frame);
+        enum status status = object_get_page(object, (offset + *done) >> PAGE_SHIFT, OBJECT_LOOK, &frame);
 
         if (status != ST_OK)
             return status == ST_BEYOND_END ? ST_OK : status;

@@ -95,6 +95,38 @@ def report_as_a_table():
         expect(word in text, f"no {word} in {text}")
 
 
+@case(timeout=60)
+def file_systems_in_memory_have_half_of_it_each():
+    """What they are full of is counted: by writing, by mapping, by fallocate; it comes back when it is cut off or removed, also after swap. Other
+    file systems, and files that are in none, do not count."""
+    folder = harness.scratch()
+    for name in ("mapdirty", "memfd"):
+        shutil.copy(tool(name), os.path.join(folder, name))
+    script = """cd /tmp
+dd if=/dev/zero of=a bs=100k count=200 2> /dev/null; echo dd $?
+size=$(stat -c %s a); half=$(($(stat -f -c %b .) * 4096)); echo full $((size == half)) $(stat -f -c %f .)
+echo x > b; echo echo $?
+cat b; stat -c %s b
+echo 1234 > /dev/shm/c; cat /dev/shm/c
+/share/memfd > /share/out; echo memfd $?
+fallocate -l 8192 /dev/shm/d; echo fallocate $?
+fallocate -l 100M /dev/shm/e; echo fallocate $?; stat -c %s /dev/shm/e
+truncate -s $((half - 8192)) a; stat -f -c %f .
+echo x > b; /share/mapdirty m 4096; /share/mapdirty n 40960; echo mapdirty $?; stat -f -c %f .
+rm *; stat -f -c "%f of %b" . > /share/free; /share/mapdirty m 10000000; rm m; stat -f -c "%f of %b" . >> /share/free
+"""
+    result = boot("--memory", "24M", "--swap", "64M", "--check", "--share", folder, "--", "sh", "-c", script, limit=50)
+    expect_equal(result.status, 0, repr(result))
+    with open(os.path.join(folder, "out"), "rb") as out:
+        expect_equal(out.read(), harness.run([tool("memfd")]).out, "memfd, with /tmp full")
+    with open(os.path.join(folder, "free"), "rb") as free:
+        lines = free.read().split(b"\n")
+    expect(lines[0] == lines[1] and lines[0].split()[0] == lines[0].split()[2], f"all is free again: {lines}")
+    said = [line for line in result.out.decode().splitlines() if "sum" not in line]
+    expect_equal(said, ["dd 1", "full 1 0", "echo 1", "0", "1234", "memfd 0", "fallocate 0", "fallocate 1", "0", "2", "mapdirty 135", "0"],
+                 f"what the shell says: {result!r}")
+
+
 @case(timeout=200)
 def out_of_memory_ends_the_largest():
     """A shell lives on when the program that it started has taken all memory."""

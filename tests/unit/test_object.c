@@ -300,6 +300,122 @@ static void all_objects_are_synced(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ quotas, holes */
+
+static enum status put_page(struct object *object, uint64_t page, uint64_t word)
+{
+    size_t done;
+
+    return object_write(object, page * PAGE_SIZE, &word, sizeof(word), &done);
+}
+
+static uint64_t word_of(struct object *object, uint64_t page)
+{
+    uint64_t word = UINT64_MAX;
+    size_t done;
+
+    assert_ok(object_read(object, page * PAGE_SIZE, &word, sizeof(word), &done));
+    return word;
+}
+
+static struct object *quota_object(struct object_quota *quota, uint64_t pages)
+{
+    struct object *object = object_create(NULL, NULL, pages * PAGE_SIZE);
+
+    assert_non_null(object);
+    object_set_quota(object, quota);
+    return object;
+}
+
+/* Two objects share ten pages, whether they come by writing, by faults or all at once, in memory or in swap.
+ */
+static void quotas_are_for_all_of_a_group(void **state)
+{
+    struct object_quota quota = {.limit = 10};
+    struct object *one = quota_object(&quota, 100), *other = quota_object(&quota, 100);
+    struct space *space = new_space();
+    uint64_t at = map_object(space, other, 0, 100, RW, SPACE_SHARED);
+
+    for (uint64_t i = 0; i < 6; i++)
+        assert_ok(put_page(one, i * 10, i + 1));
+    assert_int_equal(page_out(space, at, 100), 0);
+    for (uint64_t i = 0; i < 4; i++)
+        put(space, at + i * PAGE_SIZE, i + 1);
+    assert_int_equal(page_out(space, at, 100), 4);
+    assert_int_equal(object_allocated(other), 4);
+    assert_int_equal(object_resident(other), 0);
+    assert_status(put_page(one, 1, 1), ST_NO_SPACE);
+    assert_status(try_put(space, at + 9 * PAGE_SIZE, 1), ST_NO_SPACE);
+    assert_status(try_get(space, at + 9 * PAGE_SIZE), ST_NO_SPACE);
+    assert_int_equal(word_of(one, 1), 0); /* a hole takes nothing to be read */
+    assert_status(object_fill(one, 0, 2), ST_NO_SPACE);
+    assert_ok(object_fill(one, 0, 1)); /* it is there */
+    assert_int_equal(quota.used, 10);
+    assert_ok(object_resize(one, 41 * PAGE_SIZE));
+    assert_int_equal(quota.used, 9);
+    assert_ok(put_page(one, 1, 7));
+    assert_int_equal(get(space, at + 3 * PAGE_SIZE), 4);
+    assert_status(put_page(one, 2, 1), ST_NO_SPACE);
+    vm_check_all();
+    check_swap(space);
+    object_unref(one);
+    assert_int_equal(quota.used, 4);
+    assert_ok(object_fill(other, 90, 6));
+    assert_int_equal(quota.used, 10);
+    vm_check_all();
+    space_unref(space);
+    object_unref(other);
+    assert_int_equal(quota.used, 0);
+}
+
+/* Without memory nothing is charged. */
+static void quotas_without_memory(void **state)
+{
+    struct object_quota quota = {.limit = UINT64_MAX};
+    struct object *object = quota_object(&quota, UINT64_C(1) << 20);
+    uint64_t page = 0;
+
+    while (put_page(object, page, page) == ST_OK)
+        page++;
+    assert_int_equal(quota.used, page);
+    assert_int_equal(object_allocated(object), page);
+    check_all(NULL);
+    object_unref(object);
+    assert_int_equal(quota.used, 0);
+}
+
+/* Whoever maps what is punched sees zeroes, but in his private copies. */
+static void holes_are_seen_by_all(void **state)
+{
+    struct object_quota quota = {.limit = 20};
+    struct object *object = quota_object(&quota, 20);
+    struct space *space = new_space();
+    uint64_t shared = map_object(space, object, 0, 20, RW, SPACE_SHARED);
+    uint64_t private = map_object(space, object, 0, 20, RW, 0);
+
+    for (uint64_t i = 0; i < 20; i++)
+        put(space, shared + i * PAGE_SIZE, i + 1);
+    assert_int_equal(page_out(space, shared, 4), 4);
+    put(space, private + 5 * PAGE_SIZE, 99);
+    assert_int_equal(get(space, private + 6 * PAGE_SIZE), 7);
+    object_punch(object, 2, 10);
+    assert_int_equal(quota.used, 10);
+    check_swap(space);
+    for (uint64_t i = 0; i < 20; i++) {
+        uint64_t wanted = i >= 2 && i < 12 ? 0 : i + 1;
+
+        assert_int_equal(word_of(object, i), wanted);
+        assert_int_equal(get(space, private + i * PAGE_SIZE), i == 5 ? 99 : wanted);
+        assert_int_equal(get(space, shared + i * PAGE_SIZE), wanted);
+    }
+    assert_int_equal(quota.used, 20); /* touched again */
+    object_punch(object, 0, UINT64_MAX);
+    assert_int_equal(quota.used, 0);
+    vm_check_all();
+    space_unref(space);
+    object_unref(object);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, boot_vm_8m, end_vm)
@@ -319,6 +435,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(held_pages_are_not_reclaimed, boot_swap,
                                         end_swap), /* no last pages are kept */
         CASE(all_objects_are_synced),
+        cmocka_unit_test_setup_teardown(quotas_are_for_all_of_a_group, boot_swap, end_swap),
+        CASE(quotas_without_memory),
+        cmocka_unit_test_setup_teardown(holes_are_seen_by_all, boot_swap, end_swap),
     };
 
     return cmocka_run_group_tests_name("objects", tests, NULL, NULL);
