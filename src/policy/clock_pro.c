@@ -255,7 +255,7 @@ static uint32_t pro_victim(struct policy *policy, uint32_t incoming)
     pro_begin(pro_of(policy));
     if (incoming != POLICY_NO_PAGE)
         bring_back(policy, incoming);
-    page = run_cold_hand(policy);
+    page = pro_of(policy)->hot < policy->resident ? run_cold_hand(policy) : POLICY_NO_PAGE;
     if (page == POLICY_NO_PAGE)
         page = any_page(policy);
     if (page != POLICY_NO_PAGE)
