@@ -139,8 +139,8 @@ void signal_set_blocked(sigset_t blocked); /* of the current task */
 /* Take the first pending signal of the current task that is in `wanted`; 0: none. */
 int signal_take(sigset_t wanted, siginfo_t *info);
 void signal_discard(struct process *process, sigset_t which);
-/* A signal's frame cannot be written to the current task's stack, or read from it: SIGSEGV, if it was not that
- * the stack's page could not be read, which is SIGBUS already. */
+/* A signal's frame cannot be written to the current task's stack, or read from it: SIGSEGV, if it was not
+ * that the stack's page could not be read, which is SIGBUS already. */
 void signal_bad_stack(const struct trap_frame *frame);
 /* Delivery before a return to user mode. */
 void signal_deliver(struct trap_frame *frame);

@@ -50,8 +50,8 @@ enum lock_rank {
 /* Monotonic nanoseconds since some moment before the first call. */
 uint64_t host_now_ns(void);
 
-/* Of that time, what programs had of the CPU, the kernel's work for them included; not its threads'. Goes back
- * by what an interrupt took, when that is known. */
+/* Of that time, what programs had of the CPU, the kernel's work for them included; not its threads'. Goes
+ * back by what an interrupt took, when that is known. */
 uint64_t host_worked_ns(void);
 
 /* One line to the log (no newline needed). */
