@@ -14,7 +14,6 @@
 #include "cli/boot.h"
 #include "cli/options.h"
 #include "quire/policy.h"
-#include "quire/quire.h"
 
 #define MEMORY_DEFAULT ((uint64_t)256 << 20)
 #define MEMORY_LEAST ((uint64_t)256 << 10)
@@ -120,32 +119,15 @@ static bool check_policy(const char *text)
     return true;
 }
 
-static const struct {
-    const char *name;
-    enum quire_way way;
-} ways[] = {{"auto", QUIRE_WAY_BEST}, {"userfaultfd", QUIRE_WAY_USERFAULTFD}, {"protect", QUIRE_WAY_PROTECT}};
-enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
-
-/* WAYS: there is none of that name. */
-static unsigned way_of(const char *name)
-{
-    unsigned i = 0;
-
-    while (i < WAYS && strcmp(ways[i].name, name) != 0) {
-        i++;
-    }
-    return i;
-}
-
 static bool check_way(const struct run_options *options)
 {
-    unsigned way = way_of(options->way);
+    bool protect = strcmp(options->way, "protect") == 0;
 
-    if (way == WAYS) {
+    if (!protect && strcmp(options->way, "auto") != 0 && strcmp(options->way, "userfaultfd") != 0) {
         say("run: --way: expected auto, userfaultfd or protect, got %s", options->way);
         return false;
     }
-    if (ways[way].way == QUIRE_WAY_PROTECT && options->handlers != HANDLERS_AUTO && options->handlers > 0) {
+    if (protect && options->handlers != HANDLERS_AUTO && options->handlers > 0) {
         say("run: --handlers: threads serve faults by userfaultfd only, not with --way protect");
         return false;
     }
@@ -263,11 +245,11 @@ static void set_environment(const struct run_options *options, const struct run_
                          : must_format("%llu", (unsigned long long)options->handlers),
          *settings = must_format(
              "library=%s\nstore=%s\npolicy=%s\nmemory=%llu\narena=%llu\nthreshold=%llu\n"
-             "handlers=%s\nway=%d\ndeadline=%lld\nfiles=%d\nreport=%s\njson=%d\n"
+             "handlers=%s\nway=%s\ndeadline=%lld\nfiles=%d\nreport=%s\njson=%d\n"
              "record=%s\n",
              parts->library, options->store, options->policy, (unsigned long long)options->memory_bytes,
              (unsigned long long)(options->space_bytes & ~(uint64_t)0x1fffff),
-             (unsigned long long)options->threshold_bytes, handlers, (int)ways[way_of(options->way)].way,
+             (unsigned long long)options->threshold_bytes, handlers, options->way,
              (long long)options->deadline_ms, !options->no_files, report, options->json, record);
 
     free(report);

@@ -30,6 +30,13 @@ static _Noreturn void give_up(const char *what, const char *why, int status)
     _exit(status);
 }
 
+static enum quire_way way_of(const char *name)
+{
+    if (strcmp(name, "protect") == 0)
+        return QUIRE_WAY_PROTECT;
+    return strcmp(name, "userfaultfd") == 0 ? QUIRE_WAY_USERFAULTFD : QUIRE_WAY_BEST;
+}
+
 static void set(const char *name, const char *value)
 {
     uint64_t number = strtoull(value, NULL, 10);
@@ -45,7 +52,7 @@ static void set(const char *name, const char *value)
     else if (strcmp(name, "deadline") == 0)
         settings.deadline_ms = number;
     else if (strcmp(name, "way") == 0)
-        settings.way = (enum quire_way)number;
+        settings.way = way_of(value);
     else if (strcmp(name, "handlers") == 0)
         settings.handlers = strcmp(value, "auto") == 0 ? (unsigned)HANDLERS_AUTO : (unsigned)number;
     else if (strcmp(name, "files") == 0)

@@ -109,6 +109,7 @@ class Terminal:
 
     def __init__(self, words, rows=24, columns=80, env=None):
         self.text = b""
+        looked_at, look = os.pipe()
         try:
             self.pid, self.fd = pty.fork()
         except OSError as why:
@@ -116,12 +117,16 @@ class Terminal:
         if self.pid == 0:
             os.environ.update(env or {})
             try:
+                os.close(look)
+                os.read(looked_at, 1)  # until the settings before it are known
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
                 os.execvp(words[0], words)
             finally:
                 os._exit(127)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.attributes = termios.tcgetattr(self.fd)
+        os.close(looked_at)
+        os.close(look)
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -45,9 +45,10 @@ def read(folder, name):
 def host_changes_are_seen():
     folder = harness.scratch()
     write(folder, "text", "old\n")
-    machine = Stepped(folder, """cd /share; cat text; read; cat text; stat -c %s text; exec 3<text; echo open; read; cat <&3
+    machine = Stepped(folder, """cd /share; cat text; echo read; read; cat text; stat -c %s text; exec 3<text; echo open; read; cat <&3
                                  ls; echo end; read; cat new; exit 3""")
     machine.expect("old")
+    machine.expect("read")
     write(folder, "text", "new and longer\n")
     machine.go()
     machine.expect("new and longer")
