@@ -15,6 +15,11 @@
  * clean page goes, or the first one. Pages that leave the working set while there is room stay until it is
  * needed.
  *
+ * Bits are cleared at ticks, so until the next one a page can only leave those whose bit is clear. What a
+ * search of the whole table has learnt of them holds that long: how old the oldest is, behind which the next
+ * search need not look, or that there is none. (A host that clears a bit by itself, of a page that it read
+ * ahead, has that page looked at when the hand comes by.)
+ *
  * Invariants: the ring holds the resident pages; used[place] is the time of the last use of the page there,
  * never more than MOST_AGE ago at a tick.
  */
@@ -31,6 +36,8 @@ struct working_set {
     uint32_t *used; /* by place */
     uint32_t hand;  /* below ring.used, or 0 */
     uint32_t tau;
+    uint32_t oldest;                  /* no page whose bit is clear was used before */
+    bool all_set;                     /* no bit is clear */
     uint32_t size;                    /* pages inside at the last tick */
     uint64_t outside, inside, in_use; /* victims */
 };
@@ -72,9 +79,10 @@ static uint32_t set_age(const struct working_set *set, uint32_t place)
 /* What a search has met. */
 struct set_search {
     uint32_t outside, oldest, clean, any; /* places, or RING_NO_PLACE */
+    bool pinned;                          /* not looked at */
 };
 
-/* True when it has found a page outside. */
+/* True when it has found a page outside, or one than which none can be better. */
 static bool set_look(struct policy *policy, uint32_t place, struct set_search *search)
 {
     const struct working_set *set = set_of(policy);
@@ -85,13 +93,23 @@ static bool set_look(struct policy *policy, uint32_t place, struct set_search *s
             search->clean = place;
         if (search->any == RING_NO_PLACE)
             search->any = place;
-    } else if (set_age(set, place) > set->tau) {
-        search->outside = place;
-        return true;
-    } else if (search->oldest == RING_NO_PLACE || set_age(set, place) > set_age(set, search->oldest)) {
-        search->oldest = place;
+        return set->all_set && search->clean == place;
     }
-    return false;
+    if (set_age(set, place) > set->tau)
+        search->outside = place;
+    else if (search->oldest == RING_NO_PLACE || set_age(set, place) > set_age(set, search->oldest))
+        search->oldest = place;
+    return search->outside == place || set_age(set, place) >= (uint32_t)set->base.now - set->oldest;
+}
+
+/* All pages were looked at, and none was outside. Those that are pinned now may be the oldest afterwards. */
+static void set_learn(struct working_set *set, const struct set_search *search)
+{
+    if (search->pinned)
+        return;
+    set->all_set = search->oldest == RING_NO_PLACE;
+    if (!set->all_set)
+        set->oldest = set->used[search->oldest];
 }
 
 static uint32_t set_choose(struct working_set *set, const struct set_search *search)
@@ -111,15 +129,19 @@ static uint32_t set_choose(struct working_set *set, const struct set_search *sea
 static uint32_t set_victim(struct policy *policy, uint32_t incoming)
 {
     struct working_set *set = set_of(policy);
-    struct set_search search = {RING_NO_PLACE, RING_NO_PLACE, RING_NO_PLACE, RING_NO_PLACE};
-    uint32_t place = set->hand, page;
+    struct set_search search = {RING_NO_PLACE, RING_NO_PLACE, RING_NO_PLACE, RING_NO_PLACE, false};
+    uint32_t place = set->hand, left = set->ring.used, page;
 
-    for (uint32_t left = set->ring.used; left > 0; left--) {
-        if (!ring_is_free(&set->ring, place) && !policy_is_pinned(policy, set->ring.page[place]) &&
-            set_look(policy, place, &search))
+    for (; left > 0; left--, place = ring_next(&set->ring, place)) {
+        if (ring_is_free(&set->ring, place))
+            continue;
+        if (policy_is_pinned(policy, set->ring.page[place]))
+            search.pinned = true;
+        else if (set_look(policy, place, &search))
             break;
-        place = ring_next(&set->ring, place);
     }
+    if (left == 0)
+        set_learn(set, &search);
     place = set_choose(set, &search);
     if (place == RING_NO_PLACE)
         return POLICY_NO_PAGE;
@@ -142,6 +164,8 @@ static void set_tick(struct policy *policy)
     struct working_set *set = set_of(policy);
 
     set->size = 0;
+    set->all_set = false;
+    set->oldest = (uint32_t)policy->now;
     for (uint32_t place = 0; place < set->ring.used; place++) {
         if (ring_is_free(&set->ring, place))
             continue;
@@ -150,6 +174,8 @@ static void set_tick(struct policy *policy)
         else if (set_age(set, place) > MOST_AGE)
             set->used[place] = (uint32_t)policy->now - MOST_AGE;
         set->size += set_age(set, place) <= set->tau;
+        if (set_age(set, place) > (uint32_t)policy->now - set->oldest)
+            set->oldest = set->used[place];
     }
 }
 
