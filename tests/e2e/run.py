@@ -238,10 +238,24 @@ def forks():
     expect_run(words, out=b"50000\n3\n", err=b"")
 
 
-def build(folder, name):
+def build(folder, name, into=None, words=()):
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.c")
-    built = harness.run(["cc", "-O1", "-o", f"{folder}/{name}", source, "-pthread"])
+    built = harness.run(["cc", "-O1", "-o", f"{folder}/{into or name}", source, "-pthread", *words])
     expect_equal(built.status, 0, f"{name}.c: {built.err}")
+
+
+@case(timeout=120)
+def libraries():
+    """Libraries that come by dlopen() and go: their data is Linux's, what they allocate is paged, and they use what is paged."""
+    need_paging()
+    folder = scratch_for_all()
+    build(folder, "run_library", words=["-rdynamic", "-ldl"])
+    build(folder, "run_library", "library.so", ["-shared", "-fPIC", "-DLIBRARY"])
+    for options in ([], ["--way", "protect"], ["--handlers", 2]):
+        result = quire("run", *options, "--memory", "2M", "--store", f"swap:{folder}", "--", f"{folder}/run_library", f"{folder}/library.so")
+        if options and result.status == 125:
+            continue
+        expect_run(result, out=b"right\n", err=b"")
 
 
 def run_forks(how, deadline=30):
@@ -557,6 +571,7 @@ int main(int argc, char **argv)
         printf("%d\n", *file);
         return 1;
     }
+    dlclose(library); /* it stays: its memory is still used */
     printf("%d %d\n", memory[0], memory[8188 << 10]);
     return 0;
 }
