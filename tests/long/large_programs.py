@@ -32,7 +32,7 @@ SCOPES = ("global", "local")
 
 # Of the sizes: memory and swap of the machine, and of one for all four; then what each program gets. `limit`: seconds, for a machine that is busy as well.
 Size = collections.namedtuple("Size", "memory swap memory_together swap_together limit sort_bytes sort_buffer rows cache_kib entries xz_words xz_bytes")
-FULL = Size("32M", "256M", "32M", "640M", 7200, 200 << 20, "120M", 400000, 150000, 450000, "-9 --memlimit-compress=96MiB", 12 << 20)
+FULL = Size("32M", "256M", "64M", "640M", 7200, 200 << 20, "120M", 400000, 150000, 450000, "-9 --memlimit-compress=96MiB", 12 << 20)
 QUICK = Size("12M", "48M", "24M", "96M", 200, 12 << 20, "16M", 20000, 12000, 50000, "-3", 1 << 19)
 
 PYTHON = """
