@@ -3,7 +3,7 @@
 BUILD := build
 PREFIX ?= /usr/local
 
-.PHONY: all demo test check-all check-runtime bench bench-pt bench-runtime install clean help deps deps-test check-model check-proof check-programs soak
+.PHONY: all demo test check-all check-runtime bench bench-pt bench-reclaim bench-runtime install clean help deps deps-test check-model check-proof check-programs soak
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/build.ninja
@@ -18,10 +18,16 @@ test: deps-test $(BUILD)/build.ninja
 
 bench: all bench-pt
 	@bench/run $(BUILD)
+	@$(MAKE) --no-print-directory bench-reclaim
 
 bench-pt: $(BUILD)/build.ninja
 	@tools/install-deps build bench
 	@bench/pt $(BUILD)
+
+# Faults of the access patterns, and wall times of large programs in small machines, under each policy: a quarter of an hour.
+bench-reclaim: deps-test all
+	@bench/patterns $(BUILD)
+	@QUIRE_BUILD=$(abspath $(BUILD)) tests/long/large_programs.py --quick --policies all --programs sort,sqlite,python,xz --rounds 3
 
 # libquire beside Linux's mmap and a buffer manager by hand; takes a quarter of an hour.
 bench-runtime: all
@@ -79,7 +85,8 @@ help:
 	@echo "make           build everything; the command is $(BUILD)/quire"
 	@echo "make demo      boot, sort the words of real texts from a shared folder, print the paging report"
 	@echo "make test      run every test; the last line is 'N passed, N failed'"
-	@echo "make bench     instructions of the main operations; make bench-pt: the page-table library alone"
+	@echo "make bench     instructions of the main operations; make bench-pt: the page-table library alone;"
+	@echo "                make bench-reclaim: faults of access patterns and times of large programs under each policy"
 	@echo "make bench-runtime  libquire beside Linux's mmap and a buffer manager by hand"
 	@echo "make check-all  every check there is, hours; make check-runtime: the runtime for longer"
 	@echo "make check-model  every order of steps of the flush protocol's models"

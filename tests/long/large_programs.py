@@ -9,7 +9,8 @@ dictionary and looks all of it up, xz with tables larger than memory and back ag
 default) each run takes minutes and all of them take hours: `--resume FILE` notes what has passed, and does only the rest the next
 time. With --quick everything is a fraction of that, in a machine as much smaller, with a few policies for each program.
 
-Prints one line a run, then tables of the wall times and pages read from swap, and last `N passed, N failed`.
+Prints one line a run, then tables of the wall times and pages read from swap, and last `N passed, N failed`. With --rounds the times
+are medians of so many runs, which take turns; "host" is what the programs take here, without a machine and with all memory.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -136,7 +138,7 @@ class Bench:
     def __init__(self, folder, size, keep):
         self.folder, self.size, self.keep = folder, size, keep
         self.programs = programs(size)
-        self.right = {}
+        self.right, self.seconds = {}, {}  # of a program, on this host
         os.mkdir(os.path.join(folder, "inputs"))
 
     def input(self, name):
@@ -162,8 +164,10 @@ class Bench:
         program = self.programs[name]
         if name not in self.right:
             share = self.share(program)
+            began = time.monotonic()
             for step in program.steps:
                 subprocess.run(["sh", "-c", step], cwd=share, check=True)
+            self.seconds[name] = time.monotonic() - began
             if "words.back" in program.outputs:
                 assert digest(os.path.join(share, "words.back")) == digest(self.input("words"))
             self.right[name] = self.outputs(program, share)
@@ -223,10 +227,12 @@ def read_notes(path):
     return notes
 
 
-def print_tables(names, policies, scopes, notes):
+def print_tables(names, policies, scopes, notes, host):
     for title, key, form in (("seconds", "seconds", "{:>10.1f}"), ("pages read from swap", "page_ins", "{:>10,}")):
         for scope in scopes:
             print(f"\n{title}, {scope} scope\n{'policy':<18}" + "".join(f"{name:>10}" for name in names))
+            if key == "seconds":
+                print(f"{'host':<18}" + "".join(form.format(host[name]) if name in host else f"{'-':>10}" for name in names))
             for policy in policies:
                 cells = [notes.get((name, policy, scope)) for name in names]
                 if any(cells):
@@ -237,7 +243,7 @@ def print_tables(names, policies, scopes, notes):
 def plan(options, names, policies):
     """The runs. In a quick run each policy has its turn with some program, and each program with a few."""
     if not options.quick or options.policies:
-        return [(name, policy, scope) for scope in options.scopes for policy in policies for name in names]
+        return [(name, policy, scope) for scope in options.scopes for policy in policies for name in names] * options.rounds
     runs, turn = [], 0
     for name in names:
         for _ in range(options.each):
@@ -259,7 +265,8 @@ def read_options():
     parser.add_argument("--quick", action="store_true", help="small sizes, and a few policies for each program")
     parser.add_argument("--each", type=int, default=2, help="with --quick: so many policies for each program")
     parser.add_argument("--programs", help="sort, sqlite, python, xz, together")
-    parser.add_argument("--policies", help="as `quire policies` calls them")
+    parser.add_argument("--policies", help="as `quire policies` calls them, or all")
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each kind, whose median is told")
     parser.add_argument("--scopes", default=",".join(SCOPES), help="global, local")
     parser.add_argument("--resume", metavar="FILE", help="notes what passes there; what it says has passed is not run again")
     parser.add_argument("--keep", metavar="FOLDER", help="keeps there what a program left when it is wrong")
@@ -273,9 +280,9 @@ def main():
     options = read_options()
     size = QUICK if options.quick else FULL
     names = choices(options.programs, programs(size), "programs")
-    policies = choices(options.policies, known_policies(), "policies that need no more than reference bits")
+    policies = choices(options.policies if options.policies != "all" else None, known_policies(), "policies that need no more than reference bits")
     notes = read_notes(options.resume)
-    passed = failed = 0
+    rounds, passed, failed = collections.defaultdict(list), 0, 0
     with tempfile.TemporaryDirectory(prefix="quire-large-") as folder:
         bench = Bench(folder, size, options.keep)
         for run in plan(options, names, policies):
@@ -291,11 +298,14 @@ def main():
                 continue
             print(f"ok {label} ({cost['seconds']:.1f} s)", flush=True)
             passed += 1
-            notes[run] = cost
+            rounds[run].append(cost)
+            if len(rounds[run]) < options.rounds:
+                continue
+            notes[run] = {**cost, **{key: statistics.median(one[key] for one in rounds[run]) for key in ("seconds", "page_ins")}}
             if options.resume:
                 with open(options.resume, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(cost) + "\n")
-    print_tables(names, policies, options.scopes, notes)
+                    file.write(json.dumps(notes[run]) + "\n")
+        print_tables(names, policies, options.scopes, notes, bench.seconds)
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
