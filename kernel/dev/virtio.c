@@ -454,14 +454,18 @@ void virtq_ignore(struct virtq *queue)
         queue->available->flags = VRING_AVAIL_F_NO_INTERRUPT;
 }
 
-/* Without interrupts the status register is the only place that tells of a broken device. */
-static int look_again(struct virtq *queue, uint64_t deadline_ns)
+void virtq_look(struct virtq *queue)
 {
     struct virtio_device *device = queue->device;
 
     if (!device->failed && (device->common->device_status & VIRTIO_CONFIG_S_NEEDS_RESET) != 0)
         virtio_fail(device, "it asks for a reset");
     virtq_reap(queue);
+}
+
+static int look_again(struct virtq *queue, uint64_t deadline_ns)
+{
+    virtq_look(queue);
     if (virtio_may_sleep())
         sched_yield();
     else

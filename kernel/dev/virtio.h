@@ -93,6 +93,8 @@ int virtq_submit(struct virtq *queue, struct virtq_request *request);
 void virtq_notify(struct virtq *queue);
 /* Ends what the device has done. Does not sleep. */
 void virtq_reap(struct virtq *queue);
+/* The same, and sees whether the device is broken: without interrupts only its status register tells. */
+void virtq_look(struct virtq *queue);
 /* How many pieces a request may have. */
 unsigned virtq_pieces_max(const struct virtq *queue);
 

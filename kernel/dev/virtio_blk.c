@@ -46,7 +46,6 @@ struct disk {
     uint32_t discard_pages; /* at most in one request; 0: the device does not discard */
     struct list idle, busy;
     struct store_request *first, **last; /* that wait */
-    struct waitq ended;                  /* woken when a request is */
     struct timer watch;                  /* set while a slot is busy */
     struct disk_counts counts;
     unsigned with_device;
@@ -204,7 +203,6 @@ static void completed(struct virtq *queue, struct virtq_request *queued)
     }
     slot->owner = NULL;
     end_request(disk, owner, status);
-    waitq_wake(&disk->ended);
     begin_waiting(disk);
 }
 
@@ -269,7 +267,8 @@ static unsigned disk_poll(struct store *store, uint64_t wait_ns)
 
     virtq_reap(disk->queue);
     while (disk->queue->next_used == seen && !list_empty(&disk->busy) && host_now_ns() < deadline) {
-        (void)virtq_wait_on(disk->queue, &disk->ended, deadline, false);
+        virtq_look(disk->queue);
+        __builtin_ia32_pause();
         if (!virtio_may_sleep()) /* no timer runs then */
             give_up_late(disk);
     }
@@ -366,7 +365,6 @@ int disk_start(const struct pci_device *pci)
         return -ENOMEM;
     list_init(&disk->idle);
     list_init(&disk->busy);
-    waitq_init(&disk->ended);
     disk->last = &disk->first;
     timer_init(&disk->watch, look_after);
     error = start(disk, pci);
