@@ -5,6 +5,7 @@
  *
  *      WAY     quire      libquire
  *              anonymous  libquire without reference bits (QUIRE_WAY_ANONYMOUS)
+ *              pinned     the same, each access between quire_pin() and quire_unpin(): a miss is no signal
  *              umap       LLNL's UMap, installed in the folder $QUIRE_BENCH_UMAP: pages of 4 KiB, a buffer of
  * the budget, the rest as it is; "memory" is a memfd
  *              explicit   a buffer manager by hand, in the style of vmcache (Leis et al., SIGMOD 2023): one
@@ -40,7 +41,7 @@ static struct {
     uint64_t pages;
     double zetan, eta, alpha, theta; /* zipf */
     unsigned started;                /* threads so far: each has random numbers of its own */
-    bool zipf, by_linux;
+    bool zipf, by_linux, pins;
     _Atomic bool stop;
     _Atomic uint64_t operations;
 } run;
@@ -83,26 +84,35 @@ static uint64_t choose(uint64_t *state)
     return (zipf_rank(state) % run.pages) * 0x9e3779b1u % run.pages;
 }
 
+static void *fix(uint64_t page, bool write)
+{
+    uint8_t *memory = run.memory + page * 4096;
+
+    if (run.pool)
+        return manager_fix(run.pool, page, write);
+    if (run.pins && quire_pin(memory, 8, write ? ACCESS_WRITE : ACCESS_READ) != ST_OK)
+        die("quire_pin");
+    return memory;
+}
+
+static void unfix(uint64_t page, bool write)
+{
+    if (run.pool)
+        manager_unfix(run.pool, page, write);
+    else if (run.pins)
+        quire_unpin(run.memory + page * 4096, 8);
+}
+
 static void access_page(uint64_t page, uint64_t random)
 {
     bool write = random % 10 == 0;
-    uint64_t at = random / 16 % 512;
-    volatile uint64_t *word;
+    volatile uint64_t *word = (volatile uint64_t *)fix(page, write) + random / 16 % 512;
 
-    if (run.pool) {
-        word = (volatile uint64_t *)manager_fix(run.pool, page, write) + at;
-        if (write)
-            *word = random;
-        else
-            (void)*word;
-        manager_unfix(run.pool, page, write);
-        return;
-    }
-    word = (volatile uint64_t *)(run.memory + page * 4096) + at;
     if (write)
         *word = random;
     else
         (void)*word;
+    unfix(page, write);
 }
 
 static void *work(void *context)
@@ -323,12 +333,10 @@ int main(int argc, char **argv)
     uint64_t budget;
 
     if (argc < 8 || threads < 1 || threads > MOST_THREADS) {
-        fputs("usage: bench-runtime quire|anonymous|explicit|umap|mmap FILE|memory uniform|zipf THREADS "
-              "SECONDS "
-              "DATA_MIB "
-              "BUDGET_MIB "
-              "[POLICY]\n",
-              stderr);
+        fputs(
+            "usage: bench-runtime quire|anonymous|pinned|explicit|umap|mmap FILE|memory uniform|zipf THREADS "
+            "SECONDS DATA_MIB BUDGET_MIB [POLICY]\n",
+            stderr);
         return 2;
     }
     run.pages = (uint64_t)atoi(argv[6]) << 8;
@@ -344,8 +352,9 @@ int main(int argc, char **argv)
         run.pool = manager_create(open_store(argv[2]), run.pages, budget / 4096);
     else
         pager = open_quire(open_store(argv[2]), budget,
-                           strcmp(argv[1], "anonymous") == 0 ? QUIRE_WAY_ANONYMOUS : QUIRE_WAY_BEST,
+                           strcmp(argv[1], "quire") == 0 ? QUIRE_WAY_BEST : QUIRE_WAY_ANONYMOUS,
                            argc > 8 ? argv[8] : NULL);
+    run.pins = strcmp(argv[1], "pinned") == 0;
     measure(pager, threads, atof(argv[5]));
     fflush(stdout);
     _exit(0); /* what is dirty need not be written */
