@@ -90,7 +90,8 @@ static enum status clear_page(struct clearing *clearing, uint64_t page, uint64_t
             return ST_LIMIT;
         if (page_state(seen) == PAGE_ABSENT || is_leavable(seen)) {
             if (is_leavable(seen))
-                next = (next & ~(uint32_t)(PAGE_STATE | PAGE_CLOSED | PAGE_SHUT)) | PAGE_LEAVING;
+                next =
+                    (next & ~(uint32_t)(PAGE_STATE | PAGE_CLOSED | PAGE_SHUT | PAGE_REOPENED)) | PAGE_LEAVING;
             if (!page_change(word, &seen, next))
                 continue;
             if ((seen & ~next) & PAGE_STORED)

@@ -95,8 +95,8 @@ enum status pages_put(struct place place, const uint8_t *contents, uint32_t *cou
     enum status status;
 
     if (open > 0) {
-        window_wait_shut(place);
-        window_wait_shut((struct place){place.region, place.page + open - 1}); /* no more than two windows */
+        page_wait_shut(place);
+        page_wait_shut((struct place){place.region, place.page + open - 1}); /* in two parts, no more */
     }
     status = copy_run(place, contents, &first, open > 0);
     *count = status == ST_OK ? first : 1;
@@ -227,9 +227,10 @@ static enum status open_page(struct place place, uint32_t word)
     struct quire_pager *pager = place.region->pager;
     enum status status;
 
-    window_wait_shut(place);
+    page_wait_shut(place);
     status = pages_protect(place, 1, true);
-    page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word), 0,
+    page_settle(place_word(place), status == ST_OK ? PAGE_DIRTY : page_state(word),
+                status == ST_OK && (word & PAGE_SHUT) ? PAGE_REOPENED : 0,
                 status == ST_OK ? PAGE_CLOSED | PAGE_SHUT : 0);
     count_add(pager, COUNT_WRITE_FAULTS, 1);
     record_reference(place, true);

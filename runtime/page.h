@@ -51,6 +51,7 @@ enum {
         128, /* DIRTY, and write-protected all the same: who writes to it opens it first (snapshot.h) */
     PAGE_SHUT =
         256, /* CLOSED, and write-protected for certain: needs no call before it is written (shut.c) */
+    PAGE_REOPENED = 512, /* it was SHUT with its neighbours, and written to soon: it is so no more */
     PAGE_PIN = 1 << 16,
     PAGE_MOST_PINS = 0xffff
 };

@@ -73,8 +73,12 @@ struct counts {
 struct window {
     _Atomic uint32_t resident; /* a: pages that have a frame, or are about to */
     uint32_t scanned;          /* o: its pool's clock when it was scanned last */
-    _Atomic uint32_t shutting; /* a: odd while open pages of it are being write-protected (shut.c) */
+    _Atomic uint32_t
+        shutting; /* a: in the first of SHUT_PAGES: odd while its pages are being shut (shut.c) */
 };
+
+/* What is write-protected together: 16 MiB. */
+enum { SHUT_PAGES = 8 * WINDOW_PAGES };
 
 struct region {
     struct quire_pager *pager;    /* - */
@@ -329,12 +333,12 @@ MUST_USE enum status pages_show(struct place first, const uint8_t *contents, uin
 MUST_USE enum status pages_protect(struct place first, uint32_t count, bool open);
 /* They go, all of one pager and in order: an access is a fault again. */
 void places_remove(const struct place *places, uint32_t count);
-/* Pages of one window that page_take_to_write() took are write-protected, and what else the window has open
- * with them, if that can be: then they are SHUT. */
+/* Pages of one part of SHUT_PAGES that page_take_to_write() took are write-protected, and what else the part
+ * has open with them, if that can be: then they are SHUT. */
 void places_shut(const struct place *places, uint32_t count);
-/* Before the caller's page (COMING, OPENING) is opened: nobody protects its window, nor will before it is
+/* Before the caller's page (COMING, OPENING) is opened: nobody shuts its neighbours, nor will before it is
  * settled. Async-signal-safe. */
-void window_wait_shut(struct place place);
+void page_wait_shut(struct place place);
 /* What pages hold that are there and stay there meanwhile. */
 MUST_USE bool pages_copy_out(struct place first, uint32_t count, uint8_t *to);
 /* The pages of a new region are not there. */

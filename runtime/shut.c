@@ -1,16 +1,17 @@
 /*
- * Write-protecting what a window has open, with one call and one flush of the TLBs: a flush interrupts every
- * processor that the program runs on, and costs ten times what the rest of a page's write-back does. So when
- * a page of a window of anonymous memory is to be written, its neighbours that are open are shut with it:
- * DIRTY, CLOSED and SHUT. Their turn needs no protection then; who writes to one before that opens it, at the
- * cost of a fault.
+ * Write-protecting what a part of 16 MiB has open, with one call and one flush of the TLBs: a flush
+ * interrupts every processor that the program runs on, and costs ten times what the rest of a page's
+ * write-back does. So when a page of anonymous memory is to be written, its neighbours that are open are shut
+ * with it: DIRTY, CLOSED and SHUT. Their turn needs no protection then; who writes to one before that opens
+ * it, at the cost of a fault. A page that was opened again so (REOPENED) is written often: it is left open
+ * until its own turn, and what is protected ends before it.
  *
  *      closer:  shutting odd ---- looks at every page: DIRTY, without pins ---- taken (OPENING)
  *                                                      on its way (COMING, OPENING) ---- a piece ends
  *               write-protects pieces with pages to be written, gives back what it took, shutting even
  *      opener:  page taken (COMING, OPENING) ---- waits while shutting is odd ---- opens it ---- DIRTY
  *
- * Either the closer sees the page on its way, or the opener sees that the window is being shut: both write
+ * Either the closer sees the page on its way, or the opener sees that the part is being shut: both write
  * first and look then. So no page is open by its word and write-protected in fact.
  *
  * SHUT differs from CLOSED alone, which a page may be before it is write-protected (snapshot.c).
@@ -19,9 +20,14 @@
 
 #define NAP_NS 20000u
 
-void window_wait_shut(struct place place)
+static _Atomic uint32_t *turn_of(struct place place)
 {
-    _Atomic uint32_t *turn = &place.region->windows[place.page / WINDOW_PAGES].shutting;
+    return &place.region->windows[place.page / SHUT_PAGES * (SHUT_PAGES / WINDOW_PAGES)].shutting;
+}
+
+void page_wait_shut(struct place place)
+{
+    _Atomic uint32_t *turn = turn_of(place);
     uint32_t seen;
 
     if (place.region->memory >= 0)
@@ -31,11 +37,11 @@ void window_wait_shut(struct place place)
         futex_wait(turn, seen, NAP_NS); /* as long as one call; nobody wakes us */
 }
 
-/* The window's pages, and those among them that are ours: bits. */
+/* The part's pages, and those among them that are ours: bits. */
 struct shutting {
     struct region *region;
     uint64_t first, end;
-    uint64_t ours[WINDOW_PAGES / 64], taken[WINDOW_PAGES / 64];
+    uint64_t ours[SHUT_PAGES / 64], taken[SHUT_PAGES / 64];
     /* A piece without pages that must not be protected; from > to: nothing in it is open. */
     uint64_t from, to;
     bool wanted; /* one of ours is in it that is not SHUT */
@@ -107,7 +113,7 @@ static bool look_at(struct shutting *shutting, uint64_t page)
             return false;
         if (!page_is_open(seen))
             return true;
-        if (page_pins(seen) > 0)
+        if (page_pins(seen) > 0 || (seen & PAGE_REOPENED))
             return false;
         if (page_change(word, &seen, (seen & ~(uint32_t)PAGE_STATE) | PAGE_OPENING)) {
             set_bit(shutting->taken, page - shutting->first);
@@ -117,8 +123,8 @@ static bool look_at(struct shutting *shutting, uint64_t page)
     }
 }
 
-/* With the window's `shutting` odd, and ours. */
-static void shut_window(struct shutting *shutting)
+/* With the part's `shutting` odd, and ours. */
+static void shut_part(struct shutting *shutting)
 {
     piece_start(shutting);
     for (uint64_t page = shutting->first; page < shutting->end; page++) {
@@ -133,16 +139,16 @@ static void shut_window(struct shutting *shutting)
 void places_shut(const struct place *places, uint32_t count)
 {
     struct region *region = places->region;
-    uint64_t window = places->page / WINDOW_PAGES, end = (window + 1) * WINDOW_PAGES;
+    uint64_t first = places->page / SHUT_PAGES * SHUT_PAGES, end = first + SHUT_PAGES;
     struct shutting shutting = {
-        .region = region, .first = window * WINDOW_PAGES, .end = end < region->pages ? end : region->pages};
-    _Atomic uint32_t *turn = &region->windows[window].shutting;
+        .region = region, .first = first, .end = end < region->pages ? end : region->pages};
+    _Atomic uint32_t *turn = turn_of(*places);
     uint32_t even = atomic_load(turn);
 
     for (uint32_t i = 0; i < count; i++)
         set_bit(shutting.ours, places[i].page - shutting.first);
     if (even % 2 != 0 || !atomic_compare_exchange_strong(turn, &even, even + 1))
         return; /* somebody else is at it; ours are protected one by one */
-    shut_window(&shutting);
+    shut_part(&shutting);
     atomic_fetch_add(turn, 1);
 }

@@ -192,15 +192,15 @@ static bool are_shut(struct place first, uint32_t count)
     return true;
 }
 
-/* Where a flush of the TLBs for each run can be spared: window by window. */
-static void shut_windows(const struct place *places, uint32_t count)
+/* Where a flush of the TLBs for each run can be spared: part by part. */
+static void shut_parts(const struct place *places, uint32_t count)
 {
     for (uint32_t i = 0, same; i < count; i += same) {
         const struct region *region = places[i].region;
         bool any = false;
 
         for (same = 0; i + same < count && places[i + same].region == region &&
-                       places[i + same].page / WINDOW_PAGES == places[i].page / WINDOW_PAGES;
+                       places[i + same].page / SHUT_PAGES == places[i].page / SHUT_PAGES;
              same++)
             any |= !are_shut(places[i + same], 1);
         if (any && region->memory < 0)
@@ -226,7 +226,7 @@ static bool protect_run(struct place first, uint32_t count)
         if (!are_shut(place, run) && pages_protect(place, run, false) != ST_OK)
             fine = false;
         for (uint32_t j = 0; j < run; j++)
-            page_settle(place_word(place) + j, PAGE_WRITING, 0, PAGE_CLOSED | PAGE_SHUT);
+            page_settle(place_word(place) + j, PAGE_WRITING, 0, PAGE_CLOSED | PAGE_SHUT | PAGE_REOPENED);
     }
     return fine;
 }
@@ -323,7 +323,7 @@ uint32_t writer_write(struct writer **used, struct place *places, uint32_t count
         return 0;
     }
     places_sort(places, count);
-    shut_windows(places, count);
+    shut_parts(places, count);
     writer->pieces = 0;
     atomic_store(&writer->under_way, 1);
     for (uint32_t i = 0, run; i < count; i += run) {

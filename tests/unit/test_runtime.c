@@ -626,6 +626,40 @@ static void test_shut_while_opened(void **state)
     close_all(pager, store);
 }
 
+static uint64_t faults_of_write(struct quire_pager *pager, volatile uint8_t *at)
+{
+    struct quire_stats before, after;
+
+    quire_stats(pager, &before);
+    *at = (uint8_t)(*at + 1);
+    quire_stats(pager, &after);
+    return after.write_faults - before.write_faults;
+}
+
+/* What is open in the 16 MiB around a page that is written is closed with it, once: a page that is written to
+ * again stays open then. */
+static void test_shut_once(void **state)
+{
+    enum { SYNCED = 1, NEIGHBOUR = 2, FAR = 4095, BEYOND = 4096, PAGES = 4100 };
+    struct quire_pager *pager = open_way(QUIRE_WAY_ANONYMOUS, "anonymous memory");
+    struct store *store = store_memory(PAGES);
+    uint8_t *memory = map(pager, store, PAGES * PAGE_SIZE, 0);
+    static const uint64_t pages[] = {SYNCED, NEIGHBOUR, FAR, BEYOND};
+
+    for (unsigned i = 0; i < 4; i++)
+        memory[pages[i] * PAGE_SIZE] = 1;
+    assert_ok(quire_sync(memory + SYNCED * PAGE_SIZE, PAGE_SIZE));
+    assert_int_equal(faults_of_write(pager, memory + BEYOND * PAGE_SIZE), 0);
+    assert_int_equal(faults_of_write(pager, memory + NEIGHBOUR * PAGE_SIZE), 1);
+    assert_int_equal(faults_of_write(pager, memory + SYNCED * PAGE_SIZE), 1);
+    assert_ok(quire_sync(memory + SYNCED * PAGE_SIZE, PAGE_SIZE));
+    assert_int_equal(faults_of_write(pager, memory + NEIGHBOUR * PAGE_SIZE), 0);
+    assert_int_equal(faults_of_write(pager, memory + FAR * PAGE_SIZE), 1);
+    assert_ok(quire_sync(memory, PAGES * PAGE_SIZE)); /* its own turn: closed as any other */
+    assert_int_equal(faults_of_write(pager, memory + NEIGHBOUR * PAGE_SIZE), 1);
+    close_all(pager, store);
+}
+
 /* Nothing but pins: what is pinned can be read and written, and what is written is kept. */
 static void test_only_pins(void **state)
 {
@@ -890,6 +924,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_protect),
         cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_shut_while_opened),
+        cmocka_unit_test(test_shut_once),
         cmocka_unit_test(test_only_pins),
         cmocka_unit_test(test_no_userfaultfd),
         cmocka_unit_test(test_fork),
