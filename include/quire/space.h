@@ -145,7 +145,7 @@ void space_set_stack_limit(struct space *space, uint64_t bytes);
 MUST_USE enum status space_fault(struct space *space, struct vaddr address, enum access access);
 
 /* Copy into or out of a space that need not be the active one; faults pages in. Honours protection. `*done`
- * as in object_read. */
+ * as in object_read. ST_NO_MEMORY: and nobody ends who would give his back. */
 MUST_USE enum status space_write(struct space *space, struct vaddr to, const void *from, size_t bytes,
                                  size_t *done);
 MUST_USE enum status space_read(struct space *space, struct vaddr from, void *to, size_t bytes, size_t *done);

@@ -22,6 +22,7 @@
 #include <asm-generic/errno.h>
 
 #include "kernel/dev/p9fs_internal.h"
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "quire/slab.h"
 
@@ -194,10 +195,8 @@ static void set_parent(struct p9_node *node, struct vnode *dir)
 
 static struct p9_node *make(struct p9fs *fs, uint32_t fid, const struct p9_attr *attr)
 {
-    struct p9_node *node = slab_alloc(sizeof(*node));
+    struct p9_node *node = fs_alloc(sizeof(*node));
 
-    if (node == NULL && reclaim(32) != 0)
-        node = slab_alloc(sizeof(*node));
     if (node == NULL)
         return NULL;
     vnode_init(&node->vnode, &p9fs_vnode_ops, attr->mode & S_IFMT);

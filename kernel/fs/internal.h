@@ -10,6 +10,8 @@ extern struct vnode *vfs_root;
 
 /* Zeroed memory, after reclaiming if need be; NULL. May sleep: call it before looking at what may change. */
 void *fs_alloc(size_t bytes);
+/* An allocation has found no memory: is it worth trying again? */
+bool fs_make_room(void);
 /* A frame for buffers, contents undefined; the same conditions. */
 struct frame *fs_frame(void);
 char *fs_strdup(const char *text);

@@ -10,17 +10,28 @@
 #include "base/check.h"
 #include "kernel/fs/internal.h"
 #include "kernel/klib.h"
+#include "quire/reclaim.h"
 #include "quire/slab.h"
 
 static struct list mounts = LIST_INIT(mounts);
 static uint64_t mount_next_dev = 1;
 struct vnode *vfs_root;
 
+enum { RECLAIM_PAGES = 32 };
+
+bool fs_make_room(void)
+{
+    return reclaim(RECLAIM_PAGES) != 0 || host_memory_out(MEMBER_NOBODY);
+}
+
+/* Nobody is ended for neighbouring frames, of which there may be none however many are free. */
 void *fs_alloc(size_t bytes)
 {
     void *cell = slab_alloc(bytes);
 
-    if (cell == NULL && reclaim(32 + bytes / PAGE_SIZE) != 0)
+    if (cell == NULL && bytes > PAGE_SIZE && reclaim(RECLAIM_PAGES + bytes / PAGE_SIZE) != 0)
+        return slab_alloc(bytes);
+    while (cell == NULL && bytes <= PAGE_SIZE && fs_make_room())
         cell = slab_alloc(bytes);
     return cell;
 }
@@ -29,7 +40,7 @@ struct frame *fs_frame(void)
 {
     struct frame *frame = frame_alloc(0, FRAME_KERNEL, FRAME_ANY);
 
-    if (frame == NULL && reclaim(32) != 0)
+    while (frame == NULL && fs_make_room())
         frame = frame_alloc(0, FRAME_KERNEL, FRAME_ANY);
     return frame;
 }

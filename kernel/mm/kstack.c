@@ -62,6 +62,14 @@ static unsigned slot_take(void)
     return SLOTS;
 }
 
+bool kstack_all_used(void)
+{
+    for (unsigned word = first_free_word; word < SLOTS / WORD_BITS; word++)
+        if (used[word] != UINT64_MAX)
+            return false;
+    return kept == 0;
+}
+
 static void slot_give(unsigned slot)
 {
     used[slot / WORD_BITS] &= ~((uint64_t)1 << (slot % WORD_BITS));

@@ -10,7 +10,7 @@
 #include <linux/sched.h>
 
 #include "base/check.h"
-#include "kernel/fs/vfs.h"
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "kernel/linux/commit.h"
 #include "kernel/linux/ranges.h"
@@ -45,22 +45,27 @@ static int check(const struct clone_request *request)
 
 /* ---------------------------------------------------------------- a process */
 
-static char *string_copy(const char *from)
+/* Another thread may change the string while this one waits for memory. */
+static char *string_copy(char *const *from)
 {
-    size_t bytes = strlen(from) + 1;
-    char *copy = slab_alloc(bytes);
+    size_t bytes;
+    char *copy;
 
+    do {
+        bytes = strlen(*from) + 1;
+        copy = slab_alloc(bytes);
+    } while (!copy && fs_make_room());
     if (copy)
-        memcpy(copy, from, bytes);
+        memcpy(copy, *from, bytes);
     return copy;
 }
 
 static bool copy_strings(struct process *child, const struct process *parent)
 {
-    child->cwd_path = string_copy(parent->cwd_path);
+    child->cwd_path = string_copy(&parent->cwd_path);
     if (!child->cwd_path)
         return false;
-    return !parent->exe_path || (child->exe_path = string_copy(parent->exe_path));
+    return !parent->exe_path || (child->exe_path = string_copy(&parent->exe_path));
 }
 
 static void copy_plain(struct process *child, const struct process *parent)
@@ -90,7 +95,7 @@ static void copy_plain(struct process *child, const struct process *parent)
 /* What a process is before it has anything: also the first one. */
 struct process *process_alloc(void)
 {
-    struct process *process = slab_alloc(sizeof(*process));
+    struct process *process = fs_alloc(sizeof(*process));
 
     if (!process)
         return NULL;
@@ -181,6 +186,8 @@ static struct task *copy_task(const struct task *parent, const struct clone_requ
 {
     struct task *child = task_alloc(parent->name);
 
+    while (!child && !kstack_all_used() && fs_make_room())
+        child = task_alloc(parent->name);
     if (!child)
         return NULL;
     *child->frame = *parent->frame;

@@ -82,11 +82,16 @@ static void consider(struct process *process, void *context)
         *largest = (struct largest){largest->member, process, points};
 }
 
-/* The current process's member, if it has all that it may. */
-static uint32_t full_member(void)
+static uint32_t current_member(void)
 {
     const struct process *process = process_current();
-    uint32_t member = process && process->space ? space_member(process->space) : MEMBER_NOBODY;
+
+    return process && process->space ? space_member(process->space) : MEMBER_NOBODY;
+}
+
+/* The member, if it has all that it may. */
+static uint32_t full_member(uint32_t member)
+{
     struct member_report look;
 
     if (member == MEMBER_NOBODY || !member_look(member, &look) || look.frames <= look.maximum)
@@ -94,10 +99,12 @@ static uint32_t full_member(void)
     return member;
 }
 
-bool process_kill_largest(void)
+/* With a message; or waits for one that was ended. False: there is none that may be, or the current process
+ * is about to end itself. */
+static bool kill_largest(uint32_t member)
 {
     enum { PAGES_PER_MEBIBYTE = 256 };
-    struct largest largest = {.member = full_member()};
+    struct largest largest = {.member = full_member(member)};
     struct space_counts counts;
     const char *name;
     char text[128];
@@ -122,5 +129,13 @@ bool process_kill_largest(void)
     host_log("%s", text);
     (void)hostlink_write(2, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
     (void)signal_send_process(largest.process, SIGKILL, NULL);
+    return true;
+}
+
+bool host_memory_out(uint32_t member)
+{
+    if (!kill_largest(member == MEMBER_NOBODY ? current_member() : member))
+        return false;
+    sched_yield();
     return true;
 }

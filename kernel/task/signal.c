@@ -13,6 +13,7 @@
 #include <asm-generic/errno.h>
 
 #include "base/check.h"
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/task/task_internal.h"
@@ -163,7 +164,7 @@ void signal_action_set(struct signal_actions *actions, int signo, const struct s
 
 struct signal_actions *signal_actions_create(void)
 {
-    struct signal_actions *actions = slab_alloc(sizeof(*actions));
+    struct signal_actions *actions = fs_alloc(sizeof(*actions));
 
     if (!actions)
         return NULL;

@@ -288,9 +288,6 @@ void process_times(const struct process *process, uint64_t *user_ns, uint64_t *s
 /* R, S, D, T or Z, as /proc shows it. */
 char process_state(const struct process *process);
 _Noreturn void process_exit(int wait_status); /* the whole thread group */
-/* Ends the process that holds most memory, with a message, or waits for one that was ended; false when there
- * is none that may be ended, and for a process that is about to end itself. */
-bool process_kill_largest(void);
 
 /* ---------------------------------------------------------------- signals */
 

@@ -10,6 +10,7 @@
 #include "kernel/task/task.h"
 #include "kernel/x86/offsets.h"
 #include "kernel/x86/trap.h"
+#include "quire/reclaim.h"
 
 enum {
     TRAP_DIVIDE = 0,
@@ -120,15 +121,6 @@ static inline enum access access_of(uint64_t error)
     return error & FAULT_WRITE ? ACCESS_WRITE : ACCESS_READ;
 }
 
-/* Nothing could be reclaimed for this fault. True: try again, somebody has been ended or is about to be. */
-static bool make_room(void)
-{
-    if (!process_kill_largest())
-        return false;
-    sched_yield();
-    return true;
-}
-
 static void fault_signal(enum status status, uint64_t address, const struct trap_frame *frame)
 {
     switch (status) {
@@ -144,7 +136,7 @@ static void fault_signal(enum status status, uint64_t address, const struct trap
     case ST_RETRY:
         break; /* the signal is served on the way back, then the instruction begins again */
     case ST_NO_MEMORY:
-        if (!make_room())
+        if (!host_memory_out(MEMBER_NOBODY))
             signal_fault(SIGKILL, SI_KERNEL, address, frame);
         break;
     default:
@@ -222,7 +214,7 @@ static bool fault_in_copy(const struct trap_frame *frame, uint64_t address)
             return true;
         if (status == ST_IO_ERROR)
             signal_fault(SIGBUS, BUS_ADRERR, address, frame);
-        if (status != ST_NO_MEMORY || task->killed || !make_room())
+        if (status != ST_NO_MEMORY || task->killed || !host_memory_out(MEMBER_NOBODY))
             return false;
     }
 }

@@ -113,6 +113,8 @@ _Noreturn void trap_return(struct trap_frame *frame);
 #define KSTACK_BYTES ((uint64_t)16384)
 uint64_t kstack_alloc(void); /* returns the top */
 void kstack_free(uint64_t top);
+/* kstack_alloc() has failed: was it for the number of stacks, which has a limit, and not for memory? */
+bool kstack_all_used(void);
 
 /* FPU/SSE/AVX state of user code: saved on a task switch and in signal frames. 64-byte aligned, fpu_bytes()
  * long. */

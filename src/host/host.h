@@ -75,6 +75,12 @@ enum { HOST_AREAS_MAX = 64 };
 void *host_area_alloc(size_t bytes);
 void host_area_free(void *area, size_t bytes);
 
+/* Memory is out: nothing that is there can go. True: try again, for somebody ends and gives his back: one of
+ * the member's, if that has its maximum (MEMBER_NOBODY: of the member of the current process), else whoever
+ * holds most. False: nobody can, or the current process itself is to end. It is no answer for ever: each has
+ * some time to end, then it is another's turn, at last the caller's. May sleep; no spin locks held. */
+bool host_memory_out(uint32_t member);
+
 /* The current thread begins to wait for memory: for a page that must be read, or for frames; it has it. */
 void host_stall_begin(void);
 void host_stall_end(void);

@@ -273,7 +273,7 @@ enum status space_map(struct space *space, const struct space_map *request, stru
     if (!object && request->flags & SPACE_SHARED) {
         do {
             made = object_create(NULL, NULL, bytes);
-        } while (!made && vm_make_room());
+        } while (!made && vm_make_room_for(space)); /* numbers may be out, for which nobody ends */
         if (!made)
             return ST_NO_MEMORY;
         object = made;

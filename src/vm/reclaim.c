@@ -165,7 +165,7 @@ static bool make_room(uint32_t member)
 
 bool vm_make_room(void)
 {
-    return make_room(MEMBER_NOBODY);
+    return make_room(MEMBER_NOBODY) || host_memory_out(MEMBER_NOBODY);
 }
 
 bool vm_make_room_for(const struct space *space)

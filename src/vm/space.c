@@ -362,7 +362,7 @@ enum status space_pin(struct space *space, struct vaddr address, enum access acc
         if (*out)
             return ST_OK;
         status = space_fault(space, vaddr(page), access);
-        if (status != ST_OK)
+        if (status != ST_OK && (status != ST_NO_MEMORY || !host_memory_out(space_member(space))))
             return status;
     }
 }

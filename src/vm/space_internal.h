@@ -105,9 +105,11 @@ void reclaim_init(void);
 enum status reclaim_upkeep(struct space *space);
 /* A fault begins, when frames_short says so: the time until reclaim_upkeep() is not the program's. */
 void reclaim_fault_begins(const struct space *space);
-/* Frees some frames for an operation that ran out of them; false when there is nothing left to free. May
- * sleep. */
+/* Frees some frames for an operation that ran out of them, and has somebody end when nothing can be freed;
+ * false: memory is out. May sleep. */
 bool vm_make_room(void);
+/* The same, but nobody ends: for a fault, which can be told so and begin again, and for what may be short of
+ * something else. */
 bool vm_make_room_for(const struct space *space);
 
 /* [start, start+length) as whole pages of user memory. */

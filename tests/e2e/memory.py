@@ -153,6 +153,13 @@ def out_of_memory_in_a_copy_with_a_signal_pending():
     expect_run(result, 0, b"pages read: 1024\na signal came: yes\nthe holder was ended: yes\n")
 
 
+@case(timeout=60)
+def out_of_memory_in_a_system_call():
+    """A call that finds no memory for itself is no error, either: another ends, and the call goes on."""
+    result = boot("--memory", "32M", "--", tool("oomtest"), "calls", limit=50)
+    expect_run(result, 0, b"processes: the holder was ended: yes\npipes: the holder was ended: yes\na file: the holder was ended: yes\n")
+
+
 @case(timeout=120)
 def memory_that_is_given_up_is_used_again():
     """MADV_FREE: more than the machine has, with swap and without, and not a page of it is written."""

@@ -4,6 +4,8 @@
  *   oomtest ROUNDS    a child takes all there is, while its parent and a small brother live on
  *   oomtest signals   a child holds nearly all; its parent reads a file into the rest and beyond, while a
  * brother who always wants the processor sends it signals: the child ends, and the read is whole
+ *   oomtest calls     a child holds nearly all; its parent makes processes, writes to pipes and to a file in
+ * memory, for the rest and beyond: the child ends, and no call of the parent's fails
  *
  * Not for the host: it would take the host's memory.
  */
@@ -122,6 +124,86 @@ static void read_among_signals(void)
              waitpid(holder, &status, WNOHANG) == holder && WTERMSIG(status) == SIGKILL);
 }
 
+/* ------------------------------------------------------------------ calls that need memory */
+
+enum { PIPES = 24, PIPE_BYTES = 16 * 4096 };
+
+static bool has_ended(pid_t child)
+{
+    int status = 0;
+
+    return waitpid(child, &status, WNOHANG) == child && WTERMSIG(status) == SIGKILL;
+}
+
+static void go_beyond(const char *what, bool (*some)(void))
+{
+    pid_t holder = begin_holder();
+    bool ended = false;
+
+    for (unsigned i = 0; i < 100 && !ended && some(); i++)
+        ended = has_ended(holder);
+    show_yes(what, ended);
+    if (!ended)
+        must(kill(holder, SIGKILL) == 0 && waitpid(holder, NULL, 0) == holder, "the holder's end");
+}
+
+static bool fill_pipes(void)
+{
+    static char block[PIPE_BYTES];
+
+    for (unsigned i = 0; i < PIPES; i++) {
+        int ends[2];
+        ssize_t wrote;
+
+        must(pipe(ends) == 0, "pipe");
+        wrote = write(ends[1], block, sizeof block);
+        if (wrote != sizeof block) {
+            show("pipe: write", wrote);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fill_file(void)
+{
+    static char block[MIB];
+    static int file = -1;
+    ssize_t wrote;
+
+    if (file < 0)
+        file = memfd_create("large", 0);
+    wrote = write(file, block, sizeof block);
+    if (wrote != sizeof block)
+        show("file: write", wrote);
+    return wrote == sizeof block;
+}
+
+/* They wait until the last of their parent's ends of the pipe is closed. */
+static bool fork_many(void)
+{
+    enum { CHILDREN = 50 };
+    int ends[2];
+    bool all = true;
+    char byte;
+
+    must(pipe(ends) == 0, "pipe");
+    for (unsigned i = 0; i < CHILDREN && all; i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            close(ends[1]);
+            _exit(read(ends[0], &byte, 1) == 0 ? 0 : 1);
+        }
+        all = child > 0;
+        if (!all)
+            perror("fork");
+    }
+    if (!all)
+        close(ends[1]);
+    return all;
+}
+
 int main(int count, char **arguments)
 {
     int rounds = count > 1 ? atoi(arguments[1]) : 1;
@@ -131,11 +213,17 @@ int main(int count, char **arguments)
     char byte;
 
     if (count < 2) {
-        fprintf(stderr, "usage: oomtest ROUNDS | signals\n");
+        fprintf(stderr, "usage: oomtest ROUNDS | signals | calls\n");
         return 2;
     }
     if (strcmp(arguments[1], "signals") == 0)
         return read_among_signals(), 0;
+    if (strcmp(arguments[1], "calls") == 0) {
+        go_beyond("processes: the holder was ended", fork_many);
+        go_beyond("pipes: the holder was ended", fill_pipes);
+        go_beyond("a file: the holder was ended", fill_file);
+        return 0;
+    }
     memset(kept, 'k', MIB);
     must(pipe(lives) == 0, "pipe");
     brother = fork();

@@ -185,6 +185,12 @@ uint64_t host_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+bool host_memory_out(uint32_t member)
+{
+    (void)member;
+    return false;
+}
+
 void host_stall_begin(void)
 {
 }
