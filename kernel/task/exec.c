@@ -13,7 +13,7 @@
 
 #include "base/check.h"
 #include "kernel/boot/boot_info.h"
-#include "kernel/fs/vfs.h"
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "kernel/linux/ranges.h"
 #include "kernel/linux/syscalls.h"
@@ -69,9 +69,7 @@ static int read_first(struct exec *exec)
     struct object *object = exec->program.node->object;
 
     memset(exec->first, 0, sizeof(exec->first));
-    if (object_read(object, 0, exec->first, sizeof(exec->first), &exec->first_bytes) != ST_OK)
-        return -EIO;
-    return 0;
+    return (int)errno_of(object_read(object, 0, exec->first, sizeof(exec->first), &exec->first_bytes));
 }
 
 static bool is_blank(char c)
@@ -160,18 +158,18 @@ static int find_interpreter(struct exec *exec)
     name = path_buffer();
     if (!name)
         return -ENOMEM;
-    if (object_read(exec->program.node->object, elf->interpreter_offset, name, elf->interpreter_bytes,
-                    &done) != ST_OK)
-        error = -EIO;
-    else if (done != elf->interpreter_bytes || name[done - 1] != '\0')
+    error = (int)errno_of(object_read(exec->program.node->object, elf->interpreter_offset, name,
+                                      elf->interpreter_bytes, &done));
+    if (error == 0 && (done != elf->interpreter_bytes || name[done - 1] != '\0'))
         error = -ENOEXEC;
-    else
+    if (error == 0)
         error = exec_open(NULL, name, &interpreter->node, NULL);
     path_buffer_free(name);
     if (error)
         return error;
-    if (object_read(interpreter->node->object, 0, first, sizeof(first), &done) != ST_OK)
-        return -EIO;
+    error = (int)errno_of(object_read(interpreter->node->object, 0, first, sizeof(first), &done));
+    if (error)
+        return error;
     error = exec_image_check(interpreter, first, done);
     exec->interpreted = !error;
     return error == -ENOEXEC ? -ELIBBAD : error;
@@ -371,7 +369,7 @@ static int prepare_commit(struct exec *exec)
 {
     size_t bytes = strlen(exec->resolved) + 1;
 
-    exec->spare_path = slab_alloc(bytes);
+    exec->spare_path = fs_alloc(bytes);
     if (!exec->spare_path)
         return -ENOMEM;
     memcpy(exec->spare_path, exec->resolved, bytes);

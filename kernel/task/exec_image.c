@@ -7,7 +7,7 @@
 #include <asm-generic/errno.h>
 #include <linux/auxvec.h>
 
-#include "kernel/fs/vfs.h"
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "kernel/linux/syscalls.h"
 #include "kernel/task/exec_internal.h"
@@ -63,15 +63,18 @@ static const struct elf_limits user_limits = {SPACE_START, SPACE_END};
 static int read_headers(struct exec_image *image)
 {
     size_t bytes = image->header.e_phnum * sizeof(struct elf64_phdr), done;
+    int error;
 
     image->headers = image->few_headers;
     if (image->header.e_phnum > HEADERS_INLINE) {
-        image->headers = slab_alloc(bytes);
+        image->headers = fs_alloc(bytes);
         if (!image->headers)
             return -ENOMEM;
     }
-    if (object_read(image->node->object, image->header.e_phoff, image->headers, bytes, &done) != ST_OK)
-        return -EIO;
+    error =
+        (int)errno_of(object_read(image->node->object, image->header.e_phoff, image->headers, bytes, &done));
+    if (error)
+        return error;
     return done == bytes ? 0 : -ENOEXEC;
 }
 

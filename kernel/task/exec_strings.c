@@ -8,6 +8,7 @@
 #include <asm-generic/errno.h>
 #include <linux/limits.h>
 
+#include "kernel/fs/internal.h"
 #include "kernel/klib.h"
 #include "kernel/task/exec_internal.h"
 
@@ -35,7 +36,9 @@ static struct frame *block_alloc(unsigned order)
 {
     struct frame *block = frame_alloc(order, FRAME_KERNEL, FRAME_ANY);
 
-    if (!block && reclaim((uint64_t)1 << order) > 0)
+    if (!block && order > 0 && reclaim((uint64_t)1 << order) > 0)
+        return frame_alloc(order, FRAME_KERNEL, FRAME_ANY);
+    while (!block && order == 0 && fs_make_room())
         block = frame_alloc(order, FRAME_KERNEL, FRAME_ANY);
     return block;
 }
