@@ -1,16 +1,22 @@
 #!/usr/bin/python3
 """Random programs in random machines, for as long as one likes.
 
-usage: soak.py [--seconds N] [--seed N] [--only SEED...]
+usage: soak.py [--seconds N | --rounds N] [--seed N] [--counted] [--only SEED...]
 
 A round boots one machine: memory, policy, scope, allocation, load control, classes, read-ahead and swap (a disk, compressed memory, both, a disk
 that fails, too little of it, none) at random, and in it several programs at once that need more memory than there is, each of which
-looks whether it finds what it wrote; some are killed at random moments, some are in a group with a bound. Who was not killed prints what it prints on this
-host. Who may be ended otherwise, and by what, depends on the machine: by SIGBUS where the disk fails, by SIGKILL where memory is out; but
-never is what was printed wrong. At the end the kernel walks its invariants and looks for frames, tables, slots and records that nobody
+looks whether it finds what it wrote; some are killed at random moments, some are in a group with a bound. Each has files of its own for its output, its
+errors and its status. Who came to the end has printed what it prints on this host, and no error. Who may be ended otherwise, and by what, depends
+on the machine: by SIGBUS where the disk fails, by SIGKILL where memory is out or where it was killed; what it has printed until
+then is the beginning of what it prints here. At the end the kernel walks its invariants and looks for frames, tables, slots and records that nobody
 has (quire boot --check). A machine that does not end in time, or panics, is a failure.
 
-All that a round does is drawn from its seed, which is printed; most machines count instructions instead of time, so that they do the same again.
+Commands are written so that their status tells whether all of their programs came to the end, and those whose output says how their
+children or handlers fared only run where nobody ends them. Memory is overcommitted: whether a promise is given depends on what
+others have at that moment.
+
+All that a round does is drawn from its seed, which is printed; most machines count instructions instead of time, so that they do the same again
+(--counted: these only, as `make test` has them).
 `--only SEED` repeats one and shows the kernel's log. The last line is `N passed, N failed`.
 """
 
@@ -32,7 +38,9 @@ LIMIT = 300 * harness.SLOW  # seconds for a machine; mostly it takes a few
 SIGBUS, SIGKILL = 128 + 7, 128 + 9
 GUESTS = os.path.join(harness.BUILD, "tests", "guest")
 TOOLS = ("worker", "memhog", "mapdirty", "mapsum")
-TESTS = ("fork_cow", "madvise", "mremap", "mprotect", "munmap", "private_file", "msync", "threads", "sparse", "brk", "memfd")
+TESTS = ("fork_cow", "madvise", "mremap", "mprotect", "munmap", "private_file", "msync", "threads", "sparse", "brk", "memfd", "blocks")
+ALONE = ("mremap", "munmap", "msync", "memfd", "blocks")  # of these: without children
+QUIET = ("msync", "memfd", "blocks")  # and without a handler for what a page that is lost gives
 CHECKED = "quire: all is checked, nothing is left over"
 KERNEL_MB, SHELL_MB = 4, 1  # of the machine's memory, for nobody else
 
@@ -43,41 +51,45 @@ def policies():
 
 
 class Job:
-    """A program: its command line, when it is killed (None: never), the bound of its group in MiB (None: it is in none)."""
+    """A program: its command line, when it is killed (None: never), the bound of its group in MiB (None: it is in none). `files`: so many bytes may
+    its files in memory have; `ended`: by what its machine may end programs."""
 
-    def __init__(self, number, megabytes, rng):
+    def __init__(self, number, megabytes, files, ended, rng):
         self.number = number
+        self.killed_after = round(rng.uniform(0, 1.5), 2) if rng.random() < 0.25 else None
+        self.bound = rng.randrange(2, megabytes + 3) if rng.random() < 0.2 else None
+        tests = QUIET if SIGBUS in ended else ALONE if ended or self.bound else TESTS
+        lines, place = min(megabytes * 20000, files // 8), rng.choice([("file", files), ("data/file", 1 << 40)])
         self.command = rng.choice([
             f"./guest-worker {megabytes} {rng.randrange(2000, 20000)} {number + 1} {rng.choice([0, 0, 500])}",
             f"./guest-memhog {megabytes}",
-            f"./guest-mapdirty {rng.choice(['--sync ', ''])}file{number} {megabytes << 20} {number}; ./guest-mapsum file{number}",
-            f"seq 1 {megabytes * 20000} | sort -r > sorted{number}; md5sum < sorted{number}",
-            f"for i in 1 2 3; do ./guest-{rng.choice(TESTS)} & wait $!; done",
-            f"./guest-{rng.choice(TESTS)}",
+            f"./guest-mapdirty {rng.choice(['--sync ', ''])}{place[0]} {min(megabytes << 20, place[1])} {number} && ./guest-mapsum {place[0]}",
+            f"set -o pipefail; seq 1 {lines} | sort -r > sorted && md5sum < sorted",
+            f"for i in 1 2 3; do ./guest-{rng.choice(tests)} & wait $! || exit; done",
+            f"./guest-{rng.choice(tests)}",
         ])
-        self.killed_after = round(rng.uniform(0, 1.5), 2) if rng.random() < 0.25 else None
-        self.bound = rng.randrange(2, megabytes + 3) if rng.random() < 0.2 else None
 
     def script(self):
-        """Its output and its status in files of the share; the status is that of the last of its programs."""
-        out, status = f"/share/out{self.number}", f"/share/status{self.number}"
-        place = f"mkdir /tmp/{self.number}; cd /tmp/{self.number}; ln -s /share/guest-* ."
+        """Its output, its errors and its status are files of the share."""
+        folder = f"/tmp/{self.number}"
+        place = f"mkdir {folder}; cd {folder}; ln -s /share/guest-* .; ln -s /share/data{self.number} data"
         enter = f"echo 0 > /sys/fs/cgroup/g{self.number}/cgroup.procs; " if self.bound else ""
         make = f"mkdir /sys/fs/cgroup/g{self.number}; echo {self.bound}M > /sys/fs/cgroup/g{self.number}/memory.max; " if self.bound else ""
         kill = f"sleep {self.killed_after}; kill -9 $p; " if self.killed_after is not None else ""
-        start = "" if ";" in self.command or "|" in self.command else "exec "  # so that it is the program that is killed
-        run = f"sh -c '{enter}{place}; {start}{self.command}' > {out} 2> {out}.err"
-        return f"( {make}{run} & p=$!; {kill}wait $p; echo $? > {status} ) &"
+        start = "" if any(sign in self.command for sign in ";|&") else "exec "  # so that it is the program that is killed
+        files = f"> /share/out{self.number} 2> /share/err{self.number}"
+        run = f"sh -c '{enter}{place}; {start}{self.command}' {files}"
+        return f"( {make}{run} & p=$!; {kill}wait $p; echo $? > /share/status{self.number} ) &"
 
     def right(self, folder):
-        """What it prints on this host."""
+        """What it prints on this host, and what it says of errors."""
         place = os.path.join(folder, str(self.number))
-        os.mkdir(place)
+        os.makedirs(os.path.join(place, "data"))
         for name in os.listdir(folder):
             if name.startswith("guest-"):
                 os.symlink(os.path.join(folder, name), os.path.join(place, name))
-        return subprocess.run(["busybox", "sh", "-c", self.command], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              timeout=LIMIT, check=False).stdout
+        done = subprocess.run(["busybox", "sh", "-c", self.command], cwd=place, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=True)
+        return done.stdout, done.stderr
 
 
 class Round:
@@ -98,7 +110,8 @@ class Round:
         self.failure = (rng.choice(["read_aio", "write_aio"]), rng.random() < 0.5, rng.randrange(2, 60)) if self.kind == "failing" else None
         room = (self.memory - KERNEL_MB - SHELL_MB) * {"compressed": 1.0, "little": 1.5, "none": 0.7}.get(self.kind, 4.0)
         count = rng.randrange(2, 5)
-        self.jobs = [Job(number, max(1, int(room / count * rng.uniform(0.4, 1.0))), rng) for number in range(count)]
+        files = ((self.memory - KERNEL_MB) // 2 << 20) // (count + 1)  # of half of memory, in which the tests have theirs, too
+        self.jobs = [Job(number, max(1, int(room / count * rng.uniform(0.4, 1.0))), files, self.ended(), rng) for number in range(count)]
 
     def choose_scope(self, rng):
         scope = rng.choice(["global", "local"])
@@ -116,33 +129,23 @@ class Round:
         return " ".join(word for word in self.options if word != "--check") + f" ({self.kind}), {len(self.jobs)} programs"
 
     def script(self):
-        return "\n".join([job.script() for job in self.jobs] + ["wait"])
+        return "\n".join(["echo 1 > /proc/sys/vm/overcommit_memory"] + [job.script() for job in self.jobs] + ["wait"])
 
-    def may_end(self, job):
-        """The statuses that a program may end with when it is not at its own end."""
-        allowed = set()
-        if job.killed_after is not None or job.bound or self.kind in ("little", "none", "compressed", "failing"):
-            allowed.add(SIGKILL)
-        if self.kind == "failing":
-            allowed.add(SIGBUS)
-        return allowed
+    def ended(self):
+        """What may end any program of this machine."""
+        return {"failing": {SIGBUS, SIGKILL}, "little": {SIGKILL}, "none": {SIGKILL}, "compressed": {SIGKILL}}.get(self.kind, set())
 
     def judge_job(self, job, share, right):
-        allowed = self.may_end(job)
-        try:
-            with open(os.path.join(share, f"status{job.number}"), "rb") as file:
-                status = int(file.read())
-        except (FileNotFoundError, ValueError):
-            return None if self.kind in ("failing", "little", "none") else f"{job.command}: it has no status"
-        with open(os.path.join(share, f"out{job.number}"), "rb") as file:
-            out = file.read()
-        if status in allowed:
-            return None
-        if out != right and not (allowed and "; " in job.command):  # of several programs any may have been ended
-            return f"{job.command}: expected {harness.shorten(right)}, got {harness.shorten(out)}, status {status}"
-        if status != 0 and not allowed:
-            return f"{job.command}: expected status 0, got {status}"
-        return None
+        allowed = self.ended() | ({SIGKILL} if job.killed_after is not None or job.bound else set())
+        out, err, status = (read_bytes(os.path.join(share, f"{name}{job.number}")) for name in ("out", "err", "status"))
+        came = f"{job.command}: status {status.strip().decode() or 'none'}"
+        if not right[0].startswith(out):
+            return f"{came}: expected {harness.shorten(right[0])}, got {harness.shorten(out)}"
+        if status.strip() == b"0":
+            return None if (out, err) == right else f"{came}: expected {harness.shorten(right)}, got {harness.shorten((out, err))}"
+        if not status.strip():  # whoever was to write it was ended
+            return None if self.kind in ("failing", "little", "none") else came
+        return None if int(status) in allowed else f"{came}, {harness.shorten(err)}"
 
     def judge(self, result, log, share, right):
         shell = {0} | ({SIGBUS, SIGKILL} if self.kind in ("failing", "little", "none") else set())
@@ -163,12 +166,16 @@ def copy_guests(folder):
         shutil.copy(os.path.join(GUESTS, "guest-" + name), folder)
 
 
-def read_text(path):
+def read_bytes(path):
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
-        return ""
+        return b""
+
+
+def read_text(path):
+    return read_bytes(path).decode(errors="replace")
 
 
 def run_round(one, folder):
@@ -177,10 +184,12 @@ def run_round(one, folder):
     copy_guests(share)
     copy_guests(here)
     right = [job.right(here) for job in one.jobs]
+    for job in one.jobs:
+        os.mkdir(os.path.join(share, f"data{job.number}"))
     event, once, after = one.failure or (None, None, None)
     env = disks.failing_qemu(event, once, after) if event else None
     result = harness.boot(*one.options, "--share", share, "--log", log, "--", "sh", "-c", one.script(), env=env, limit=LIMIT, timeout=LIMIT + 60)
-    text = read_text(log) + "".join(f"{name}: {read_text(os.path.join(share, name))}" for name in sorted(os.listdir(share)) if name.endswith(".err"))
+    text = read_text(log) + "".join(f"{name}: {read_text(os.path.join(share, name))}" for name in sorted(os.listdir(share)) if name.startswith("err"))
     return one.judge(result, text, share, right), text
 
 
@@ -192,6 +201,8 @@ def run_seed(seed, names, show):
         why, log = run_round(one, folder)
     except subprocess.TimeoutExpired as late:
         why, log = f"no end within {late.timeout} s", ""
+    except subprocess.CalledProcessError as wrong:
+        why, log = f"{wrong.cmd[-1]}: status {wrong.returncode} on this host", ""
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         del os.environ["TMPDIR"]
@@ -208,6 +219,8 @@ def main():
     parser = argparse.ArgumentParser(description="random programs in random machines")
     parser.add_argument("--seconds", type=int, default=1200, help="begin rounds for so long (1200)")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each has the next (1)")
+    parser.add_argument("--rounds", type=int, help="so many rounds, however long they take")
+    parser.add_argument("--counted", action="store_true", help="leave out the machines that do not count instructions")
     parser.add_argument("--only", type=int, nargs="+", metavar="SEED", help="these rounds and no others")
     parser.add_argument("--quiet", action="store_true", help="with --only: no logs")
     options = parser.parse_args()
@@ -215,8 +228,9 @@ def main():
     verdicts, seed = [], options.seed
     for number in options.only or []:
         verdicts.append(run_seed(number, names, not options.quiet))
-    while not options.only and time.monotonic() < end:
-        verdicts.append(run_seed(seed, names, False))
+    while not options.only and (len(verdicts) < options.rounds if options.rounds else time.monotonic() < end):
+        if Round(seed, names).counted or not options.counted:
+            verdicts.append(run_seed(seed, names, False))
         seed += 1
     print(f"{sum(verdicts)} passed, {len(verdicts) - sum(verdicts)} failed")
     sys.exit(0 if all(verdicts) else 1)
