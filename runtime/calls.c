@@ -112,6 +112,16 @@ static void count_pinned(struct quire_member *member, uint32_t change)
         atomic_fetch_add_explicit(&member->own->pinned, change, memory_order_relaxed);
 }
 
+/* A pin is a reference, but for the first after the page has come; of a memfd's pages scans tell. */
+static uint32_t with_pin(struct place place, uint32_t seen)
+{
+    uint32_t next = seen + PAGE_PIN;
+
+    if (place.region->memory >= 0)
+        return next;
+    return seen & PAGE_FRESH ? next & ~(uint32_t)PAGE_FRESH : next | PAGE_USED;
+}
+
 bool page_pin(struct place place, bool write)
 {
     uint32_t seen = page_look(place_word(place));
@@ -119,7 +129,7 @@ bool page_pin(struct place place, bool write)
     while (write ? page_is_open(seen) : page_is_settled(seen)) {
         if (page_pins(seen) == PAGE_MOST_PINS)
             return false;
-        if (page_change(place_word(place), &seen, seen + PAGE_PIN)) {
+        if (page_change(place_word(place), &seen, with_pin(place, seen))) {
             if (page_pins(seen) == 0)
                 count_pinned(place.region->member, 1);
             return true;

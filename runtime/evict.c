@@ -59,7 +59,7 @@ void places_leave(struct place *places, uint32_t count)
             struct window *window = &region->windows[places[i + same].page / WINDOW_PAGES];
 
             atomic_fetch_sub_explicit(&window->resident, 1, memory_order_relaxed);
-            page_settle(place_word(places[i + same]), PAGE_ABSENT, 0, PAGE_FRESH);
+            page_settle(place_word(places[i + same]), PAGE_ABSENT, 0, PAGE_FRESH | PAGE_USED);
         }
         frames_give(region->member, same);
     }

@@ -52,6 +52,7 @@ enum {
     PAGE_SHUT =
         256, /* CLOSED, and write-protected for certain: needs no call before it is written (shut.c) */
     PAGE_REOPENED = 512, /* it was SHUT with its neighbours, and written to soon: it is so no more */
+    PAGE_USED = 1024,    /* of anonymous memory: pinned since its policy looked at it last */
     PAGE_PIN = 1 << 16,
     PAGE_MOST_PINS = 0xffff
 };

@@ -27,6 +27,13 @@ static struct place place_of_number(const struct pool *pool, uint32_t number)
 
 /* ------------------------------------------------------------------ what the policy asks */
 
+/* Pins since it was asked last. */
+static bool was_pinned(struct place place)
+{
+    return (page_look(place_word(place)) & PAGE_USED) &&
+           (atomic_fetch_and(place_word(place), ~(uint32_t)PAGE_USED) & PAGE_USED);
+}
+
 static void harvest(void *context, struct policy *policy, uint32_t number)
 {
     const struct pool *pool = context;
@@ -35,6 +42,11 @@ static void harvest(void *context, struct policy *policy, uint32_t number)
 
     if (window_is_stale(place.region, place.page / WINDOW_PAGES))
         window_scan(place.region, place.page / WINDOW_PAGES, false);
+    if (was_pinned(place)) {
+        policy->now++;
+        record_reference(place, false);
+        policy->state[number] |= POLICY_REFERENCED;
+    }
     policy->state[number] = (uint8_t)((policy->state[number] & ~POLICY_DIRTY) | (dirty ? POLICY_DIRTY : 0));
 }
 

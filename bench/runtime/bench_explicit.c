@@ -6,8 +6,8 @@
  */
 #include "bench_explicit.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PRESENT = 1, BUSY = 2, USED = 4, DIRTY = 8, FIX = 16, BATCH = 256, RESERVE_PERCENT = 3 };
+/* WAITED: somebody sleeps until the page is not BUSY any more. */
+enum { PRESENT = 1, BUSY = 2, USED = 4, DIRTY = 8, WAITED = 16, FIX = 32, BATCH = 256, RESERVE_PERCENT = 3 };
+enum { SPINS = 200 };
 
 struct manager {
     struct store *store;
@@ -83,6 +85,25 @@ static void push(struct manager *manager, uint64_t page)
     atomic_store(&manager->ring[at], (uint32_t)page + 1);
 }
 
+static void sleep_while_busy(_Atomic uint32_t *word)
+{
+    uint32_t seen = atomic_load(word);
+
+    for (unsigned i = 0; i < SPINS && (seen & BUSY); i++) {
+        __builtin_ia32_pause();
+        seen = atomic_load(word);
+    }
+    if ((seen & BUSY) && atomic_compare_exchange_strong(word, &seen, seen | WAITED))
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen | WAITED, NULL, NULL, 0);
+}
+
+/* BUSY ends. */
+static void settle(_Atomic uint32_t *word, uint32_t value)
+{
+    if (atomic_exchange(word, value) & WAITED)
+        syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
 void *manager_fix(struct manager *manager, uint64_t page, bool write)
 {
     _Atomic uint32_t *word = &manager->words[page];
@@ -98,11 +119,11 @@ void *manager_fix(struct manager *manager, uint64_t page, bool write)
             take_frame(manager);
             transfer(manager, STORE_READ, page);
             atomic_fetch_add_explicit(&manager->misses, 1, memory_order_relaxed);
-            atomic_store(word, (PRESENT | flags) + FIX);
+            settle(word, (PRESENT | flags) + FIX);
             push(manager, page);
             return address(manager, page);
         } else {
-            sched_yield();
+            sleep_while_busy(word);
         }
     }
 }
@@ -190,7 +211,7 @@ static void leave(struct manager *manager, struct batch *batch)
         for (unsigned i = 0; i < batch->count; i++)
             madvise(batch->range[i].iov_base, PAGE_SIZE, MADV_DONTNEED);
     for (unsigned i = 0; i < batch->count; i++)
-        atomic_store(&manager->words[batch->page[i]], 0);
+        settle(&manager->words[batch->page[i]], 0);
     atomic_fetch_add(&manager->free, batch->count);
     pthread_mutex_lock(&manager->lock);
     pthread_cond_broadcast(&manager->more);

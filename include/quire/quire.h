@@ -193,9 +193,10 @@ MUST_USE enum status quire_advise(void *address, size_t length, enum quire_advic
 
 /*
  * Brings the pages in and keeps them there until quire_unpin() of the same range: the way for system calls
- * (which see EFAULT where a page is absent) and for hot loops. Pins count. `access` ACCESS_WRITE: the pages
- * count as written. ST_LIMIT: more than can be pinned within the budget, or the member's maximum;
- * ST_IO_ERROR, ST_NOT_MAPPED, ST_DENIED. Nothing is pinned then.
+ * (which see EFAULT where a page is absent) and for hot loops; around each access it is what a buffer
+ * manager's fix is, a miss costs no signal, and in anonymous memory the policy learns of the use. Pins count.
+ * `access` ACCESS_WRITE: the pages count as written. ST_LIMIT: more than can be pinned within the budget, or
+ * the member's maximum; ST_IO_ERROR, ST_NOT_MAPPED, ST_DENIED. Nothing is pinned then.
  */
 MUST_USE enum status quire_pin(void *address, size_t length, enum access access);
 void quire_unpin(void *address, size_t length);

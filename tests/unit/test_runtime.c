@@ -660,6 +660,31 @@ static void test_shut_once(void **state)
     close_all(pager, store);
 }
 
+/* In anonymous memory policies learn what is used from pins. */
+static void test_pins_are_references(void **state)
+{
+    enum { HOT = 64, PASSING = 256, ROUNDS = 20, PAGES = 4096 };
+    struct quire_options options = {.memory_bytes = 4 * MIB, .policy = "car", .way = QUIRE_WAY_ANONYMOUS};
+    struct store *store = store_memory(PAGES);
+    struct quire_pager *pager;
+    struct quire_stats stats;
+    uint8_t *memory;
+
+    assert_ok(quire_open(&options, &pager, NULL));
+    memory = map(pager, store, PAGES * PAGE_SIZE, 0);
+    assert_ok(quire_advise(memory, PAGES * PAGE_SIZE, QUIRE_RANDOM));
+    for (uint64_t round = 0; round < ROUNDS; round++)
+        for (uint64_t i = 0; i < HOT + PASSING; i++) {
+            uint64_t page = i < HOT ? i : HOT + (round * PASSING + i) % (PAGES - HOT);
+
+            assert_ok(quire_pin(memory + page * PAGE_SIZE, 1, ACCESS_READ));
+            quire_unpin(memory + page * PAGE_SIZE, 1);
+        }
+    quire_stats(pager, &stats);
+    assert_in_range(stats.faults, HOT + ROUNDS * PASSING, HOT + ROUNDS * PASSING + HOT / 2);
+    close_all(pager, store);
+}
+
 /* Nothing but pins: what is pinned can be read and written, and what is written is kept. */
 static void test_only_pins(void **state)
 {
@@ -925,6 +950,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_shut_while_opened),
         cmocka_unit_test(test_shut_once),
+        cmocka_unit_test(test_pins_are_references),
         cmocka_unit_test(test_only_pins),
         cmocka_unit_test(test_no_userfaultfd),
         cmocka_unit_test(test_fork),
